@@ -1,0 +1,43 @@
+"""Topic names: `{entity_type}/{id}` and `system/…`. The one list; a test follows each from the worker to the browser."""
+
+JOBS = "jobs"
+DATASETS = "datasets"
+TOKENIZATIONS = "tokenizations"
+LANGUAGE_MODELS = "language-models"
+ACTIVATIONS = "activations"
+TRAININGS = "trainings"
+SAES = "saes"
+EVALUATIONS = "evaluations"
+FEATURE_RUNS = "feature-runs"
+EXPERIMENTS = "experiments"
+EXPORTS = "exports"
+SYSTEM = "system"
+
+ENTITIES = (
+    JOBS,
+    DATASETS,
+    TOKENIZATIONS,
+    LANGUAGE_MODELS,
+    ACTIVATIONS,
+    TRAININGS,
+    SAES,
+    EVALUATIONS,
+    FEATURE_RUNS,
+    EXPERIMENTS,
+    EXPORTS,
+)
+SYSTEM_PARTS = ("cpu", "memory", "disk", "network")
+ALL_JOBS = "jobs/all"
+"""Changes whenever any job changes state: for lists and the header's counter."""
+
+
+def topic(entity: str, pk: int | str) -> str:
+    """The topic of one row: topic(TRAININGS, 7) is "trainings/7"."""
+    if entity not in ENTITIES and entity != SYSTEM:
+        raise ValueError(f"no such entity: {entity}")
+    return f"{entity}/{pk}"
+
+
+def gpu_topic(index: int) -> str:
+    """The topic of one GPU's samples."""
+    return f"{SYSTEM}/gpu/{index}"

@@ -1,0 +1,70 @@
+"""Feature runs and features: what is known, and said, about each latent of an SAE."""
+
+from django.db import models
+from django.urls import reverse
+
+from apps.core.live.topics import FEATURE_RUNS
+from apps.datasets.models import Tokenization
+from apps.jobs.models import Subject
+from apps.saes.models import Sae
+
+
+class FeatureRun(Subject):
+    """The job that fills statistics and examples of all latents; files in features/<id>/. `report` is the full Result."""
+
+    ENTITY = FEATURE_RUNS
+
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="feature_runs")
+    tokenization = models.ForeignKey(Tokenization, on_delete=models.PROTECT, related_name="feature_runs")
+    tokens = models.BigIntegerField(default=0)
+    alive = models.PositiveIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"feature run {self.pk} of {self.sae}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("features:list", args=[self.sae_id])
+
+
+class Feature(models.Model):
+    """The researched object about latent `index` of an SAE. Statistics come from `run`; words are people's and survive runs."""
+
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="features")
+    run = models.ForeignKey(FeatureRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="features")
+    index = models.PositiveIntegerField()
+
+    density = models.FloatField(default=0.0)
+    mean = models.FloatField(default=0.0)
+    """Mean of the positive activations."""
+    maximum = models.FloatField(default=0.0)
+    top_tokens = models.CharField(max_length=300, blank=True)
+    """Peak tokens of the top examples, most frequent first: searched, and shown in the list."""
+    promoted_tokens = models.CharField(max_length=300, blank=True)
+
+    label = models.CharField(max_length=300, blank=True)
+    category = models.CharField(max_length=200, blank=True)
+    """A path such as "Emotion > Positive"."""
+    label_source = models.CharField(max_length=20, blank=True)
+    notes = models.TextField(blank=True)
+    is_starred = models.BooleanField(default=False)
+    changed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["index"]
+        constraints = [models.UniqueConstraint(fields=["sae", "index"], name="one_feature_per_latent")]
+        indexes = [
+            models.Index(fields=["sae", "density"], name="feature_density"),
+            models.Index(fields=["sae", "maximum"], name="feature_maximum"),
+            models.Index(fields=["sae", "category"], name="feature_category"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label or f"feature {self.index}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("features:detail", args=[self.sae_id, self.index])

@@ -1,0 +1,152 @@
+"""`manage.py studio`: the whole studio as one process tree: web pages, workers, sampler. Ctrl-C drains and ends it."""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from apps.core.errors import AppError
+from apps.core.schema import schema_prepare
+from apps.core.services import bind_check, entry_url_make, owner_ensure
+from apps.core.storage import tmp_sweep
+from apps.jobs.models import Job, Worker
+from apps.jobs.services import wake_send
+from apps.jobs.states import ON_WORKER
+from workers.process_tree import Member, ProcessTree
+from workers.supervisor.claiming import HOST
+from workers.supervisor.reaping import interrupted_requeue, reap
+from workers.supervisor.waking import worker_registered
+
+DRAIN_S = 11.0
+GRACE_S = 3.0
+"""DRAIN_S + GRACE_S: all is gone within 15 s."""
+
+
+class Command(BaseCommand):
+    help = "Start the studio: web pages, workers and sampler in one process tree. Ctrl-C drains and ends it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default=settings.HOST, help="address to listen on (default: loopback)")
+        parser.add_argument("--port", type=int, default=settings.PORT, help="port of the web pages; 0 takes a free one")
+
+    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        self.signals: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: self.signals.append(number))
+        lock = studio_lock()
+        try:
+            listener = self._listen(host, port)
+            self._prepare(host)
+        except AppError as error:
+            raise CommandError(f"{error.message} {error.hint}") from None
+        with worker_registered(Worker.Role.STUDIO) as own:
+            self._begin(own)
+            tree = ProcessTree(_members(listener), on_start=_started, report=self.stderr.write)
+            tree.start()
+            self._announce(host, listener.getsockname()[1])
+            while not self.signals:
+                tree.look_after()
+                Worker.objects.filter(pk=own.pk).update(heartbeat_at=timezone.now())
+                time.sleep(0.5)
+            self._drain(own)
+            tree.stop(GRACE_S, hurry=lambda: len(self.signals) > 1)
+            reap()
+        lock.close()
+        self.stdout.write("The studio has ended.")
+
+    def _listen(self, host: str, port: int) -> socket.socket:
+        """The listening socket, made before anything else starts: a taken port is a clear sentence."""
+        bind_check(host)
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(128)
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port."
+            ) from None
+        os.set_inheritable(listener.fileno(), True)
+        return listener
+
+    def _prepare(self, host: str) -> None:
+        copy = schema_prepare()
+        if copy:
+            self.stdout.write(f"The database was copied to {copy.name} and migrated.")
+        owner_ensure()
+
+    def _begin(self, own: Worker) -> None:
+        """Take up what an earlier end left: lost jobs, interrupted jobs, half-written folders."""
+        Worker.objects.filter(host=HOST, role=Worker.Role.STUDIO).exclude(pk=own.pk).delete()
+        reap()
+        tmp_sweep(keep={f"job-{job.pk}" for job in Job.objects.filter(state__in=ON_WORKER)})
+        resumed = interrupted_requeue()
+        if resumed:
+            self.stdout.write(f"{resumed} interrupted job{'s' * (resumed > 1)} will go on.")
+
+    def _announce(self, host: str, port: int) -> None:
+        address = f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}"
+        (settings.DATA_DIR / "studio.url").write_text(address)
+        self.stdout.write(f"\nmiStudio runs at {address}")
+        self.stdout.write(f"Sign in once with  {entry_url_make(base_url=address)}")
+        self.stdout.write("Ctrl-C ends it; running jobs go on at the next start.\n")
+        self.stdout.flush()
+
+    def _drain(self, own: Worker) -> None:
+        """Ask supervisors to interrupt their jobs and wait until they have."""
+        self.stdout.write("Draining: running jobs write a checkpoint …")
+        self.stdout.flush()
+        Worker.objects.filter(pk=own.pk).update(draining=True)
+        until = time.monotonic() + DRAIN_S
+        while time.monotonic() < until and len(self.signals) < 2:
+            busy = Worker.objects.filter(host=HOST).exclude(role=Worker.Role.STUDIO).exists()
+            if not busy and not Job.objects.filter(host=HOST, state__in=ON_WORKER).exists():
+                return
+            time.sleep(0.1)
+
+
+def studio_lock() -> TextIO:
+    """The lock of this data folder; CommandError when another studio holds it."""
+    lock = (settings.DATA_DIR / "studio.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        url = settings.DATA_DIR / "studio.url"
+        where = f" at {url.read_text()}" if url.exists() else ""
+        raise CommandError(f"A studio already runs on this data folder{where}. Use it, or end it first.") from None
+    return lock
+
+
+def _members(listener: socket.socket) -> list[Member]:
+    manage = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
+    daphne = [
+        sys.executable,
+        "-m",
+        "daphne",
+        "--fd",
+        str(listener.fileno()),
+        "-v",
+        "1",
+        "mistudio_site.asgi:application",
+    ]
+    settings_module = {"DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"]}
+    return [
+        Member("web", daphne, pass_fds=(listener.fileno(),), environment=settings_module),
+        Member("workers", [*manage, "qcluster"], environment=settings_module),
+        Member("sampler", [*manage, "sampler"], environment=settings_module),
+    ]
+
+
+def _started(name: str) -> None:
+    """A fresh cluster may have lost the messages of the one before: wake it once for each slot."""
+    if name == "workers":
+        for _ in range(max(1, sum(settings.SLOTS.values()))):
+            wake_send()

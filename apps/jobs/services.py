@@ -1,0 +1,202 @@
+"""Everything that changes a job from the web side: enqueue, wishes, retry, priority. The supervisor does the rest.
+
+A job's row exists before anything is queued. A django-q2 message carries no work, it only wakes a worker, so a lost or
+doubled message does no harm.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from apps.core.errors import AppError
+from apps.core.live.publishing import publish
+from apps.core.live.topics import ALL_JOBS, topic
+from apps.jobs.models import Job, JobEvent, Subject
+from apps.jobs.states import ACTIVE, ENDED, MOVES, ON_WORKER, State, Wish
+from workers.engine.specs.base import Spec
+from workers.engine.specs.priorities import PRIORITIES
+
+WAKE = "workers.supervisor.waking.wake"
+
+
+def job_enqueue(
+    *, spec: Spec, subject: Any | None = None, title: str = "", user: AbstractBaseUser | None = None
+) -> Job:
+    """Write a queued job about `subject` (a row with ENTITY) and wake a worker once the transaction commits.
+
+    Raises AppError "already_active" when the subject has an unfinished job of this kind.
+    """
+    job = Job(
+        kind=spec.KIND,
+        queue=spec.QUEUE,
+        title=title or spec.TITLE,
+        priority=PRIORITIES[spec.KIND],
+        spec=spec.to_json(),
+        device_wish=getattr(spec, "device", ""),
+        created_by=user,
+    )
+    if subject is not None:
+        job.subject_entity, job.subject_id, job.subject_name = subject.ENTITY, subject.pk, str(subject)[:200]
+    try:
+        with transaction.atomic():
+            job.save()
+    except IntegrityError:
+        raise AppError(
+            "already_active",
+            f"{spec.TITLE} is already under way for {job.subject_name}.",
+            "Wait for it, or cancel it first.",
+            status=409,
+        ) from None
+    event_write(job, f"Queued on {job.queue}.")
+    publish_job(job)
+    transaction.on_commit(wake_send)
+    return job
+
+
+def wake_send() -> None:
+    """Ask the cluster's workers to look at the queue."""
+    async_task(WAKE, q_options={"save": False})
+
+
+def job_move(job: Job, to: State, *, frm: tuple[State, ...] | None = None, text: str = "", **values: Any) -> bool:
+    """Move a job by a conditional UPDATE; False when it was not in a state from which `to` is legal (somebody else was
+    first). The row object is refreshed; topics are published; `text` becomes an event."""
+    legal = tuple(state for state, targets in MOVES.items() if to in targets)
+    allowed = legal if frm is None else tuple(s for s in frm if s in legal)
+    if to in ENDED:
+        values.setdefault("ended_at", timezone.now())
+    if to not in ON_WORKER:
+        values.setdefault("wish", Wish.NONE)
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk, state__in=allowed).update(state=to, **values)
+        if changed != 1:
+            return False
+        job.refresh_from_db()
+        if text:
+            event_write(job, text, level="error" if to == State.FAILED else "info")
+        publish_job(job)
+    return True
+
+
+def job_wish(*, job: Job, wish: Wish) -> None:
+    """Write a wish for a running job; an ending wish also moves it to stopping."""
+    if wish == Wish.CHECKPOINT:
+        changed = Job.objects.filter(pk=job.pk, state=State.RUNNING).update(wish=wish)
+    else:
+        changed = int(job_move(job, State.STOPPING, wish=wish, text=f"Asked to {wish.label}."))
+    if not changed:
+        raise AppError("not_running", f"Job {job.pk} is not running.", "Reload the page to see its state.", status=409)
+
+
+def job_cancel(*, job: Job) -> None:
+    """End a job for good. A running one is asked first and killed after a grace period; others end at once."""
+    if job_move(job, State.CANCELLED, frm=(State.QUEUED, State.PAUSED, State.INTERRUPTED), text="Cancelled."):
+        return
+    changed = Job.objects.filter(pk=job.pk, state=State.STOPPING).update(wish=Wish.CANCEL)
+    if not changed:
+        job_wish(job=job, wish=Wish.CANCEL)
+
+
+def job_pause(*, job: Job) -> None:
+    """Ask a running job to write a checkpoint and wait. Only kinds that resume can."""
+    _require_resumable(job)
+    job_wish(job=job, wish=Wish.PAUSE)
+
+
+def job_finish(*, job: Job) -> None:
+    """Ask a running training to stop now and keep what it has."""
+    _require_resumable(job)
+    job_wish(job=job, wish=Wish.FINISH)
+
+
+def job_checkpoint(*, job: Job) -> None:
+    """Ask a running job to write a checkpoint and go on."""
+    _require_resumable(job)
+    job_wish(job=job, wish=Wish.CHECKPOINT)
+
+
+def _require_resumable(job: Job) -> None:
+    if not job.resumes:
+        raise AppError("cannot_resume", f"{job.title} keeps no checkpoints.", "Cancel it instead.", status=409)
+
+
+def job_resume(*, job: Job) -> None:
+    """Put a paused or interrupted job back into the queue; it goes on from its last checkpoint."""
+    with transaction.atomic():
+        if not job_move(job, State.QUEUED, frm=(State.PAUSED, State.INTERRUPTED), text="Queued again."):
+            raise AppError(
+                "not_paused", f"Job {job.pk} is not paused.", "Reload the page to see its state.", status=409
+            )
+        transaction.on_commit(wake_send)
+
+
+def job_retry(*, job: Job, user: AbstractBaseUser | None = None) -> Job:
+    """A new job with the same Spec and subject as one that failed or was cancelled."""
+    if job.state not in (State.FAILED, State.CANCELLED):
+        raise AppError(
+            "not_failed", f"Job {job.pk} is {job.state}.", "Only failed or cancelled jobs are retried.", status=409
+        )
+    again = Job(
+        kind=job.kind,
+        queue=job.queue,
+        title=job.title,
+        priority=PRIORITIES[job.kind],
+        spec=job.loaded_spec.to_json(),
+        subject_entity=job.subject_entity,
+        subject_id=job.subject_id,
+        subject_name=job.subject_name,
+        device_wish=job.device_wish,
+        created_by=user,
+    )
+    try:
+        with transaction.atomic():
+            again.save()
+            event_write(again, f"Queued as another try of job {job.pk}.")
+            publish_job(again)
+            transaction.on_commit(wake_send)
+    except IntegrityError:
+        raise AppError("already_active", f"{job.title} is already under way.", "Wait for it.", status=409) from None
+    return again
+
+
+def job_priority_set(*, job: Job, priority: int) -> None:
+    """Change the place of a queued job; lower numbers go first."""
+    if not 0 <= priority <= 999:
+        raise AppError(
+            "bad_priority", f"Priority {priority} is outside 0 to 999.", "Lower numbers go first.", field="priority"
+        )
+    if not Job.objects.filter(pk=job.pk, state=State.QUEUED).update(priority=priority):
+        raise AppError(
+            "not_queued", f"Job {job.pk} waits no longer.", "Only queued jobs have a place to change.", status=409
+        )
+    publish_job(job)
+
+
+def jobs_require_none_active(*, entity: str, pk: int, name: str) -> None:
+    """Refuse a deletion while a job works on the row."""
+    active = Job.objects.filter(subject_entity=entity, subject_id=pk, state__in=ACTIVE).first()
+    if active is not None:
+        raise AppError("job_active", f"Job {active.pk} still works on {name}.", "Cancel the job first.", status=409)
+
+
+def event_write(job: Job, text: str, level: str = "info") -> None:
+    """One line in the job's history."""
+    JobEvent.objects.create(job=job, attempt=job.attempt, level=level, text=text[:4000])
+
+
+def publish_job(job: Job) -> None:
+    """Tell the pages that show this job, its subject, or the list of jobs."""
+    topics = [job.topic, ALL_JOBS]
+    if job.subject_entity:
+        topics.append(topic(job.subject_entity, job.subject_id))
+    publish(*topics)
+
+
+def subject_ready(subject: Subject, *, at: datetime | None = None) -> None:
+    """Mark a subject as ready; called by a runner's `finish` after its fields are set."""
+    subject.ready_at = at or timezone.now()
+    subject.save()

@@ -1,0 +1,40 @@
+"""Language models: the transformers under study."""
+
+from django.db import models
+from django.urls import reverse
+
+from apps.core.live.topics import LANGUAGE_MODELS
+from apps.jobs.models import Subject
+from workers.engine.specs.language_models import LANGUAGE_MODEL_SOURCES
+
+
+class LanguageModel(Subject):
+    """One decoder-only model with its tokenizer, as safetensors in models/<id>/. `report` is the importer's full Result."""
+
+    ENTITY = LANGUAGE_MODELS
+
+    name = models.CharField(max_length=200)
+    source = models.CharField(max_length=10, choices=LANGUAGE_MODEL_SOURCES)
+    origin = models.CharField(max_length=500)
+    """Repository id or path it came from."""
+    revision = models.CharField(max_length=100, blank=True)
+    licence = models.CharField(max_length=100, blank=True)
+    model_type = models.CharField(max_length=60, blank=True)
+    layers = models.PositiveIntegerField(default=0)
+    d_model = models.PositiveIntegerField(default=0)
+    vocab_size = models.PositiveIntegerField(default=0)
+    parameters = models.BigIntegerField(default=0)
+    dtype = models.CharField(max_length=20, blank=True)
+    bytes = models.BigIntegerField(default=0)
+    tokenizer_sha256 = models.CharField(max_length=64, blank=True)
+    weights_sha256 = models.CharField(max_length=64, blank=True)
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("language_models:detail", args=[self.pk])

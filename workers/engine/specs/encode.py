@@ -1,0 +1,41 @@
+"""EncodeSpec: an SAE's way of encoding, stored beside its weights and never changed.
+
+Whoever encodes (evaluation, feature runs, steering, export) reads this; nothing is calibrated at inference.
+"""
+
+from dataclasses import dataclass
+
+from workers.engine.specs.base import Record
+from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.hook_site import HookSite
+
+NORMALIZATIONS = ("none", "expected_average_only_in", "constant_norm_rescale", "layer_norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeSpec(Record):
+    """Everything beyond the weights that decides f(x). Names follow SAELens' cfg.json (6.x)."""
+
+    architecture: str
+    """standard | topk (inference architectures of SAELens)."""
+    d_in: int
+    d_sae: int
+    hook_site: HookSite
+    apply_b_dec_to_input: bool = True
+    normalize_activations: str = "none"
+    """A finished SAE has the expected-average factor folded into its weights, so it says none."""
+    k: int | None = None
+    """TopK: latents that fire at most."""
+    rescale_acts_by_decoder_norm: bool = False
+    """TopK: selection and values by pre-activation × decoder norm, as SAELens has it."""
+    sink_threshold: float | None = None
+    """Tokens with a larger norm, and position 0, are passed by: never encoded, measured or replaced."""
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.normalize_activations not in NORMALIZATIONS:
+            raise SpecInvalid(
+                f"Normalisation {self.normalize_activations!r} is unknown.", f"Known: {', '.join(NORMALIZATIONS)}."
+            )
+        if self.k is not None and self.k > self.d_sae:
+            raise SpecInvalid(f"k = {self.k} exceeds d_sae = {self.d_sae}.", "Choose k below d_sae.", field="k")

@@ -1,0 +1,27 @@
+"""Every job kind and its Spec: the one list that supervisor, child, forms and pages share."""
+
+from workers.engine.specs.activations import ActivationCacheInputs, ActivationCacheSpec
+from workers.engine.specs.base import Inputs, Spec
+from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportSpec, TokenizeInputs, TokenizeSpec
+from workers.engine.specs.exports import ExportInputs, ExportSpec
+from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
+from workers.engine.specs.language_models import LanguageModelImportInputs, LanguageModelImportSpec
+from workers.engine.specs.saes import EvaluateInputs, EvaluateSpec
+from workers.engine.specs.steering import SteerInputs, SteerSpec
+from workers.engine.specs.training import TrainInputs, TrainSpec
+
+_PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
+    (DatasetImportSpec, DatasetImportInputs),
+    (LanguageModelImportSpec, LanguageModelImportInputs),
+    (TokenizeSpec, TokenizeInputs),
+    (ActivationCacheSpec, ActivationCacheInputs),
+    (TrainSpec, TrainInputs),
+    (EvaluateSpec, EvaluateInputs),
+    (FeatureRunSpec, FeatureRunInputs),
+    (SteerSpec, SteerInputs),
+    (ExportSpec, ExportInputs),
+)
+
+SPECS: dict[str, type[Spec]] = {spec.KIND: spec for spec, _ in _PAIRS}
+INPUTS: dict[str, type[Inputs]] = {spec.KIND: inputs for spec, inputs in _PAIRS}
+QUEUES: tuple[str, ...] = ("gpu", "cpu", "io", "steer")

@@ -1,0 +1,69 @@
+"""Specs of SAE evaluation."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from workers.engine.specs.activations import LM_DTYPES
+from workers.engine.specs.base import Inputs, Result, Spec, device_option, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSpec(Spec):
+    """Measure an SAE on held-out documents: reconstruction, sparsity and what splicing it in costs the language model."""
+
+    KIND: ClassVar[str] = "evaluate"
+    QUEUE: ClassVar[str] = "gpu"
+    TITLE: ClassVar[str] = "Evaluate SAE"
+    ENGINE: ClassVar[str] = "saes.evaluating:evaluate"
+
+    sae: int = option(label="SAE", reference="saes.Sae", help="The SAE to measure.")
+    tokenization: int = option(
+        label="Tokenization", reference="datasets.Tokenization", help="Its held-out part is used."
+    )
+    max_tokens: int = option(
+        50_000, label="Most tokens", minimum=100, unit="tokens", help="Held-out tokens for FVU, L0 and densities."
+    )
+    ce_tokens: int = option(
+        10_000,
+        label="Tokens for CE",
+        minimum=100,
+        unit="tokens",
+        help="Held-out tokens for the cross-entropies; each needs three full passes.",
+    )
+    lm_dtype: str = option(
+        "auto", label="Model precision", choices=LM_DTYPES, advanced=True, help="Precision of the language model."
+    )
+    batch_contexts: int = option(
+        8, label="Contexts at once", minimum=1, maximum=1024, advanced=True, help="Contexts in each forward pass."
+    )
+    device: str = device_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateInputs(Inputs):
+    sae_dir: str = ""
+    tokenization_dir: str = ""
+    model_dir: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult(Result):
+    """The folder holds density.safetensors with `density` (d_sae,) float32. Formulas: engine/metrics.py."""
+
+    tokens: int
+    """Included positions behind FVU, L0 and densities."""
+    sink_tokens: int
+    fvu: float
+    """Per-dimension means; position 0 and sink tokens excluded."""
+    fvu_with_sinks: float
+    """The same over every position but 0."""
+    l0: float
+    dead_share: float
+    """Share of latents that fired nowhere in `tokens`."""
+    ce_tokens: int
+    ce_clean: float
+    ce_sae: float
+    ce_zero: float
+    ce_recovered: float
+    density_histogram: tuple[int, ...]
+    """Counts of latents by log10 density, edges -7, -6.75, …, 0; dead ones are not in it."""

@@ -1,0 +1,136 @@
+"""One child process: its start, its JSON lines, wishes to it, and its end.
+
+The child's standard output carries the lines; whatever it or a library prints goes to the attempt's log. The child leads
+a session of its own, so that Ctrl-C does not reach it and the whole group can be killed.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+LOG_BYTES = 2_000_000
+KEPT_LOG_BYTES = 500_000
+
+# Large tensors come from the heap and stay there: fresh mmaps for every temporary cost a third of a training step.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
+
+
+class ChildProcess:
+    """A running `workers.child`. `lines` is filled by a thread; None in it means that the child closed its output."""
+
+    def __init__(self, arguments: list[str], *, log: Path, environment: dict[str, str]) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log_path = log
+        self._log: IO[bytes] = log.open("ab", buffering=0)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workers.child", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+            env={**os.environ, **MALLOC, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1", **environment},
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        self.lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True, name=f"child-{self.pid}").start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def started(self) -> float:
+        """The start time of the process, which tells it from a later one with the same pid."""
+        return process_started(self.pid)
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for raw in self.process.stdout:
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                with contextlib.suppress(OSError, ValueError):
+                    self._log.write(raw)
+                continue
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def next_line(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next line; raises queue.Empty after the timeout. None: there will be no more."""
+        return self.lines.get(timeout=timeout_s)
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Hand a request line to a warm child."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def log_trim(self) -> None:
+        """Keep the log below LOG_BYTES: its end stays. The child appends, so it writes on behind what is kept."""
+        if self.log_path.stat().st_size > LOG_BYTES:
+            with self.log_path.open("r+b") as file:
+                file.seek(-KEPT_LOG_BYTES, os.SEEK_END)
+                kept = file.read()
+                file.seek(0)
+                file.write(b"[the beginning was cut]\n" + kept)
+                file.truncate()
+
+    def terminate(self) -> None:
+        """SIGTERM to the group: checkpoint and exit 75."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to the group."""
+        self._signal(signal.SIGKILL)
+
+    def wait(self) -> int:
+        """The exit code, once the child is gone; what it left of its group goes too."""
+        code = self.process.wait()
+        self.kill()
+        self._log.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        return code
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+def process_started(pid: int) -> float:
+    """Start time of a process, 0 when there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
+
+
+def process_is(pid: int | None, started: float | None) -> bool:
+    """Is `pid` still the process that began at `started`?"""
+    if not pid or not started:
+        return False
+    return abs(process_started(pid) - started) < 1.0
+
+
+def process_group_kill(pid: int | None, started: float | None) -> bool:
+    """SIGKILL the group of a recorded child, if it is still that child. True when something was killed."""
+    if not process_is(pid, started):
+        return False
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+        return True
+    return False

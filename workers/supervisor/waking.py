@@ -1,0 +1,43 @@
+"""What a django-q2 message calls. It carries no work: the worker looks at the Job table and takes what is next."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.utils import timezone
+
+from apps.jobs.models import Worker
+from workers.supervisor.child_process import process_started
+from workers.supervisor.claiming import HOST, claim
+from workers.supervisor.supervising import Supervision
+from workers.supervisor.warm import steer_serve
+
+
+def wake() -> None:
+    """Take jobs until none can start."""
+    with worker_registered(Worker.Role.SUPERVISOR) as worker:
+        while job := claim(worker):
+            if job.queue == "steer":
+                steer_serve(worker, job)
+            else:
+                Supervision(job, worker).run()
+
+
+@contextmanager
+def worker_registered(role: str) -> Iterator[Worker]:
+    """This process as a Worker row, for as long as it works."""
+    pid = os.getpid()
+    worker, _ = Worker.objects.update_or_create(
+        host=HOST,
+        pid=pid,
+        defaults={
+            "role": role,
+            "pid_started": process_started(pid),
+            "draining": False,
+            "heartbeat_at": timezone.now(),
+        },
+    )
+    try:
+        yield worker
+    finally:
+        Worker.objects.filter(pk=worker.pk).delete()
