@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from apps.core.templatetags.studio import duration
 from apps.jobs.models import Job
+from apps.jobs.selectors import active_count
 from apps.jobs.states import ENDED, ON_WORKER, State, Wish
 
 register = template.Library()
@@ -33,13 +34,14 @@ CANCEL = Action("cancel", "Cancel", "x", "Cancel this job? What it made so far i
 
 def actions_of(job: Job) -> list[Action]:
     """What may be asked of the job in its state; only kinds that resume can pause, finish early and checkpoint."""
-    if job.state == State.RUNNING and job.wish in (Wish.NONE, Wish.CHECKPOINT):
-        return [PAUSE, CHECKPOINT, FINISH, CANCEL] if job.resumes else [CANCEL]
+    if job.state == State.RUNNING and job.resumes:
+        return [PAUSE, CHECKPOINT, FINISH, CANCEL]
     if job.state == State.PAUSED:
         return [RESUME, CANCEL]
     if job.state in (State.FAILED, State.CANCELLED):
         return [RETRY]
-    return [CANCEL] if job.state in (State.QUEUED, State.INTERRUPTED, State.RUNNING) else []
+    may_cancel = job.is_active and not (job.state == State.STOPPING and job.wish == Wish.CANCEL)
+    return [CANCEL] if may_cancel else []
 
 
 @register.simple_tag
@@ -74,8 +76,3 @@ def progress_words(job: Job) -> str:
 def active_jobs(place: str) -> dict[str, object]:
     """The number of active jobs beside the navigation's entry; the topic jobs/all keeps it current."""
     return {"count": active_count(), "place": place}
-
-
-def active_count() -> int:
-    """Jobs that are queued, at work, paused or interrupted."""
-    return Job.objects.exclude(state__in=[state.value for state in ENDED]).count()

@@ -1,0 +1,107 @@
+"""A chart as the server describes it: series in, JSON for static/js/charts.js and a table for everyone else out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+MOST_POINTS = 1500
+MOST_TABLE_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Series:
+    """One named series. `kind` is line, points or bar; `labels` are shown when a point is hovered."""
+
+    name: str
+    x: Sequence[float | str]
+    y: Sequence[float | None]
+    kind: str = "line"
+    labels: Sequence[str] = ()
+    links: Sequence[str] = ()
+    """A URL for each point: a click opens it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """What components/chart.html draws.
+
+    With `follow_url` and `topic` a live chart asks follow_url?after=<last x> for {"series": [{"name", "x", "y"}]}
+    whenever the topic speaks, and adds those points.
+    """
+
+    id: str
+    title: str
+    x_title: str
+    y_title: str
+    series: Sequence[Series] = field(default_factory=tuple)
+    x_type: str = "linear"
+    y_type: str = "linear"
+    can_log_x: bool = False
+    can_log_y: bool = False
+    can_smooth: bool = False
+    smooth: float = 0.0
+    height: int = 280
+    summary: str = ""
+    """The chart in one sentence, for people who do not see it."""
+    help: str = ""
+    formula: str = ""
+    follow_url: str = ""
+    topic: str = ""
+
+    @property
+    def json_id(self) -> str:
+        return f"{self.id}-json"
+
+    @property
+    def to_json(self) -> dict[str, object]:
+        """What charts.js reads; lines are thinned to MOST_POINTS."""
+        return {
+            "x_title": self.x_title,
+            "y_title": self.y_title,
+            "x_type": self.x_type,
+            "y_type": self.y_type,
+            "smooth": self.smooth,
+            "series": [_series_json(series) for series in self.series],
+        }
+
+    @property
+    def table_head(self) -> list[str]:
+        return [self.x_title, *[series.name for series in self.series]]
+
+    @property
+    def table_rows(self) -> list[list[object]]:
+        """Rows by x for all series, evenly thinned to MOST_TABLE_ROWS."""
+        columns = [dict(zip(series.x, series.y)) for series in self.series]
+        at = list(dict.fromkeys(x for series in self.series for x in series.x))
+        stride = max(1, -(-len(at) // MOST_TABLE_ROWS))
+        return [[_cell(x), *[_cell(column.get(x)) for column in columns]] for x in at[::stride]]
+
+
+def _cell(value: float | str | None) -> object:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _series_json(series: Series) -> dict[str, object]:
+    keep = thinned(series.y) if series.kind == "line" else range(len(series.y))
+    made: dict[str, object] = {
+        "name": series.name,
+        "kind": series.kind,
+        "x": [series.x[i] for i in keep],
+        "y": [series.y[i] for i in keep],
+    }
+    for name in ("labels", "links"):
+        if getattr(series, name):
+            made[name] = [getattr(series, name)[i] for i in keep]
+    return made
+
+
+def thinned(values: Sequence[float | None], most: int = MOST_POINTS) -> list[int]:
+    """Positions to draw: the least and the greatest value of each bucket, so that spikes stay visible."""
+    if len(values) <= most:
+        return list(range(len(values)))
+    buckets, keep = most // 2, {0, len(values) - 1}
+    for bucket in range(buckets):
+        inside = range(bucket * len(values) // buckets, (bucket + 1) * len(values) // buckets)
+        known = [i for i in inside if values[i] is not None]
+        if known:
+            keep |= {min(known, key=lambda i: values[i]), max(known, key=lambda i: values[i])}
+    return sorted(keep)

@@ -1,0 +1,67 @@
+"""What base.html needs on every page: the navigation, the chosen theme, the version."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from mistudio_site import __version__
+
+THEMES = ("system", "light", "dark")
+
+
+@dataclass(frozen=True)
+class NavItem:
+    """One entry of the navigation; `apps` are the URL namespaces whose pages it stands for, `key` the letter after g."""
+
+    title: str
+    url_name: str
+    icon: str
+    apps: tuple[str, ...]
+    key: str
+
+
+NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
+    ("", (NavItem("Home", "home:home", "house", ("home",), "h"),)),
+    (
+        "Prepare",
+        (
+            NavItem("Datasets", "datasets:list", "database", ("datasets",), "d"),
+            NavItem("Language models", "language_models:list", "brain", ("language_models",), "m"),
+            NavItem("Activations", "activations:list", "layers", ("activations",), "a"),
+        ),
+    ),
+    (
+        "Understand",
+        (
+            NavItem("Training", "training:list", "chart-spline", ("training",), "r"),
+            NavItem("SAEs", "saes:list", "hexagon", ("saes", "features"), "s"),
+            NavItem("Steering", "steering:list", "sliders-horizontal", ("steering",), "t"),
+            NavItem("Exports", "exports:list", "package", ("exports",), "e"),
+        ),
+    ),
+    (
+        "Machine",
+        (
+            NavItem("Jobs", "jobs:list", "list-checks", ("jobs",), "j"),
+            NavItem("System", "monitoring:system", "cpu", ("monitoring",), "y"),
+            NavItem("Settings", "core:settings", "settings", ("core", "presets"), ","),
+        ),
+    ),
+)
+
+
+def studio(request: HttpRequest) -> dict[str, object]:
+    """Context of every page. The theme comes from a cookie, so that the first paint is right without a script."""
+    chosen = request.COOKIES.get("theme", "")
+    app = request.resolver_match.app_name if request.resolver_match else ""
+    groups = [
+        (title, [{"item": item, "url": reverse(item.url_name), "is_current": app in item.apps} for item in items])
+        for title, items in NAVIGATION
+    ]
+    return {
+        "navigation": groups,
+        "theme": chosen if chosen in THEMES else "system",
+        "keys_on": request.COOKIES.get("keys") != "off",
+        "studio_version": __version__,
+    }

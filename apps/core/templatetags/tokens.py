@@ -1,0 +1,80 @@
+"""The token strip: a text as the model reads it, each token tinted by one feature's activation.
+
+Raw tokenizer strings become readable text with visible blanks; neighbours without activation share one span, so that a
+page of examples stays small. The tint is one number per span (--a, 0 to 1): themes recolour it without a new page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django import template
+
+from workers.engine.text.tokens import token_texts, visible
+
+register = template.Library()
+
+
+@dataclass(frozen=True)
+class Span:
+    """One or more tokens shown together. `share` is the activation divided by the scale, as text for CSS."""
+
+    text: str
+    value: float | None = None
+    share: str = ""
+    tip: str = ""
+    spoken: str = ""
+    is_peak: bool = False
+    breaks: bool = False
+
+
+@register.inclusion_tag("components/token_strip.html")
+def token_strip(
+    tokens: Sequence[str],
+    values: Sequence[float] | None = None,
+    scale: float | None = None,
+    peak: int | None = None,
+    breaks: bool = False,
+    label: str = "",
+) -> dict[str, object]:
+    """{% token_strip example.tokens example.values scale=maximum peak=example.peak %}.
+
+    `scale` is the value shown at full strength: the feature's maximum, or the strip's own when absent. `peak` is the
+    position of the outlined token. `breaks` shows line breaks as such.
+    """
+    return {"spans": spans(tokens, values, scale, peak), "breaks": breaks, "label": label}
+
+
+def spans(
+    tokens: Sequence[str], values: Sequence[float] | None, scale: float | None = None, peak: int | None = None
+) -> list[Span]:
+    """Tokens and their activations as spans, runs without activation merged."""
+    texts = token_texts(list(tokens))
+    if values is None:
+        return [Span(visible(text), breaks="\n" in text) for text in texts]
+    top = scale or max((float(v) for v in values), default=0.0) or 1.0
+    made: list[Span] = []
+    silent = ""
+    for position, (text, value) in enumerate(zip(texts, values)):
+        if value <= 0 and position != peak and "\n" not in text:
+            silent += text
+            continue
+        if silent:
+            made.append(Span(visible(silent)))
+            silent = ""
+        made.append(_active(text, tokens[position], float(value), top, position == peak))
+    if silent:
+        made.append(Span(visible(silent)))
+    return made
+
+
+def _active(text: str, raw: str, value: float, top: float, is_peak: bool) -> Span:
+    share = max(0.0, min(1.0, value / top))
+    return Span(
+        text=visible(text),
+        value=value,
+        share=f"{max(share, 0.05):.3f}" if value > 0 else "",
+        tip=f"{visible(text)} · {value:.4g} · {100 * share:.0f} % of the scale · token {raw}",
+        spoken=f"{value:.3g}" if value > 0 else "",
+        is_peak=is_peak,
+        breaks="\n" in text,
+    )
