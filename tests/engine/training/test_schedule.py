@@ -1,0 +1,53 @@
+"""Schedules against SAELens' own schedulers and against their words."""
+
+import pytest
+import torch
+from sae_lens.training.optim import CoefficientScheduler, get_lr_scheduler
+
+from workers.engine.specs.training import TrainSpec
+from workers.engine.training.schedule import l1_coefficient_at, learning_rate_at
+
+
+def spec(**options) -> TrainSpec:
+    return TrainSpec(activation_cache=1, **options)
+
+
+def test_warm_up_and_plateau_equal_saelens():
+    ours = spec(steps=50, lr_warmup_steps=10, lr_decay_pct=0.0, learning_rate=0.1)
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.1)
+    theirs = get_lr_scheduler(
+        "constant",
+        optimizer,
+        training_steps=50,
+        lr=0.1,
+        warm_up_steps=10,
+        decay_steps=0,
+        lr_end=0.01,
+        num_cycles=1,
+    )
+    for step in range(50):
+        assert learning_rate_at(step, ours) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
+def test_the_rate_falls_linearly_over_the_last_part_and_never_reaches_zero():
+    ours = spec(steps=100, lr_decay_pct=20.0, learning_rate=1.0)
+    rates = [learning_rate_at(step, ours) for step in range(100)]
+    assert rates[:81] == [1.0] * 81
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.05)
+
+
+def test_the_l1_warm_up_equals_saelens():
+    ours = spec(architecture="standard", l1_coefficient=3.0, l1_warmup_steps=7)
+    theirs = CoefficientScheduler(warm_up_steps=7, final_value=3.0)
+    for step in range(20):
+        assert l1_coefficient_at(step, ours) == pytest.approx(theirs.value)
+        theirs.step()
+
+
+def test_without_warm_up_everything_is_full_at_once():
+    ours = spec(steps=10, lr_decay_pct=0.0, l1_warmup_steps=0)
+    assert learning_rate_at(0, ours) == ours.learning_rate
+    assert l1_coefficient_at(0, ours) == ours.l1_coefficient
