@@ -1,0 +1,48 @@
+# The studio's few commands. Everything is installed into .venv; nothing on the system is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help studio demo test test-slow bench lint migrations clean
+
+help:
+	@echo "make studio      start the studio (web, workers, sampler); Ctrl-C drains and ends it"
+	@echo "make demo        text to steered model on a small real model, then the studio with the results"
+	@echo "make test        the test suite        make test-slow   truth worlds, kill matrix, the real model"
+	@echo "make lint        ruff, import contracts, migrations"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip setuptools wheel --constraint constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+studio: $(VENV)/installed
+	$(BIN)/python manage.py studio $(ARGS)
+
+demo: $(VENV)/installed
+	$(BIN)/python manage.py demo $(ARGS)
+
+test: $(VENV)/installed-test lint
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m slow --timeout 1800 $(ARGS)
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+migrations: $(VENV)/installed
+	$(BIN)/python manage.py makemigrations
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
