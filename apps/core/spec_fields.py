@@ -1,0 +1,77 @@
+"""Form fields that Specs need beyond Django's own."""
+
+import dataclasses
+import typing
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+
+from workers.engine.specs.base import Record
+
+
+class RowField(forms.ModelChoiceField):
+    """A choice among rows; its value is the row's id, as Specs hold it."""
+
+    default_error_messages = {"invalid_choice": "There is nothing ready with the id %(value)s."}
+
+    def clean(self, value: Any) -> int | None:
+        row: Model | None = super().clean(value)
+        return None if row is None else row.pk
+
+
+class MultilineField(forms.CharField):
+    """Text that spans lines, kept to the letter: no stripping, and line ends as they were typed, without browsers' \\r."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strip=False, **kwargs)
+
+    def to_python(self, value: Any) -> str:
+        return super().to_python(value).replace("\r\n", "\n")
+
+
+class RecordsField(forms.CharField):
+    """Several small Records as text, "12:4, 77:-2" for (index, strength) pairs; a list of JSON objects does as well."""
+
+    default_error_messages = {"form": "%(piece)s has not the form %(form)s."}
+
+    def __init__(self, *, record: type[Record], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.record = record
+        self.kinds = {f.name: typing.get_type_hints(record)[f.name] for f in dataclasses.fields(record)}
+
+    def prepare_value(self, value: Any) -> Any:
+        """Records as text; what the researcher typed stays as it is."""
+        if not isinstance(value, list | tuple):
+            return value
+        rows = [r if isinstance(r, dict) else dataclasses.asdict(r) for r in value]
+        return ", ".join(":".join(f"{row[name]:g}" for name in self.kinds) for row in rows)
+
+    def clean(self, value: Any) -> tuple[Record, ...]:
+        if isinstance(value, list | tuple):
+            return tuple(self._from_json(piece) for piece in value)
+        text = super().clean(value)
+        return tuple(self._from_text(piece.strip()) for piece in text.split(",") if piece.strip())
+
+    def _from_text(self, piece: str) -> Record:
+        parts = piece.split(":")
+        if len(parts) != len(self.kinds):
+            raise self._misshapen(piece)
+        return self._from_json(dict(zip(self.kinds, parts)))
+
+    def _from_json(self, values: Any) -> Record:
+        if isinstance(values, self.record):
+            return values
+        if not isinstance(values, dict) or set(values) != set(self.kinds):
+            raise self._misshapen(values)
+        try:
+            return self.record(**{name: kind(values[name]) for name, kind in self.kinds.items()})
+        except (TypeError, ValueError):
+            raise self._misshapen(values) from None
+
+    def _misshapen(self, piece: Any) -> ValidationError:
+        form = ":".join(self.kinds)
+        return ValidationError(self.error_messages["form"], code="form", params={"piece": repr(piece), "form": form})

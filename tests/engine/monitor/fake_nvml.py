@@ -1,0 +1,59 @@
+"""A stand-in for the pynvml module: one GPU with known readings, and a driver that can be missing or partly silent."""
+
+from types import SimpleNamespace
+
+GIB = 2**30
+
+
+class NVMLError(Exception):
+    """As pynvml's."""
+
+
+class FakeNvml:
+    """Answers like pynvml for `count` GPUs; `refuses` names calls that this driver does not support."""
+
+    NVMLError = NVMLError
+    NVML_TEMPERATURE_GPU = 0
+
+    def __init__(self, count: int = 1, *, has_driver: bool = True, refuses: tuple[str, ...] = ()) -> None:
+        self.count, self.has_driver, self.refuses = count, has_driver, refuses
+
+    def _may(self, name: str) -> None:
+        if name in self.refuses:
+            raise NVMLError(name)
+
+    def nvmlInit(self):
+        if not self.has_driver:
+            raise NVMLError("driver not loaded")
+
+    def nvmlDeviceGetCount(self):
+        return self.count
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        return SimpleNamespace(total=24 * GIB, used=(6 + handle) * GIB, free=(18 - handle) * GIB)
+
+    def nvmlDeviceGetName(self, handle):
+        return f"Test GPU {handle}"
+
+    def nvmlDeviceGetUtilizationRates(self, handle):
+        self._may("utilization")
+        return SimpleNamespace(gpu=73, memory=20)
+
+    def nvmlDeviceGetTemperature(self, handle, sensor):
+        self._may("temperature")
+        return 61
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        self._may("power")
+        return 250_500  # mW
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle):
+        self._may("power")
+        return 450_000
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        self._may("processes")
+        return [SimpleNamespace(pid=4242, usedGpuMemory=5 * GIB), SimpleNamespace(pid=4243, usedGpuMemory=None)]
