@@ -1,0 +1,211 @@
+"""One attempt from claim to end, with a child that says what the test wants (its lines are the real protocol)."""
+
+import queue
+
+import pytest
+from django.utils import timezone
+
+from apps.core.errors import AppError
+from apps.jobs.models import Job, Worker
+from apps.jobs.services import job_cancel, job_pause
+from apps.jobs.states import State, Wish
+from tests.supervisor.conftest import make_job
+from workers.engine.specs.kinds import INPUTS
+from workers.runners.base import Runner
+from workers.supervisor import supervising
+from workers.supervisor.claiming import HOST, claim
+from workers.supervisor.supervising import MOST_ATTEMPTS, Supervision, retry_pause_s
+
+pytestmark = pytest.mark.django_db
+
+
+class SpokenChild:
+    """Stands for a child process: hands out prepared lines, then None, then its exit code."""
+
+    pid = 0
+    started = 0.0
+
+    def __init__(self, *lines, exit_code=0):
+        self.lines = [*lines, None]
+        self.exit_code = exit_code
+        self.asked = []
+
+    def ask(self, request):
+        self.asked.append(request)
+
+    def next_line(self, timeout_s):
+        if not self.lines:
+            raise queue.Empty
+        return self.lines.pop(0)
+
+    def log_trim(self): ...
+
+    def kill(self): ...
+
+    def wait(self):
+        return self.exit_code
+
+
+class PlainRunner(Runner):
+    """Prepares nothing and remembers what it was told."""
+
+    def __init__(self):
+        self.points, self.discarded, self.finished = [], False, None
+        self.refuse = None
+
+    class result:  # noqa: N801 - the attribute's name in Runner
+        from_json = staticmethod(dict)
+
+    def memory_bytes(self, spec):
+        return 0
+
+    def prepare(self, job, spec, where):
+        if self.refuse:
+            raise self.refuse
+        return INPUTS[job.kind](**where)
+
+    def finish(self, job, spec, result, out_dir):
+        if self.refuse:
+            raise self.refuse
+        self.finished = result
+
+    def metrics(self, job, points):
+        self.points += points
+
+    def discard(self, job):
+        self.discarded = True
+
+
+@pytest.fixture
+def runner(monkeypatch, has_devices):
+    plain = PlainRunner()
+    monkeypatch.setattr(supervising, "runner_for", lambda kind: plain)
+    monkeypatch.setattr("workers.supervisor.claiming.runner_for", lambda kind: plain)
+    return plain
+
+
+@pytest.fixture
+def attempt(worker, runner):
+    """Claim a fresh job of a kind (or a given one) and run one attempt in which the child says these lines."""
+
+    def run(*lines, exit_code=0, kind="train", job=None, before=None):
+        job = job or make_job(kind)
+        claimed = claim(worker)
+        assert claimed.pk == job.pk
+        if before is not None:
+            before(claimed)
+        Supervision(claimed, worker).run(warm=SpokenChild(*lines, exit_code=exit_code))
+        job.refresh_from_db()
+        return job
+
+    return run
+
+
+def error_line(*, transient=False):
+    return {"t": "error", "code": "e", "message": "M.", "hint": "H.", "traceback": "T", "transient": transient}
+
+
+def test_a_result_ends_the_job_as_succeeded_and_reaches_the_runner(attempt, runner):
+    job = attempt({"t": "result", "result": {"tokens": 3}})
+    assert job.state == State.SUCCEEDED
+    assert job.percent == 100
+    assert runner.finished == {"tokens": 3}
+
+
+def test_an_error_ends_the_job_with_code_message_hint_and_traceback(attempt, runner):
+    job = attempt(error_line(), exit_code=1)
+    assert (job.state, job.error_code, job.error_message, job.error_hint) == (State.FAILED, "e", "M.", "H.")
+    assert job.error_traceback == "T"
+    assert runner.discarded
+
+
+def test_a_runner_that_refuses_fails_the_job_before_any_child_starts(attempt, runner):
+    runner.refuse = AppError("gone", "The cache was deleted.", "Make it again.")
+    assert attempt().error_message == "The cache was deleted."
+
+
+def test_a_runner_that_cannot_finish_fails_the_job(attempt, runner):
+    def refuse_later(job):
+        runner.finish = lambda *a: (_ for _ in ()).throw(AppError("full", "The disk is full.", "Free some."))
+
+    job = attempt({"t": "result", "result": {}}, before=refuse_later)
+    assert (job.state, job.error_code) == (State.FAILED, "full")
+
+
+def test_progress_metrics_and_events_become_rows(attempt, runner):
+    job = attempt(
+        {"t": "progress", "phase": "training", "done": 5, "total": 10, "unit": "steps", "message": "hi"},
+        {"t": "metrics", "step": 5, "values": {"loss": 1.0}},
+        {"t": "event", "level": "warning", "text": "The batch was halved."},
+        error_line(),
+    )
+    assert (job.phase, job.done, job.total, job.unit) == ("training", 5, 10, "steps")
+    assert runner.points == [{"step": 5, "values": {"loss": 1.0}}]
+    assert job.events.filter(level="warning", text="The batch was halved.").exists()
+
+
+def test_a_transient_error_is_retried_with_growing_pauses_and_then_fails(attempt, runner):
+    job = attempt(error_line(transient=True))
+    assert job.state == State.QUEUED
+    first_pause = job.next_attempt_at - timezone.now()
+    assert 3 < first_pause.total_seconds() < 7
+    for _ in range(MOST_ATTEMPTS - 1):
+        Job.objects.filter(pk=job.pk).update(next_attempt_at=timezone.now())
+        job = attempt(error_line(transient=True), job=job)
+    assert (job.state, job.attempt) == (State.FAILED, MOST_ATTEMPTS)
+
+
+def test_pauses_double_up_to_a_limit():
+    assert 3.7 < retry_pause_s(1) < 6.3
+    assert 15 < retry_pause_s(3) < 25
+    assert retry_pause_s(30) <= 750
+
+
+def test_a_resumable_child_killed_by_a_signal_goes_back_into_the_queue(attempt):
+    job = attempt(exit_code=-9)
+    assert job.state == State.QUEUED
+    assert job.events.filter(text__contains="signal 9").exists()
+
+
+def test_three_deaths_without_a_new_checkpoint_fail_the_job(attempt):
+    job = attempt(exit_code=-9)
+    for _ in range(2):
+        job = attempt(exit_code=-9, job=job)
+    assert (job.state, job.error_code) == (State.FAILED, "crashed")
+
+
+def test_a_new_checkpoint_starts_the_count_of_deaths_again(attempt):
+    checkpoint = {"t": "checkpoint", "step": 100, "path": "checkpoints/step-100", "bytes": 1, "values": {}}
+    job = attempt(exit_code=-9)
+    for _ in range(4):
+        job = attempt(checkpoint, exit_code=-9, job=job)
+    assert job.state == State.QUEUED
+    assert job.checkpoint_step == 100
+
+
+def test_a_killed_child_of_a_kind_that_cannot_resume_fails_with_a_hint_about_memory(attempt):
+    job = attempt(exit_code=-9, kind="tokenize")
+    assert (job.state, job.error_code) == (State.FAILED, "crashed")
+    assert "memory" in job.error_hint
+
+
+def test_cancel_reaches_the_child_and_ends_as_cancelled(attempt, runner, monkeypatch):
+    monkeypatch.setattr(supervising, "BEAT_EVERY_S", 0.0)
+    job = attempt({}, {"t": "stopped", "wish": "cancel"}, exit_code=75, before=lambda job: job_cancel(job=job))
+    assert job.state == State.CANCELLED
+    assert runner.discarded
+    assert job.wish == Wish.NONE
+
+
+def test_pause_ends_as_paused_and_keeps_what_was_written(attempt, runner):
+    job = attempt({}, {"t": "stopped", "wish": "pause"}, exit_code=75, before=lambda job: job_pause(job=job))
+    assert job.state == State.PAUSED
+    assert not runner.discarded
+
+
+def test_a_draining_studio_interrupts_the_job(attempt, worker):
+    def drain(job):
+        Worker.objects.create(host=HOST, pid=1, role=Worker.Role.STUDIO, draining=True, heartbeat_at=timezone.now())
+
+    job = attempt({}, {"t": "stopped", "wish": "interrupt"}, exit_code=75, before=drain)
+    assert job.state == State.INTERRUPTED
