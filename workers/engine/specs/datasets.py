@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from workers.engine.specs.base import Inputs, Result, Spec, option
+from workers.engine.specs.base import Inputs, Record, Result, Spec, option
 from workers.engine.specs.errors import SpecInvalid
 
 DATASET_SOURCES = (("hub", "Hugging Face Hub"), ("file", "Local file or folder"))
@@ -117,13 +117,22 @@ class TokenizeSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EditedRow(Record):
+    """A row whose text the curator replaced."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizeInputs(Inputs):
-    """`dataset_dir` has the rows, `model_dir` the tokenizer; rows excluded by the curator come by index."""
+    """`dataset_dir` has the rows, `model_dir` the tokenizer; rows excluded or edited by the curator come by index."""
 
     dataset_dir: str = ""
     model_dir: str = ""
     text_column: str = ""
     excluded_rows: tuple[int, ...] = ()
+    edited_rows: tuple[EditedRow, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +149,7 @@ class TokenizeResult(Result):
     heldout_documents: int
     empty_rows: int
     excluded_rows: int
+    """Rows that the curator left out."""
     document_tokens: int
     """Tokens that the tokenizer made of the documents' text, both parts."""
     join_tokens: int
@@ -155,3 +165,5 @@ class TokenizeResult(Result):
     tokenizer_sha256: str
     tokens_sha256: str
     bytes: int
+    edited_rows: int = 0
+    """Rows cut with the curator's text in place of their own."""

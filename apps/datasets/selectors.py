@@ -1,0 +1,149 @@
+"""What pages, endpoints, commands and other apps read of datasets and tokenizations."""
+
+from pathlib import Path
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from apps.core.errors import AppError, NotFound
+from apps.core.storage import data_path
+from apps.datasets.models import Dataset, RowMark, Tokenization
+
+SORTS = {"new": "-id", "name": "name", "size": "-bytes", "rows": "-rows"}
+
+
+def dataset_get(pk: int) -> Dataset:
+    """The dataset; NotFound otherwise."""
+    try:
+        return Dataset.objects.get(pk=pk)
+    except Dataset.DoesNotExist:
+        raise NotFound("dataset", pk) from None
+
+
+def dataset_list(*, query: str = "", sort: str = "new") -> QuerySet[Dataset]:
+    """Datasets whose name or origin contains `query`, sorted by a key of SORTS, with `tokenization_count`."""
+    found = Dataset.objects.annotate(tokenization_count=Count("tokenizations"))
+    if query:
+        found = found.filter(name__icontains=query) | found.filter(origin__icontains=query)
+    return found.order_by(SORTS.get(sort, "-id"), "-id")
+
+
+def dataset_folder(pk: int) -> Path:
+    """Where its rows lie."""
+    return data_path("datasets", pk)
+
+
+def dataset_ready(pk: int) -> Dataset:
+    """The dataset, imported whole; AppError "not_ready" otherwise."""
+    dataset = dataset_get(pk)
+    if not dataset.is_ready:
+        raise AppError(
+            "not_ready",
+            f"The dataset {dataset} is not imported yet.",
+            "Wait for its import, or repeat it.",
+            status=409,
+            field="dataset",
+        )
+    return dataset
+
+
+def marks_of(dataset: Dataset, rows: range) -> dict[int, RowMark]:
+    """Row → its mark, for the rows that have one."""
+    marks = dataset.marks.filter(row__gte=rows.start, row__lt=rows.stop)
+    return {mark.row: mark for mark in marks}
+
+
+def mark_json(mark: RowMark | None, row: int) -> dict[str, Any]:
+    """What is marked on a row, as the API and `--json` show it; the same shape without a mark."""
+    mark = mark or RowMark(row=row)
+    return {"row": row, "excluded": mark.excluded, "tags": mark.tags, "text": mark.text or "", "note": mark.note}
+
+
+def tokenization_get(pk: int) -> Tokenization:
+    """The tokenization; NotFound otherwise."""
+    try:
+        return Tokenization.objects.select_related("dataset", "language_model").get(pk=pk)
+    except Tokenization.DoesNotExist:
+        raise NotFound("tokenization", pk) from None
+
+
+def tokenization_list(*, dataset: Dataset | None = None, query: str = "") -> QuerySet[Tokenization]:
+    """Tokenizations, of one dataset or all, newest first; `query` is looked for in the dataset's name."""
+    found = Tokenization.objects.select_related("dataset", "language_model").filter(dataset__name__icontains=query)
+    return found if dataset is None else found.filter(dataset=dataset)
+
+
+def tokenization_folder(pk: int) -> Path:
+    """Where its contexts lie."""
+    return data_path("tokenizations", pk)
+
+
+def tokenization_ready(pk: int) -> Tokenization:
+    """The tokenization, cut whole; AppError "not_ready" otherwise."""
+    tokenization = tokenization_get(pk)
+    if not tokenization.is_ready:
+        raise AppError(
+            "not_ready",
+            f"The tokenization {tokenization} is not ready yet.",
+            "Wait for its job, or repeat it.",
+            status=409,
+            field="tokenization",
+        )
+    return tokenization
+
+
+def dataset_json(dataset: Dataset) -> dict[str, Any]:
+    """The dataset as the API and `--json` show it."""
+    report = dataset.report
+    return {
+        "id": dataset.pk,
+        "name": dataset.name,
+        "ready": dataset.is_ready,
+        "source": dataset.source,
+        "origin": dataset.origin,
+        "licence": dataset.licence,
+        "rows": dataset.rows,
+        "bytes": dataset.bytes,
+        "columns": report.get("columns", []),
+        "text_column": dataset.text_column,
+        "content_sha256": dataset.content_sha256,
+        "created_at": dataset.created_at.isoformat(),
+        "ready_at": dataset.ready_at.isoformat() if dataset.ready_at else None,
+        "url": dataset.get_absolute_url(),
+        "topic": dataset.topic,
+    }
+
+
+def tokenization_json(tokenization: Tokenization) -> dict[str, Any]:
+    """The tokenization as the API and `--json` show it."""
+    return {
+        "id": tokenization.pk,
+        "name": str(tokenization),
+        "ready": tokenization.is_ready,
+        "dataset": {"id": tokenization.dataset_id, "name": str(tokenization.dataset)},
+        "language_model": {"id": tokenization.language_model_id, "name": str(tokenization.language_model)},
+        "context_length": tokenization.context_length,
+        "contexts": tokenization.contexts,
+        "heldout_contexts": tokenization.heldout_contexts,
+        "tokens": tokenization.tokens,
+        "bytes": tokenization.bytes,
+        "tokenizer_sha256": tokenization.tokenizer_sha256,
+        "tokens_sha256": tokenization.tokens_sha256,
+        "created_at": tokenization.created_at.isoformat(),
+        "ready_at": tokenization.ready_at.isoformat() if tokenization.ready_at else None,
+        "url": tokenization.get_absolute_url(),
+        "topic": tokenization.topic,
+    }
+
+
+def dataset_statistics(dataset: Dataset) -> dict[str, Any]:
+    """The importer's numbers of the dataset and the tokenizer's numbers of each of its tokenizations."""
+    return {
+        "dataset": {**dataset_json(dataset), "report": dataset.report},
+        "excluded_rows": dataset.marks.filter(excluded=True).count(),
+        "edited_rows": dataset.marks.exclude(text=None).exclude(text="").count(),
+        "tokenizations": [
+            {**tokenization_json(tokenization), "report": tokenization.report}
+            for tokenization in tokenization_list(dataset=dataset)
+        ],
+    }

@@ -1,0 +1,192 @@
+"""Everything that changes datasets, the marks on their rows, and tokenizations."""
+
+from dataclasses import replace
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from apps.core.errors import AppError
+from apps.core.live.publishing import publish
+from apps.core.references import references_require_none
+from apps.core.sources import free_name, given_name, hub_id, local_path
+from apps.core.storage import artifact_remove
+from apps.datasets.models import Dataset, RowMark, Tokenization
+from apps.datasets.selectors import dataset_folder, dataset_ready, tokenization_folder
+from apps.jobs.models import Job
+from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
+from apps.language_models.models import LanguageModel
+from apps.language_models.selectors import language_model_ready
+from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec, TokenizeSpec
+from workers.engine.text.decoding import safe_text
+
+
+def dataset_import(*, spec: DatasetImportSpec, user: AbstractBaseUser | None = None) -> Dataset:
+    """Write the row of a dataset to come and queue its import. AppError for a bad path or repository."""
+    spec = _source_checked(spec)
+    origin = spec.repo_id if spec.source == "hub" else spec.path
+    with transaction.atomic():
+        dataset = Dataset.objects.create(
+            name=spec.name or free_name(Dataset, origin.rstrip("/").rsplit("/", 1)[-1]),
+            source=spec.source,
+            origin=" · ".join(part for part in (origin, *_subset(spec)) if part)[:500],
+            created_by=user,
+        )
+        job_enqueue(spec=spec, subject=dataset, user=user)
+    return dataset
+
+
+def _source_checked(spec: DatasetImportSpec) -> DatasetImportSpec:
+    """The Spec with a bare repository id or an absolute path, and a usable name."""
+    name = given_name(spec.name) if spec.name else ""
+    if spec.source == "hub":
+        return replace(spec, name=name, repo_id=hub_id(spec.repo_id))
+    return replace(spec, name=name, path=str(local_path(spec.path, suffixes=FILE_FORMATS, folder=True)))
+
+
+def _subset(spec: DatasetImportSpec) -> tuple[str, ...]:
+    return (spec.config, spec.split) if spec.source == "hub" else ()
+
+
+def dataset_import_again(*, dataset: Dataset, user: AbstractBaseUser | None = None) -> Job:
+    """The import's job: the one under way, or a new try of one that failed. AppError when the dataset is ready."""
+    if dataset.is_ready:
+        raise AppError("already_ready", f"{dataset} is imported already.", "Delete it to import again.", status=409)
+    job = dataset.job
+    if job is None:
+        raise AppError("no_job", f"{dataset} has no import to repeat.", "Import it anew.", status=409)
+    return job if job.is_active else job_retry(job=job, user=user)
+
+
+def dataset_rename(*, dataset: Dataset, name: str) -> Dataset:
+    """Give a dataset another name."""
+    dataset.name = given_name(name)
+    dataset.save(update_fields=["name"])
+    publish(dataset.topic)
+    return dataset
+
+
+def dataset_delete(*, dataset: Dataset) -> int:
+    """Delete a dataset, its rows on disk and its marks; returns the bytes freed.
+
+    StillReferenced (409) while it has tokenizations; AppError "job_active" while a job works on it.
+    """
+    pk = dataset.pk
+    with transaction.atomic():
+        jobs_require_none_active(entity=Dataset.ENTITY, pk=pk, name=str(dataset))
+        references_require_none(dataset)
+        publish(dataset.topic)
+        dataset.delete()
+    return artifact_remove(dataset_folder(pk))
+
+
+def row_mark(
+    *,
+    dataset: Dataset,
+    row: int,
+    excluded: bool | None = None,
+    tags: str | None = None,
+    text: str | None = None,
+    note: str | None = None,
+) -> RowMark | None:
+    """Change what is marked on one row; None leaves a part as it is, "" takes it away.
+
+    Returns the mark, or None when nothing is left of it. New tokenizations honour `excluded` and `text`.
+    """
+    if not 0 <= row < dataset.rows:
+        raise AppError(
+            "no_such_row",
+            f"{dataset} has no row {row}.",
+            f"Its rows are 0 to {dataset.rows - 1}.",
+            status=404,
+            field="row",
+        )
+    mark = RowMark.objects.filter(dataset=dataset, row=row).first() or RowMark(dataset=dataset, row=row)
+    if excluded is not None:
+        mark.excluded = excluded
+    if tags is not None:
+        mark.tags = _tags(tags)
+    if text is not None:
+        mark.text = safe_text(text).text or None
+    if note is not None:
+        mark.note = safe_text(note).text
+    publish(dataset.topic)
+    if mark.excluded or mark.tags or mark.text or mark.note:
+        mark.save()
+        return mark
+    if mark.pk:
+        mark.delete()
+    return None
+
+
+def _tags(text: str) -> str:
+    """Tags in their stored form: one space after each comma, each once."""
+    words = dict.fromkeys(word.strip() for word in safe_text(text).text.split(","))
+    tags = ", ".join(word for word in words if word)
+    if len(tags) > 200:
+        raise AppError(
+            "tags_too_long", "The tags have more than 200 characters.", "Use fewer or shorter.", field="tags"
+        )
+    return tags
+
+
+def tokenization_create(*, spec: TokenizeSpec, user: AbstractBaseUser | None = None) -> Tokenization:
+    """Write the row of a tokenization to come and queue its job. AppError when dataset or tokenizer cannot serve."""
+    dataset, language_model = dataset_ready(spec.dataset), language_model_ready(spec.language_model)
+    _require_tokenizable(dataset, language_model, spec.context_length)
+    with transaction.atomic():
+        tokenization = Tokenization.objects.create(
+            dataset=dataset,
+            language_model=language_model,
+            context_length=spec.context_length,
+            created_by=user,
+        )
+        job_enqueue(spec=spec, subject=tokenization, user=user)
+        publish(dataset.topic)
+    return tokenization
+
+
+def _require_tokenizable(dataset: Dataset, language_model: LanguageModel, context_length: int) -> None:
+    if not dataset.text_column:
+        raise AppError(
+            "no_text", f"{dataset} has no column with text.", "Import it with a text column.", field="dataset"
+        )
+    if not language_model.tokenizer_sha256:
+        raise AppError(
+            "no_tokenizer",
+            f"{language_model} came without a tokenizer.",
+            "Choose another model.",
+            field="language_model",
+        )
+    longest = language_model.report.get("max_context") or context_length
+    if context_length > longest:
+        raise AppError(
+            "context_too_long",
+            f"{language_model} takes at most {longest:,} tokens in a context.",
+            "Choose a shorter context.",
+            field="context_length",
+        )
+
+
+def tokenization_again(*, tokenization: Tokenization, user: AbstractBaseUser | None = None) -> Job:
+    """The tokenization's job: the one under way, or a new try of one that failed."""
+    if tokenization.is_ready:
+        raise AppError("already_ready", f"{tokenization} is ready.", "Delete it to cut it again.", status=409)
+    job = tokenization.job
+    if job is None:
+        raise AppError("no_job", f"{tokenization} has no job to repeat.", "Tokenize the dataset anew.", status=409)
+    return job if job.is_active else job_retry(job=job, user=user)
+
+
+def tokenization_delete(*, tokenization: Tokenization) -> int:
+    """Delete a tokenization and its contexts; returns the bytes freed.
+
+    StillReferenced (409) when activation caches, SAEs, evaluations or feature runs stand on it; AppError "job_active"
+    while a job works on it.
+    """
+    pk, dataset = tokenization.pk, tokenization.dataset
+    with transaction.atomic():
+        jobs_require_none_active(entity=Tokenization.ENTITY, pk=pk, name=str(tokenization))
+        references_require_none(tokenization)
+        publish(tokenization.topic, dataset.topic)
+        tokenization.delete()
+    return artifact_remove(tokenization_folder(pk))
