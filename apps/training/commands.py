@@ -1,0 +1,34 @@
+"""The base of commands that ask something of a training run by its id: training_stop, training_pause, …"""
+
+import json
+from typing import Any, ClassVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.core.errors import AppError
+from apps.jobs.models import Job
+from apps.jobs.selectors import job_json
+from apps.training.selectors import training_get, training_job
+
+
+class TrainingWishCommand(BaseCommand):
+    """Subclasses say what to `ask` of the run's job, and `asked`: the word for it."""
+
+    asked: ClassVar[str]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("run", type=int, help="id of the training run")
+        parser.add_argument("--json", action="store_true", help="print the job as one JSON object")
+
+    def ask(self, job: Job) -> None:
+        """Call the service."""
+        raise NotImplementedError
+
+    def handle(self, *args: Any, run: int, **options: Any) -> None:
+        try:
+            job = training_job(training_get(run))
+            self.ask(job)
+        except AppError as error:
+            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        job.refresh_from_db()
+        self.stdout.write(json.dumps(job_json(job)) if options["json"] else f"Run {run}: {self.asked}.")
