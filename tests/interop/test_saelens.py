@@ -1,15 +1,24 @@
 """SAELens 6.54 as the oracle: it reads our folders and computes the same latents; its steps have our gradients."""
 
+import zipfile
+
 import pytest
 import torch
 from sae_lens import SAE, StandardTrainingSAE, StandardTrainingSAEConfig, TopKTrainingSAE, TopKTrainingSAEConfig
 from sae_lens.saes.sae import TrainStepInput
+from safetensors.torch import load_file
 
 from tests.engine.saes.worlds import activations, random_sae
+from tests.engine.training.worlds import inputs, random_cache, spec
+from workers.engine.exports.packing import export
 from workers.engine.formats.saelens import sae_read, sae_write
+from workers.engine.metrics import FvuMeter
+from workers.engine.progress import Progress
 from workers.engine.saes.base import StepContext
 from workers.engine.saes.registry import training_sae_class
+from workers.engine.specs.exports import ExportInputs, ExportSpec
 from workers.engine.specs.training import TrainSpec
+from workers.engine.training.training import train
 
 D, F, K = 16, 48, 5
 X_BD = activations(256, D) / 3
@@ -31,10 +40,8 @@ def saelens_training_sae(name: str):
 
 
 def our_training_sae(name: str, seed: int = 0):
-    spec = TrainSpec(
-        activation_cache=1, architecture=name, d_sae=F, k=K, l1_coefficient=1.5, l1_warmup_steps=0, seed=seed
-    )
-    return training_sae_class(name)(spec, D)
+    options = {"d_sae": F, "k": K, "l1_coefficient": 1.5, "l1_warmup_steps": 0, "seed": seed}
+    return training_sae_class(name)(TrainSpec(activation_cache=1, architecture=name, **options), D)
 
 
 def give_weights(ours, theirs) -> None:
@@ -116,3 +123,26 @@ def test_the_unit_gauge_is_saelens_fold(tmp_path):
     sae_write(ours, tmp_path)
     theirs = SAE.load_from_disk(tmp_path, fold_W_dec_norm=True)
     assert_same_latents(ours.with_unit_decoder().encode(X_BD), theirs.encode(X_BD))
+
+
+@pytest.mark.parametrize("name", ["standard", "topk"])
+def test_saelens_reads_a_trained_and_exported_sae(name, tmp_path):
+    """The whole way out: training with normalisation, finishing, packing, unpacking, SAELens."""
+    where = inputs(tmp_path, random_cache(tmp_path / "cache"), provenance={"model_name": "tiny"})
+    result = train(spec(name, steps=60), where, Progress())
+    packed = export(
+        ExportSpec(sae=1),
+        ExportInputs(job_dir=str(tmp_path), out_dir=str(tmp_path), sae_dir=where.out_dir, file_name="sae.zip"),
+        Progress(),
+    )
+    with zipfile.ZipFile(tmp_path / packed.file_name) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    ours, theirs = sae_read(where.out_dir), SAE.load_from_disk(tmp_path / "unpacked")
+    x = load_file(tmp_path / "cache" / "shard-00000.safetensors")["activations"].float()
+    assert_same_latents(ours.encode(x), theirs.encode(x))
+    meter = FvuMeter()
+    meter.add(x, theirs(x))
+    assert meter.value() == pytest.approx(result.fvu, abs=0.1)
+    assert theirs.cfg.metadata.model_name == "tiny"
+    density = load_file(tmp_path / "unpacked" / "sparsity.safetensors")["sparsity"]
+    assert density.shape == (theirs.cfg.d_sae,)
