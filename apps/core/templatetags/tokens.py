@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from django import template
 
-from workers.engine.text.tokens import token_texts, visible
+from workers.engine.text.decoding import visible
+from workers.engine.text.tokens import token_texts
 
 register = template.Library()
 
@@ -35,20 +36,25 @@ def token_strip(
     peak: int | None = None,
     breaks: bool = False,
     label: str = "",
+    scheme: str = "",
 ) -> dict[str, object]:
     """{% token_strip example.tokens example.values scale=maximum peak=example.peak %}.
 
     `scale` is the value shown at full strength: the feature's maximum, or the strip's own when absent. `peak` is the
-    position of the outlined token. `breaks` shows line breaks as such.
+    position of the outlined token. `breaks` shows line breaks as such. `scheme` is the vocabulary's TokenScheme when known.
     """
-    return {"spans": spans(tokens, values, scale, peak), "breaks": breaks, "label": label}
+    return {"spans": spans(tokens, values, scale, peak, scheme), "breaks": breaks, "label": label}
 
 
 def spans(
-    tokens: Sequence[str], values: Sequence[float] | None, scale: float | None = None, peak: int | None = None
+    tokens: Sequence[str],
+    values: Sequence[float] | None,
+    scale: float | None = None,
+    peak: int | None = None,
+    scheme: str = "",
 ) -> list[Span]:
     """Tokens and their activations as spans, runs without activation merged."""
-    texts = token_texts(list(tokens))
+    texts = token_texts(list(tokens), scheme or None)
     if values is None:
         return [Span(visible(text), breaks="\n" in text) for text in texts]
     top = scale or max((float(v) for v in values), default=0.0) or 1.0
@@ -59,12 +65,19 @@ def spans(
             silent += text
             continue
         if silent:
-            made.append(Span(visible(silent)))
+            made.append(Span(_inner(silent)))
             silent = ""
         made.append(_active(text, tokens[position], float(value), top, position == peak))
     if silent:
-        made.append(Span(visible(silent)))
+        made.append(Span(_inner(silent)))
     return made
+
+
+def _inner(text: str) -> str:
+    """Marks for control characters; spaces stay spaces, since neighbours tell where they are."""
+    core = text.strip(" ")
+    left = len(text) - len(text.lstrip(" "))
+    return " " * left + visible(core) + " " * (len(text) - left - len(core))
 
 
 def _active(text: str, raw: str, value: float, top: float, is_peak: bool) -> Span:

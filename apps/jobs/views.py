@@ -1,0 +1,115 @@
+"""Pages of jobs: all of them, one of them, and the buttons."""
+
+import dataclasses
+from typing import Any
+
+from django.apps import apps
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.core.errors import AppError, NotFound
+from apps.jobs import services
+from apps.jobs.api import ACTIONS
+from apps.jobs.models import DeviceLease, Job
+from apps.jobs.selectors import job_get, job_list, job_log_tail, queue_position, subject_url
+from apps.jobs.states import State
+from workers.engine.specs.base import Option
+from workers.engine.specs.kinds import SPECS
+
+PAGE_SIZE = 25
+
+
+@require_GET
+def job_list_page(request: HttpRequest) -> HttpResponse:
+    """All work, newest first, with filters by state, kind and words."""
+    state, kind, query = (request.GET.get(name, "") for name in ("state", "kind", "q"))
+    page = Paginator(job_list(state=state, kind=kind, query=query), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": [(job, queue_position(job)) for job in page],
+        "topics": [job.topic for job in page if job.is_active],
+        "leases": DeviceLease.objects.select_related("job").order_by("host", "device"),
+        "states": [("active", "active"), ("ended", "ended"), *State.choices],
+        "kinds": [(name, spec.TITLE) for name, spec in SPECS.items()],
+        "chosen": {"state": state, "kind": kind, "q": query},
+        "is_filtered": bool(state or kind or query),
+    }
+    return render(request, "jobs/list.html", context)
+
+
+@require_GET
+def job_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One job: progress, buttons, history by attempt, settings, log."""
+    job = job_get(pk)
+    context = {
+        "job": job,
+        "position": queue_position(job),
+        "subject_url": subject_url(job),
+        "events": job.events.all(),
+        "options": spec_rows(job),
+        "log": job_log_tail(job),
+    }
+    return render(request, "jobs/detail.html", context)
+
+
+@require_POST
+def job_action(request: HttpRequest, pk: int, action: str) -> HttpResponse:
+    """Ask something of a job; a retry leads to the new job."""
+    job = job_get(pk)
+    if action == "retry":
+        return _answer(request, services.job_retry(job=job, user=request.user), is_new=True)
+    if action not in ACTIONS:
+        raise NotFound("job action", action)
+    ACTIONS[action](job=job)
+    return _answer(request, job_get(pk))
+
+
+@require_POST
+def job_priority(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change a queued job's place."""
+    text = request.POST.get("priority", "")
+    if not text.isdecimal():
+        raise AppError("bad_priority", f"{text!r} is not a whole number.", "Lower numbers go first.", field="priority")
+    services.job_priority_set(job=job_get(pk), priority=int(text))
+    return _answer(request, job_get(pk))
+
+
+def _answer(request: HttpRequest, job: Job, *, is_new: bool = False) -> HttpResponse:
+    """The card as it is now for htmx; otherwise, and for a new job, its page."""
+    if not request.htmx:
+        return redirect(job)
+    if is_new:
+        return HttpResponse(headers={"HX-Redirect": job.get_absolute_url()})
+    return render(request, "components/job_card.html", {"job": job})
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionRow:
+    """One option of a job's Spec as the page shows it."""
+
+    name: str
+    option: Option
+    value: Any
+    is_default: bool
+    row: Model | None = None
+    """What the value refers to."""
+
+
+def spec_rows(job: Job) -> list[OptionRow]:
+    """All options with their values; those that refer to rows with the row."""
+    spec = job.loaded_spec
+    defaults = {f.name: f.default for f in dataclasses.fields(spec)}
+    return [
+        OptionRow(name, option, value, value == defaults[name], _row(option, value))
+        for name, option in spec.options().items()
+        for value in [getattr(spec, name)]
+    ]
+
+
+def _row(option: Option, value: Any) -> Model | None:
+    if not option.reference or value is None:
+        return None
+    return apps.get_model(option.reference)._default_manager.filter(pk=value).first()

@@ -1,0 +1,121 @@
+// Draws what apps/core/charts.py describes: colours from the CSS tokens, axes as toggles, live points appended.
+"use strict";
+
+const SERIES_COLOURS = 7;
+const MARKERS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star"];
+const probe = document.body.appendChild(Object.assign(document.createElement("span"), { className: "chart-probe" }));
+
+// The token's colour under the current theme: light-dark() is resolved only where it is used.
+function colour(token) {
+  probe.style.color = `var(--${token})`;
+  return getComputedStyle(probe).color;
+}
+
+function smoothed(values, weight) {
+  let mean = null, norm = 0;
+  return values.map((value) => {
+    if (value === null) return null;
+    mean = weight * (mean ?? 0) + (1 - weight) * value;
+    norm = weight * norm + (1 - weight);
+    return mean / norm; // debiased, so that the first points are not drawn to zero
+  });
+}
+
+function traces(chart) {
+  return chart.series.flatMap((series, at) => {
+    const ink = colour(`series-${(at % SERIES_COLOURS) + 1}`);
+    const made = { name: series.name, x: series.x, y: series.y, text: series.labels, customdata: series.links, hovertemplate: series.labels ? "%{text}<extra></extra>" : undefined };
+    if (series.kind === "bar") return [{ ...made, type: "bar", marker: { color: ink } }];
+    if (series.kind === "points") {
+      const type = series.x.length > 5000 ? "scattergl" : "scatter";
+      return [{ ...made, type, mode: "markers", marker: { color: ink, size: series.x.length > 2000 ? 4 : 8, opacity: series.x.length > 2000 ? 0.5 : 0.9, symbol: MARKERS[at % MARKERS.length] } }];
+    }
+    const line = { ...made, type: "scatter", mode: series.x.length > 1 ? "lines" : "markers", line: { color: ink, width: 1.8 } };
+    if (!chart.smooth) return [line];
+    return [{ ...line, opacity: 0.3, showlegend: false, hoverinfo: "skip" }, { ...line, y: smoothed(series.y, chart.smooth) }];
+  });
+}
+
+function axis(title, type) {
+  return { title: { text: title, font: { size: 12 } }, type, gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), tickcolor: colour("line-strong"), automargin: true, exponentformat: "SI" };
+}
+
+function layout(chart, height) {
+  return {
+    height, autosize: true, margin: { l: 48, r: 12, t: 8, b: 40 }, bargap: 0.06, hovermode: chart.series.some((s) => s.kind === "points") ? "closest" : "x unified",
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 12, family: getComputedStyle(document.body).fontFamily },
+    hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line-strong"), font: { color: colour("text") } },
+    showlegend: chart.series.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    xaxis: axis(chart.x_title, chart.x_type), yaxis: axis(chart.y_title, chart.y_type),
+  };
+}
+
+function draw(figure) {
+  const plot = figure.querySelector(".chart-plot");
+  const height = parseInt(getComputedStyle(plot).getPropertyValue("--chart-height"), 10) || 280;
+  Plotly.react(plot, traces(figure.chart), layout(figure.chart, height), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: figure.id } });
+}
+
+function chartStart(figure) {
+  if (figure.chart) return;
+  figure.chart = JSON.parse(document.getElementById(figure.dataset.chart).textContent);
+  const tools = figure.querySelector(".chart-tools");
+  tools.hidden = !tools.children.length;
+  draw(figure);
+  figure.querySelector(".chart-plot").on("plotly_click", (event) => {
+    const link = event.points[0]?.customdata;
+    if (link) location.assign(link);
+  });
+}
+
+// Only new points travel: the server is asked for those after the last one it gave.
+async function follow(figure) {
+  if (figure.isAsking) return;
+  figure.isAsking = true;
+  try {
+    const last = Math.max(-1, ...figure.chart.series.flatMap((series) => series.x.slice(-1)));
+    const url = new URL(figure.dataset.follow, location.href);
+    url.searchParams.set("after", last);
+    const answer = await fetch(url);
+    if (answer.ok) pointsAdd(figure, (await answer.json()).series);
+  } finally {
+    figure.isAsking = false;
+  }
+}
+
+function pointsAdd(figure, fresh) {
+  let added = 0;
+  for (const { name, x, y } of fresh) {
+    const series = figure.chart.series.find((known) => known.name === name);
+    if (!series) continue;
+    series.x.push(...x);
+    series.y.push(...y);
+    added += x.length;
+  }
+  if (added) draw(figure);
+}
+
+const figures = () => [...document.querySelectorAll("[data-chart]")];
+const chartsStart = () => figures().forEach(chartStart);
+
+document.addEventListener("studio:theme", () => figures().forEach(draw));
+document.addEventListener("htmx:afterSettle", chartsStart);
+document.addEventListener("studio:topic", (event) => {
+  for (const figure of figures()) if (figure.dataset.follow && figure.dataset.topicOf === event.detail.topic) follow(figure);
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-axis]");
+  if (!button) return;
+  const figure = button.closest("[data-chart]");
+  const key = `${button.dataset.axis}_type`;
+  figure.chart[key] = figure.chart[key] === "log" ? "linear" : "log";
+  button.setAttribute("aria-pressed", String(figure.chart[key] === "log"));
+  draw(figure);
+});
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-smooth]")) return;
+  const figure = event.target.closest("[data-chart]");
+  figure.chart.smooth = Number(event.target.value);
+  draw(figure);
+});
+chartsStart();

@@ -1,0 +1,63 @@
+// Small behaviours of forms and buttons, all by data attributes: fields that matter only for some choice, dialogs,
+// questions before a request, copying, focus on the error summary.
+"use strict";
+
+function onlyForShow(form) {
+  for (const field of form.querySelectorAll("[data-only-for]")) {
+    const holder = field.matches(".field") ? field : field.closest(".field") ?? field;
+    const chosen = form.elements[field.dataset.onlyFor];
+    const value = chosen instanceof HTMLInputElement && chosen.type === "checkbox" ? String(chosen.checked) : chosen?.value;
+    holder.hidden = value !== undefined && !field.dataset.onlyValues.split(" ").includes(value);
+  }
+}
+
+function formsStart() {
+  for (const form of document.querySelectorAll("form:has([data-only-for])")) onlyForShow(form);
+  document.querySelector("[data-focus]")?.focus();
+}
+
+document.addEventListener("change", (event) => {
+  const form = event.target.form;
+  if (form?.querySelector("[data-only-for]")) onlyForShow(form);
+  if (event.target.closest("[data-submits]") && form) form.requestSubmit();
+});
+
+document.addEventListener("click", async (event) => {
+  const opener = event.target.closest("[data-opens]");
+  if (opener) document.getElementById(opener.dataset.opens)?.showModal();
+  if (event.target.closest("[data-closes]") || event.target.matches("dialog")) event.target.closest("dialog")?.close();
+  const copier = event.target.closest("[data-copy]");
+  if (copier) {
+    await navigator.clipboard.writeText(copier.dataset.copy);
+    copier.dataset.copied = "";
+    document.getElementById("announcer").textContent = "Copied.";
+    setTimeout(() => delete copier.dataset.copied, 1500);
+  }
+});
+
+// hx-confirm asks in the studio's own dialog.
+document.addEventListener("htmx:confirm", (event) => {
+  if (!event.detail.question) return;
+  event.preventDefault();
+  const dialog = document.getElementById("ask-dialog");
+  dialog.querySelector("p").textContent = event.detail.question;
+  dialog.returnValue = "";
+  dialog.onclose = () => { if (dialog.returnValue === "yes") event.detail.issueRequest(true); };
+  dialog.showModal();
+});
+
+// A refused request shows the server's error card above the content.
+function errorShow(html) {
+  const place = document.getElementById("errors");
+  place.innerHTML = html;
+  place.scrollIntoView({ block: "nearest" });
+}
+document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+  const isCard = xhr.responseText.includes('class="error-card"');
+  errorShow(isCard ? xhr.responseText : '<p class="notice" data-tone="bad">The studio answered with an error; its log says more.</p>');
+});
+document.addEventListener("htmx:sendError", () => errorShow('<p class="notice" data-tone="bad">The studio does not answer. Is it running?</p>'));
+document.addEventListener("htmx:beforeRequest", () => { document.getElementById("errors").replaceChildren(); });
+
+document.addEventListener("htmx:afterSettle", formsStart);
+formsStart();
