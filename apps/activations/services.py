@@ -1,8 +1,5 @@
 """Everything that changes activation caches: create and delete."""
 
-import shutil
-
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
@@ -11,7 +8,7 @@ from apps.activations.selectors import activation_cache_folder, cache_bytes
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.references import references_require_none
-from apps.core.storage import artifact_remove
+from apps.core.storage import artifact_remove, disk_free_bytes
 from apps.core.templatetags.studio import bytes_words
 from apps.datasets.models import Tokenization
 from apps.datasets.selectors import tokenization_ready
@@ -64,7 +61,7 @@ def require_same_tokenizer(tokenization: Tokenization, language_model: LanguageM
 
 
 def _require_disk(needed: int) -> None:
-    free = shutil.disk_usage(settings.DATA_DIR).free
+    free = disk_free_bytes()
     if needed > free:
         raise AppError(
             "disk_full",

@@ -60,3 +60,8 @@ def tmp_sweep(keep: set[str]) -> int:
         else:
             entry.unlink(missing_ok=True)
     return swept
+
+
+def disk_free_bytes() -> int:
+    """Bytes left on the data folder's disk."""
+    return shutil.disk_usage(settings.DATA_DIR).free

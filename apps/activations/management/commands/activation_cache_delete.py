@@ -2,7 +2,7 @@
 
 from apps.activations.selectors import activation_cache_get
 from apps.activations.services import activation_cache_delete
-from apps.core.commands import DeleteCommand
+from apps.core.row_commands import DeleteCommand
 
 
 class Command(DeleteCommand):

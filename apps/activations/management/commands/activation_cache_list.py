@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apps.activations.selectors import activation_cache_json, activation_cache_list
-from apps.core.commands import ListCommand
+from apps.core.row_commands import ListCommand
 
 
 class Command(ListCommand):

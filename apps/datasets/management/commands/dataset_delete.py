@@ -1,6 +1,6 @@
 """`manage.py dataset_delete ID`: delete a dataset and its files."""
 
-from apps.core.commands import DeleteCommand
+from apps.core.row_commands import DeleteCommand
 from apps.datasets.selectors import dataset_get
 from apps.datasets.services import dataset_delete
 

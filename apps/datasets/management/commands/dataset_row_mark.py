@@ -4,14 +4,14 @@ import argparse
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from apps.core.errors import AppError
+from apps.core.commands import StudioCommand
 from apps.datasets.selectors import dataset_get, mark_json
 from apps.datasets.services import row_mark
 
 
-class Command(BaseCommand):
+class Command(StudioCommand):
     help = "Mark one row of a dataset. What is left out stays as it is; an empty text takes a part of the mark away."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,12 +28,9 @@ class Command(BaseCommand):
         parser.add_argument("--note", help="a remark")
         parser.add_argument("--json", action="store_true", help="print the mark as one object")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def work(self, **options: Any) -> None:
         marks = {name: options[name] for name in ("excluded", "tags", "text", "note")}
-        try:
-            mark = row_mark(dataset=dataset_get(options["dataset"]), row=options["row"], **marks)
-        except AppError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        mark = row_mark(dataset=dataset_get(options["dataset"]), row=options["row"], **marks)
         if options["json"]:
             self.stdout.write(json.dumps(mark_json(mark, options["row"])))
         else:

@@ -1,6 +1,6 @@
 """`manage.py tokenization_delete ID`: delete a tokenization and its files."""
 
-from apps.core.commands import DeleteCommand
+from apps.core.row_commands import DeleteCommand
 from apps.datasets.selectors import tokenization_get
 from apps.datasets.services import tokenization_delete
 

@@ -1,6 +1,6 @@
 """`manage.py language_model_delete ID`: delete a language model and its files."""
 
-from apps.core.commands import DeleteCommand
+from apps.core.row_commands import DeleteCommand
 from apps.language_models.selectors import language_model_get
 from apps.language_models.services import language_model_delete
 

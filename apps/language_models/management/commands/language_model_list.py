@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from apps.core.commands import ListCommand
+from apps.core.row_commands import ListCommand
 from apps.language_models.selectors import language_model_json, language_model_list
 
 

@@ -1,0 +1,72 @@
+"""Two pages that many features have: the form that starts a job, and the question before a deletion."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from apps.core.errors import AppError
+from apps.core.references import references_to
+from apps.core.spec_forms import spec_form
+from apps.core.templatetags.studio import bytes_words
+from workers.engine.specs.base import Spec
+
+
+def spec_page(
+    request: HttpRequest,
+    spec_class: type[Spec],
+    start: Callable[..., models.Model],
+    template: str,
+    *,
+    initial: dict[str, Any] | None = None,
+    **context: Any,
+) -> HttpResponse:
+    """The form of a Spec, prefilled by the query string; a valid POST calls start(spec=, user=) and shows its row.
+
+    What `start` refuses is shown at the field it names.
+    """
+    form_class = spec_form(spec_class)
+    if request.method == "POST":
+        form = form_class(request.POST)
+        started = _started(form, start, request)
+        if started is not None:
+            return redirect(started)
+    else:
+        asked = {name: value for name, value in request.GET.items() if name in spec_class.options()}
+        form = form_class(initial={**(initial or {}), **asked})
+    return render(request, template, {"form": form, **context}, status=422 if form.errors else 200)
+
+
+def _started(form: Any, start: Callable[..., models.Model], request: HttpRequest) -> models.Model | None:
+    if not form.is_valid():
+        return None
+    try:
+        return start(spec=form.spec(), user=request.user)
+    except AppError as error:
+        form_refuse(form, error)
+        return None
+
+
+def form_refuse(form: forms.Form, error: AppError) -> None:
+    """Show a service's refusal at the field it names, or above the form."""
+    form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.hint}".strip())
+
+
+def delete_page(
+    request: HttpRequest, row: models.Model, delete: Callable[[], int], *, back_url: str, note: str = ""
+) -> HttpResponse:
+    """GET asks, naming the bytes to be freed and what stands in the way; POST calls `delete` and goes to `back_url`.
+
+    `row` has `bytes`. A refusal is shown as an error page with its references.
+    """
+    if request.method == "POST":
+        name = str(row)
+        freed = delete()
+        messages.success(request, f"{name} was deleted; {bytes_words(freed)} freed.")
+        return redirect(back_url)
+    context = {"row": row, "references": references_to(row), "back_url": back_url, "note": note}
+    return render(request, "core/delete.html", context)

@@ -1,0 +1,26 @@
+"""Rows that jobs make, with their newest jobs fetched in one query: for lists."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from apps.jobs.models import Job
+
+
+def with_newest_jobs(subjects: Iterable[Any]) -> list[Any]:
+    """The subjects (all of one model), each with `newest_job` (Job or None) and `state_word`: ready, the job's, or missing."""
+    rows = list(subjects)
+    newest: dict[int, Job] = {}
+    if rows:
+        found = Job.objects.filter(subject_entity=rows[0].ENTITY, subject_id__in=[row.pk for row in rows])
+        newest = {job.subject_id: job for job in found.order_by("id")}
+    for row in rows:
+        row.newest_job = newest.get(row.pk)
+        row.state_word = subject_state(row, row.newest_job)
+    return rows
+
+
+def subject_state(subject: Any, job: Job | None) -> str:
+    """What a badge says of a row: "ready", else the state of its newest job, "missing" without one."""
+    if subject.is_ready:
+        return "ready"
+    return str(job.state) if job is not None else "missing"
