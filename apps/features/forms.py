@@ -1,0 +1,87 @@
+"""Forms about features: the filter that page, API and command share, and the words that people give."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+
+from apps.core.errors import AppError
+from apps.features.models import Feature
+from apps.features.selectors import SORT_CHOICES, feature_list
+from apps.features.services import MOST_CATEGORY_CHARACTERS, MOST_LABEL_CHARACTERS, MOST_NOTES_CHARACTERS
+
+
+class FeatureFilterForm(forms.Form):
+    """Which features to list and how to sort them; everything is optional. Densities are shares."""
+
+    query = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Search",
+        widget=forms.SearchInput(attrs={"placeholder": "label, category or token"}),
+        help_text="Looked for in labels, categories, top tokens and promoted tokens.",
+    )
+    min_density = forms.FloatField(
+        required=False, min_value=0, max_value=1, label="Density from", help_text="As a share: 0.001 is 0.1 %."
+    )
+    max_density = forms.FloatField(
+        required=False, min_value=0, max_value=1, label="Density to", help_text="As a share: 0.01 is 1 %."
+    )
+    min_max = forms.FloatField(
+        required=False, min_value=0, label="Max activation from", help_text="In units of the activation."
+    )
+    starred = forms.BooleanField(required=False, label="Starred only")
+    labelled = forms.ChoiceField(
+        required=False,
+        label="Label",
+        choices=[("", "with or without"), ("yes", "with"), ("no", "without")],
+    )
+    sort = forms.ChoiceField(required=False, label="Sort by", choices=SORT_CHOICES)
+
+    def features(self, *, sae: int | None = None) -> QuerySet[Feature]:
+        """The features that the valid form asks for."""
+        chosen: dict[str, Any] = dict(self.cleaned_data)
+        chosen["min_maximum"] = chosen.pop("min_max")
+        chosen["sort"] = chosen["sort"] or "index"
+        return feature_list(sae=sae, **chosen)
+
+    def require_valid(self) -> None:
+        """AppError "bad_filter" with the first bad field."""
+        if not self.is_valid():
+            name, errors = next(iter(self.errors.items()))
+            raise AppError("bad_filter", f"{name}: {' '.join(errors)}", self.fields[name].help_text, field=name)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether anything but the sorting was asked for."""
+        return any(value for name, value in self.cleaned_data.items() if name != "sort")
+
+
+class LabelForm(forms.Form):
+    """Label and category of one feature."""
+
+    label = forms.CharField(
+        required=False,
+        max_length=MOST_LABEL_CHARACTERS,
+        label="Label",
+        help_text="What makes this feature fire, in a few words.",
+    )
+    category = forms.CharField(
+        required=False,
+        max_length=MOST_CATEGORY_CHARACTERS,
+        label="Category",
+        help_text="A path such as Emotion > Positive.",
+        widget=forms.TextInput(attrs={"list": "categories", "autocomplete": "off"}),
+    )
+
+
+class NotesForm(forms.Form):
+    """Notes about one feature."""
+
+    notes = forms.CharField(
+        required=False,
+        max_length=MOST_NOTES_CHARACTERS,
+        label="Notes",
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text="For yourself and your colleagues.",
+    )

@@ -1,0 +1,42 @@
+"""`manage.py feature_list --sae 1 --query weather --sort density [--json]`: features by words and numbers."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.core.errors import AppError
+from apps.features.forms import FeatureFilterForm
+from apps.features.selectors import SORTS, feature_json
+from apps.saes.selectors import sae_get
+
+
+class Command(BaseCommand):
+    help = "List features of an SAE, searched, filtered and sorted as on its page."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--sae", type=int, required=True, help="id of the SAE")
+        parser.add_argument("--query", default="", help="words in label, category, top or promoted tokens")
+        parser.add_argument("--min-density", default="", help="as a share: 0.001 is 0.1 %%")
+        parser.add_argument("--max-density", default="", help="as a share")
+        parser.add_argument("--min-max", default="", help="least max activation")
+        parser.add_argument("--starred", action="store_true", help="starred ones only")
+        parser.add_argument("--labelled", choices=["yes", "no"], default="", help="with or without words")
+        parser.add_argument("--sort", choices=list(SORTS), default="index")
+        parser.add_argument("--limit", type=int, default=50, help="at most so many (default 50)")
+        parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+    def handle(self, *args: Any, sae: int, limit: int, **options: Any) -> None:
+        form = FeatureFilterForm(options)
+        try:
+            sae_get(sae)
+            form.require_valid()
+        except AppError as error:
+            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        found = form.features(sae=sae)[: max(0, limit)]
+        if options["json"]:
+            self.stdout.write(json.dumps([feature_json(feature) for feature in found]))
+            return
+        for feature in found:
+            words = feature.label or feature.top_tokens[:60]
+            self.stdout.write(f"{feature.index:>7}  {100 * feature.density:8.4f} %  {feature.maximum:9.3f}  {words}")

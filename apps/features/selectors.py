@@ -1,0 +1,197 @@
+"""What pages, endpoints and commands read of features and feature runs."""
+
+import random
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from apps.core.errors import AppError, NotFound
+from apps.features import artifacts
+from apps.features.models import Feature, FeatureRun
+from apps.saes.models import Sae
+
+SORTS = {
+    "index": ("index",),
+    "density": ("-density", "index"),
+    "rarest": ("density", "index"),
+    "maximum": ("-maximum", "index"),
+    "mean": ("-mean", "index"),
+}
+SORT_CHOICES = (
+    ("index", "index"),
+    ("density", "density, highest first"),
+    ("rarest", "density, lowest first"),
+    ("maximum", "max activation"),
+    ("mean", "mean activation"),
+)
+
+
+def feature_run_get(pk: int) -> FeatureRun:
+    """The feature run; NotFound otherwise."""
+    run = FeatureRun.objects.select_related("sae", "tokenization__dataset", "tokenization__language_model")
+    found = run.filter(pk=pk).first()
+    if found is None:
+        raise NotFound("feature run", pk)
+    return found
+
+
+def feature_run_newest(sae: Sae) -> FeatureRun | None:
+    """The newest feature run of an SAE, finished or not."""
+    return sae.feature_runs.select_related("tokenization__dataset", "tokenization__language_model").first()
+
+
+def feature_get(pk: int) -> Feature:
+    """The feature by its row's id; NotFound otherwise."""
+    feature = Feature.objects.select_related("sae", "run").filter(pk=pk).first()
+    if feature is None:
+        raise NotFound("feature", pk)
+    return feature
+
+
+def feature_of(sae: Sae, index: int) -> Feature | None:
+    """Feature `index` of an SAE; None before a feature run. NotFound beyond its d_sae."""
+    if not 0 <= index < sae.d_sae:
+        raise NotFound("feature", index)
+    return sae.features.select_related("sae", "run").filter(index=index).first()
+
+
+def feature_list(
+    *,
+    sae: int | None = None,
+    query: str = "",
+    min_density: float | None = None,
+    max_density: float | None = None,
+    min_maximum: float | None = None,
+    starred: bool = False,
+    labelled: str = "",
+    sort: str = "index",
+) -> QuerySet[Feature]:
+    """Features by words and numbers. `query` is looked for in label, category, top and promoted tokens; densities are
+    shares; `labelled` is "yes", "no" or empty; `sort` a key of SORTS."""
+    found = Feature.objects.select_related("sae")
+    if sae is not None:
+        found = found.filter(sae=sae)
+    if query:
+        columns = ("label", "category", "top_tokens", "promoted_tokens")
+        found = found.filter(Q.create([(f"{column}__icontains", query) for column in columns], Q.OR))
+    bounds = {"density__gte": min_density, "density__lte": max_density, "maximum__gte": min_maximum}
+    found = found.filter(**{name: bound for name, bound in bounds.items() if bound is not None})
+    if starred:
+        found = found.filter(is_starred=True)
+    if labelled:
+        has_none = Q(label="", category="")
+        found = found.filter(has_none if labelled == "no" else ~has_none)
+    return found.order_by(*SORTS[sort])
+
+
+def feature_random(sae: Sae) -> Feature | None:
+    """Any feature that fires; None when there is none."""
+    alive = sae.features.filter(density__gt=0)
+    count = alive.count()
+    return alive[random.randrange(count)] if count else None
+
+
+def categories_of(sae: Sae) -> list[str]:
+    """The SAE's categories in order, for suggestions."""
+    names = sae.features.exclude(category="").order_by("category").values_list("category", flat=True)
+    return list(names.distinct()[:200])
+
+
+def snippets_of(features: list[Feature]) -> dict[int, artifacts.Example]:
+    """Feature id → its strongest example, for those that have one. A run whose files are gone gives none."""
+    by_run: dict[int, dict[int, int]] = {}
+    for feature in features:
+        if feature.run_id is not None and feature.maximum > 0:
+            by_run.setdefault(feature.run_id, {})[feature.index] = feature.pk
+    found: dict[int, artifacts.Example] = {}
+    for run_id, ids in by_run.items():
+        try:
+            best = artifacts.best_examples(run_id, list(ids))
+        except AppError:
+            continue
+        found |= {ids[index]: example for index, example in best.items()}
+    return found
+
+
+def feature_json(feature: Feature) -> dict[str, Any]:
+    """The feature's row as the API and `--json` show it."""
+    return {
+        "id": feature.pk,
+        "sae": feature.sae_id,
+        "index": feature.index,
+        "label": feature.label,
+        "category": feature.category,
+        "label_source": feature.label_source,
+        "notes": feature.notes,
+        "is_starred": feature.is_starred,
+        "density": feature.density,
+        "mean": feature.mean,
+        "maximum": feature.maximum,
+        "top_tokens": feature.top_tokens.split(),
+        "promoted_tokens": feature.promoted_tokens.split(),
+        "run": feature.run_id,
+        "url": feature.get_absolute_url(),
+    }
+
+
+def feature_evidence_json(feature: Feature) -> dict[str, Any]:
+    """What the run's files say of a feature: statistics, logit lists, examples in groups. Empty without a run."""
+    if feature.run is None:
+        return {"statistics": None, "logits": None, "examples": []}
+    statistics = artifacts.statistics_read(feature.run_id, feature.index)
+    logits = artifacts.logits_read(feature.run_id, feature.index)
+    groups = artifacts.examples_grouped(artifacts.examples_read(feature.run_id, feature.index), statistics.maximum)
+    return {
+        "statistics": {
+            "tokens": feature.run.tokens,
+            "firings": statistics.firings,
+            "density": statistics.density,
+            "mean": statistics.mean,
+            "maximum": statistics.maximum,
+            "histogram": list(statistics.histogram),
+        },
+        "logits": {
+            name: [{"token": t.token, "text": t.text, "value": t.value} for t in getattr(logits, name)]
+            for name in ("promoted", "suppressed")
+        },
+        "examples": [
+            {
+                "group": group.group,
+                "low": group.low,
+                "high": group.high,
+                "examples": [example_json(example) for example in group.examples],
+            }
+            for group in groups
+        ],
+    }
+
+
+def example_json(example: artifacts.Example) -> dict[str, Any]:
+    """One example: raw tokens with their activations."""
+    return {
+        "tokens": list(example.tokens),
+        "activations": list(example.activations),
+        "peak": example.peak,
+        "peak_value": example.peak_value,
+        "context": example.context,
+        "repeats": example.repeats,
+    }
+
+
+def feature_run_json(run: FeatureRun) -> dict[str, Any]:
+    """The feature run as the API and `--json` show it."""
+    job = run.job
+    return {
+        "id": run.pk,
+        "ready": run.is_ready,
+        "sae": {"id": run.sae_id, "name": str(run.sae)},
+        "tokenization": {"id": run.tokenization_id, "name": str(run.tokenization)},
+        "tokens": run.tokens,
+        "alive": run.alive,
+        "bytes": run.bytes,
+        "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
+        "created_at": run.created_at.isoformat(),
+        "ready_at": run.ready_at.isoformat() if run.ready_at else None,
+        "url": run.get_absolute_url(),
+        "topic": run.topic,
+    }

@@ -1,0 +1,61 @@
+"""The commands about features, in words and as JSON."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.features.models import FeatureRun
+from tests.apps.features.worlds import finished_run_make, sae_make
+
+pytestmark = pytest.mark.django_db
+
+
+def said(*arguments, **options):
+    out = StringIO()
+    call_command(*arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+def test_feature_run_queues_a_job_about_the_new_run():
+    sae = sae_make()
+    job = json.loads(said("feature_run", f"--sae={sae.pk}", f"--tokenization={sae.tokenization_id}", "--json"))
+    assert job["kind"] == "feature_run" and job["state"] == "queued"
+    assert job["subject"]["id"] == FeatureRun.objects.get().pk
+
+
+def test_feature_list_filters_and_sorts_as_json():
+    sae = sae_make()
+    finished_run_make(sae)
+    found = json.loads(said("feature_list", f"--sae={sae.pk}", "--min-density=0.003", "--sort=density", "--json"))
+    assert [feature["index"] for feature in found] == [5, 4, 3]
+
+
+def test_feature_list_refuses_a_filter_that_is_no_number():
+    with pytest.raises(CommandError, match="min_density"):
+        said("feature_list", f"--sae={sae_make().pk}", "--min-density=many")
+
+
+def test_feature_show_has_statistics_logits_and_examples():
+    sae = sae_make()
+    finished_run_make(sae)
+    shown = json.loads(said("feature_show", str(sae.pk), "2", "--json"))
+    assert shown["statistics"]["firings"] == 20
+    assert shown["logits"]["promoted"][0] == {"token": "Ġwind", "text": " wind", "value": 2.0}
+    assert shown["examples"][0]["examples"][0]["tokens"] == ["Ġthe", "Ġthe", "Ġsun", ".", "."]
+    assert "sun" in said("feature_show", str(sae.pk), "2")
+
+
+def test_feature_show_before_any_run_says_what_to_do():
+    with pytest.raises(CommandError, match="feature_run"):
+        said("feature_show", str(sae_make().pk), "2")
+
+
+def test_feature_label_changes_only_what_was_given():
+    sae = sae_make()
+    finished_run_make(sae)
+    said("feature_label", str(sae.pk), "2", "--label=sunshine", "--category=Weather>Good", "--star")
+    feature = json.loads(said("feature_label", str(sae.pk), "2", "--notes=bright", "--json"))
+    assert (feature["label"], feature["category"]) == ("sunshine", "Weather > Good")
+    assert feature["is_starred"] and feature["notes"] == "bright"

@@ -1,0 +1,149 @@
+"""A studio with one SAE of six latents, and a feature run's files written by hand.
+
+Latent 0 is dead. Latent i > 0 peaks on the token number i with the value i. Vocabulary: byte-level tokens.
+Shapes: F latents, S slots (3 top, 2 groups of 1, 1 silent), W = 5 tokens of a window.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.utils import timezone
+from safetensors.numpy import save_file
+
+from apps.core.storage import data_path
+from apps.datasets.models import Dataset, Tokenization
+from apps.features.models import FeatureRun
+from apps.jobs.models import Job
+from apps.jobs.services import job_enqueue
+from apps.language_models.models import LanguageModel
+from apps.saes.models import Sae
+from workers.engine.specs.features import HISTOGRAM_BINS, FeatureRunResult, FeatureRunSpec
+
+VOCABULARY = ["<|end|>", "Ġrain", "Ġsun", "<b>", "Ċ", "Ġwind", "Ġthe", "."]
+D_SAE = 6
+WINDOW = 5
+GROUPS = np.array([0, 0, 0, 1, 2, -1], dtype=np.int8)
+TOKENS = 10_000
+
+
+def language_model_make(name: str = "Tiny LM", tokenizer: str = "t1") -> LanguageModel:
+    return LanguageModel.objects.create(
+        name=name,
+        source="folder",
+        origin="here",
+        layers=2,
+        d_model=4,
+        tokenizer_sha256=tokenizer,
+        ready_at=timezone.now(),
+    )
+
+
+def tokenization_make(model: LanguageModel) -> Tokenization:
+    dataset, _ = Dataset.objects.get_or_create(name="Stories", source="file", origin="here", ready_at=timezone.now())
+    return Tokenization.objects.create(
+        dataset=dataset,
+        language_model=model,
+        context_length=16,
+        contexts=100,
+        tokenizer_sha256=model.tokenizer_sha256,
+        ready_at=timezone.now(),
+    )
+
+
+def sae_make(d_sae: int = D_SAE) -> Sae:
+    """An SAE with its language model and tokenization."""
+    model = language_model_make()
+    return Sae.objects.create(
+        name="Tiny SAE",
+        source=Sae.Source.TRAINED,
+        language_model=model,
+        tokenization=tokenization_make(model),
+        layer=1,
+        site="resid_post",
+        architecture="topk",
+        d_in=4,
+        d_sae=d_sae,
+        encode={},
+    )
+
+
+def run_make(sae: Sae) -> tuple[FeatureRun, Job, FeatureRunSpec]:
+    """A feature run with its queued job."""
+    spec = FeatureRunSpec(sae=sae.pk, tokenization=sae.tokenization_id)
+    run = FeatureRun.objects.create(sae=sae, tokenization=sae.tokenization)
+    return run, job_enqueue(spec=spec, subject=run), spec
+
+
+def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> FeatureRunResult:
+    """The four files of a feature run; every activation is multiplied by `scale`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    strength_F = np.arange(d_sae, dtype=np.float32) * scale
+    alive_F = strength_F > 0
+    density_F = np.where(alive_F, 0.001 * np.arange(d_sae), 0).astype(np.float32)
+    histogram_FB = np.zeros((d_sae, HISTOGRAM_BINS), dtype=np.int32)
+    histogram_FB[alive_F, -1] = 7
+    save_file(
+        {
+            "density": density_F,
+            "mean": strength_F / 2,
+            "maximum": strength_F,
+            "second_moment": strength_F**2,
+            "count": (density_F * TOKENS).round().astype(np.int64),
+            "histogram": histogram_FB,
+        },
+        folder / "statistics.safetensors",
+    )
+    save_file(_examples(strength_F), folder / "examples.safetensors")
+    ids_FL = np.tile(np.array([5, 3], dtype=np.int32), (d_sae, 1))
+    values_FL = np.tile(np.array([2.0, 1.0], dtype=np.float32), (d_sae, 1))
+    save_file(
+        {
+            "promoted_ids": ids_FL,
+            "promoted_values": values_FL,
+            "suppressed_ids": ids_FL[:, ::-1].copy(),
+            "suppressed_values": -values_FL,
+        },
+        folder / "logits.safetensors",
+    )
+    table = pa.table({"token_id": pa.array(range(len(VOCABULARY)), pa.int32()), "token": VOCABULARY})
+    pq.write_table(table, folder / "vocabulary.parquet")
+    return FeatureRunResult(
+        tokens=TOKENS, contexts=100, d_sae=d_sae, alive=int(alive_F.sum()), tokens_per_s=1.0, bytes=1
+    )
+
+
+def _examples(strength_F: np.ndarray) -> dict[str, np.ndarray]:
+    """Windows "the the X . ." with the peak on X; the first two top slots are equal, the third lies at an edge."""
+    slots, d_sae = len(GROUPS), len(strength_F)
+    token_F = np.arange(d_sae) % len(VOCABULARY)
+    ids_FSW = np.full((d_sae, slots, WINDOW), 6, dtype=np.int32)
+    ids_FSW[:, :, 3:] = 7
+    ids_FSW[:, :, 2] = token_F[:, None]
+    ids_FSW[:, 2, :2] = -1
+    values_FSW = np.zeros((d_sae, slots, WINDOW), dtype=np.float16)
+    values_FSW[:, :, 2] = strength_F[:, None] * np.array([1, 1, 0.9, 0.8, 0.3, 0])
+    context_FS = np.tile(np.arange(slots, dtype=np.int32), (d_sae, 1))
+    context_FS[strength_F == 0, : slots - 1] = -1
+    return {
+        "token_ids": ids_FSW,
+        "activations": values_FSW,
+        "peak": np.full((d_sae, slots), 2, dtype=np.int16),
+        "peak_value": values_FSW[:, :, 2].astype(np.float32),
+        "context": context_FS,
+        "group": GROUPS,
+    }
+
+
+def finished_run_make(sae: Sae) -> FeatureRun:
+    """A feature run that has been through its runner's finish."""
+    from workers.runners.feature_run import FeatureRunRunner
+
+    run, job, spec = run_make(sae)
+    draft = data_path("tmp", f"job-{job.pk}")
+    result = files_write(draft, d_sae=sae.d_sae)
+    FeatureRunRunner().finish(job, spec, result, str(draft))
+    Job.objects.filter(pk=job.pk).update(state="succeeded")
+    run.refresh_from_db()
+    return run

@@ -1,0 +1,88 @@
+"""The runner of feature runs: files become rows; words given by people stay."""
+
+import pytest
+
+from apps.core.errors import AppError
+from apps.core.storage import data_path
+from apps.features.models import Feature
+from apps.features.services import feature_label_set, feature_notes_set, feature_star_set
+from tests.apps.features.worlds import D_SAE, files_write, finished_run_make, run_make, sae_make
+from workers.runners.feature_run import FeatureRunRunner
+
+pytestmark = pytest.mark.django_db
+
+
+def test_each_latent_gets_a_row_with_the_numbers_of_the_files():
+    sae = sae_make()
+    run = finished_run_make(sae)
+    rows = list(sae.features.all())
+    assert [row.index for row in rows] == list(range(D_SAE))
+    assert [row.maximum for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert [round(row.density, 6) for row in rows] == [0, 0.001, 0.002, 0.003, 0.004, 0.005]
+    assert {row.run_id for row in rows} == {run.pk}
+    assert run.is_ready and run.alive == 5 and run.tokens == 10_000
+
+
+def test_top_tokens_are_the_peaks_of_the_strongest_examples_in_readable_form():
+    sae = sae_make()
+    finished_run_make(sae)
+    words = dict(sae.features.values_list("index", "top_tokens"))
+    assert words == {0: "", 1: "rain", 2: "sun", 3: "<b>", 4: "↵", 5: "wind"}
+    assert sae.features.get(index=1).promoted_tokens == "wind <b>"
+
+
+def test_the_files_lie_in_the_features_folder_and_nothing_stays_in_tmp():
+    sae = sae_make()
+    run = finished_run_make(sae)
+    names = {file.name for file in data_path("features", run.pk).iterdir()}
+    assert names == {"statistics.safetensors", "examples.safetensors", "logits.safetensors", "vocabulary.parquet"}
+    assert not data_path("tmp", f"job-{run.job.pk}").exists()
+
+
+def test_labels_notes_and_stars_survive_a_second_run_that_changes_the_numbers():
+    sae = sae_make()
+    finished_run_make(sae)
+    feature = sae.features.get(index=2)
+    feature_label_set(feature=feature, label="sunshine", category="Weather")
+    feature_notes_set(feature=feature, notes="bright")
+    feature_star_set(feature=feature, is_starred=True)
+
+    run, job, spec = run_make(sae)
+    draft = data_path("tmp", f"job-{job.pk}")
+    FeatureRunRunner().finish(job, spec, files_write(draft, scale=2.0), str(draft))
+
+    again = Feature.objects.get(pk=feature.pk)
+    assert (again.label, again.category, again.notes, again.is_starred) == ("sunshine", "Weather", "bright", True)
+    assert again.maximum == 4 and again.run == run
+    assert sae.features.count() == D_SAE
+
+
+def test_more_latents_than_one_chunk_are_all_written(monkeypatch):
+    monkeypatch.setattr("workers.runners.feature_run.CHUNK", 4)
+    sae = sae_make(d_sae=11)
+    finished_run_make(sae)
+    assert list(sae.features.values_list("index", flat=True)) == list(range(11))
+
+
+def test_a_result_of_the_wrong_width_is_refused_and_writes_nothing():
+    sae = sae_make(d_sae=7)
+    _, job, spec = run_make(sae)
+    draft = data_path("tmp", f"job-{job.pk}")
+    with pytest.raises(AppError, match="6 latents"):
+        FeatureRunRunner().finish(job, spec, files_write(draft, d_sae=6), str(draft))
+    assert not sae.features.exists()
+
+
+def test_prepare_names_the_folders_of_sae_tokenization_and_model():
+    sae = sae_make()
+    run, job, spec = run_make(sae)
+    inputs = FeatureRunRunner().prepare(job, spec, {"job_dir": "j", "out_dir": "o", "device": "cpu"})
+    assert inputs.sae_dir.endswith(f"saes/{sae.pk}")
+    assert inputs.tokenization_dir.endswith(f"tokenizations/{run.tokenization_id}")
+    assert inputs.model_dir.endswith(f"models/{sae.language_model_id}")
+
+
+def test_the_memory_estimate_grows_with_the_sae():
+    small, large = sae_make(), sae_make(d_sae=60)
+    estimates = [FeatureRunRunner().memory_bytes(run_make(sae)[2]) for sae in (small, large)]
+    assert 0 < estimates[0] < estimates[1]

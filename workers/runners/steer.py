@@ -1,0 +1,46 @@
+"""Steering: the features' max activations and paths before; the two texts and what was measured after."""
+
+from apps.core.storage import data_path
+from apps.jobs.models import Job
+from apps.jobs.services import subject_ready
+from apps.saes.models import Sae
+from apps.steering.models import Experiment, Generation
+from apps.steering.services import max_activations_of
+from workers.engine.specs.steering import SteerInputs, SteerResult, SteerSpec
+from workers.runners.base import Runner
+
+
+class SteerRunner(Runner):
+    spec = SteerSpec
+    inputs = SteerInputs
+    result = SteerResult
+
+    def prepare(self, job: Job, spec: SteerSpec, where: dict[str, str]) -> SteerInputs:
+        experiment: Experiment = self.subject(job)
+        return SteerInputs(
+            **where,
+            sae_dir=str(data_path("saes", experiment.sae_id)),
+            model_dir=str(data_path("models", experiment.sae.language_model_id)),
+            max_activations=max_activations_of(spec),
+        )
+
+    def finish(self, job: Job, spec: SteerSpec, result: SteerResult, out_dir: str) -> None:
+        experiment: Experiment = self.subject(job)
+        texts = {
+            Generation.Condition.BASELINE: (result.baseline, result.baseline_tokens),
+            Generation.Condition.STEERED: (result.steered, result.steered_tokens),
+        }
+        Generation.objects.bulk_create(
+            Generation(experiment=experiment, condition=condition, text=text, tokens=list(tokens), seed=spec.seed)
+            for condition, (text, tokens) in texts.items()
+        )
+        experiment.differs = result.differs
+        experiment.delta_norm = result.delta_norm
+        experiment.activation_norm = result.activation_norm
+        experiment.report = result.to_json()
+        subject_ready(experiment)
+
+    def memory_bytes(self, spec: SteerSpec) -> int:
+        """Weights of model and SAE in float32, and half as much again for the generation."""
+        sae = Sae.objects.select_related("language_model").get(pk=spec.sae)
+        return int(1.5 * (sae.language_model.parameters * 4 + sae.d_in * sae.d_sae * 8))
