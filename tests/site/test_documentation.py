@@ -12,7 +12,9 @@ from workers.engine.specs.kinds import SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-TABLE = [line for line in README.splitlines() if line.startswith("| ") and "`apps/" in line and "Django app" not in line]
+TABLE = [
+    line for line in README.splitlines() if line.startswith("| ") and "`apps/" in line and "Django app" not in line
+]
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)

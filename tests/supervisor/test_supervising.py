@@ -53,7 +53,7 @@ class PlainRunner(Runner):
         self.points, self.discarded, self.finished = [], False, None
         self.refuse = None
 
-    class result:  # noqa: N801 - the attribute's name in Runner
+    class result:
         from_json = staticmethod(dict)
 
     def memory_bytes(self, spec):

@@ -1,0 +1,89 @@
+"""kill -9 of the training child, of the worker, and of the whole tree at random steps; SIGTERM and SIGINT as well: the
+run finishes by itself after a restart, with weights that are bit-identical to an undisturbed run's."""
+
+import random
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.pipeline.scratch import ScratchStudio
+from tests.pipeline.tiny_pipeline import copy_of, tiny_data, training_arguments
+
+pytestmark = pytest.mark.slow
+STEPS = 3000
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data folder with activations, which each test copies."""
+    studio = ScratchStudio(tmp_path_factory.mktemp("kills"))
+    return studio, tiny_data(studio, tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module", params=["topk", "standard"])
+def undisturbed(request, prepared, tmp_path_factory):
+    """(architecture, SHA-256 of the weights of a run that nobody disturbed)."""
+    studio = copy_of(prepared[0].data_dir, tmp_path_factory.mktemp("undisturbed") / "data")
+    arguments = training_arguments(prepared[1], steps=STEPS, architecture=request.param)
+    studio.manage("train", *arguments, "--wait")
+    return request.param, studio.json("sae_list")[0]["weights_sha256"]
+
+
+@pytest.fixture
+def studio(prepared, tmp_path):
+    studio = copy_of(prepared[0].data_dir, tmp_path / "data").start()
+    yield studio
+    studio.kill_all()
+
+
+def begin(studio: ScratchStudio, prepared, architecture: str) -> int:
+    """Start a training in the studio and wait until it is somewhere in the middle."""
+    arguments = training_arguments(prepared[1], steps=STEPS, architecture=architecture)
+    job = studio.json("train", *arguments)["id"]
+    step = random.randint(60, STEPS // 3)
+    until = time.monotonic() + 120
+    while studio.job(job)["progress"]["done"] < step:
+        assert time.monotonic() < until, studio.job(job)
+        assert studio.job(job)["state"] in ("queued", "running")
+    return job
+
+
+def child_of(studio: ScratchStudio) -> psutil.Process:
+    """The training child."""
+    return next(p for p in studio.family() if "workers.child" in " ".join(p.cmdline()) and "--serve" not in p.cmdline())
+
+
+def the_weights_are_the_same(studio: ScratchStudio, job: int, weights: str) -> None:
+    ended = studio.wait_for_job(job, "succeeded", within_s=240)
+    assert ended["attempt"] >= 2, "the kill came too late to disturb anything"
+    assert studio.json("sae_list")[0]["weights_sha256"] == weights
+
+
+def test_the_child_is_killed(studio, prepared, undisturbed):
+    job = begin(studio, prepared, undisturbed[0])
+    child_of(studio).kill()
+    the_weights_are_the_same(studio, job, undisturbed[1])
+
+
+def test_the_worker_is_killed(studio, prepared, undisturbed):
+    job = begin(studio, prepared, undisturbed[0])
+    child_of(studio).parent().kill()
+    the_weights_are_the_same(studio, job, undisturbed[1])
+
+
+def test_the_whole_tree_is_killed(studio, prepared, undisturbed):
+    job = begin(studio, prepared, undisturbed[0])
+    studio.kill_all()
+    studio.start()
+    the_weights_are_the_same(studio, job, undisturbed[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_studio_is_asked_to_end(studio, prepared, undisturbed, number):
+    job = begin(studio, prepared, undisturbed[0])
+    studio.end(number, within_s=15)
+    assert studio.job(job)["state"] == "interrupted"
+    studio.start()
+    the_weights_are_the_same(studio, job, undisturbed[1])
