@@ -1,65 +1,21 @@
-"""Bases of commands that list rows and delete one: the same words and the same --json everywhere."""
+"""The base of the studio's own commands: AppErrors end them with message and hint."""
 
-import json
-from collections.abc import Iterable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.errors import AppError
-from apps.core.templatetags.studio import bytes_words
 
 
-class ListCommand(BaseCommand):
-    """Prints rows, one a line, or with --json as a list of objects. Subclasses set `columns` and `rows`."""
-
-    columns: tuple[str, ...] = ()
-    """Keys of the rows' JSON that the lines show."""
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--query", default="", help="only rows with this in their name or origin")
-        parser.add_argument("--json", action="store_true", help="print a list of objects")
-
-    def rows(self, query: str) -> Iterable[dict[str, Any]]:
-        """The rows as JSON objects."""
-        raise NotImplementedError
-
-    def handle(self, *args: Any, query: str, **options: Any) -> None:
-        found = list(self.rows(query))
-        if options["json"]:
-            self.stdout.write(json.dumps(found))
-            return
-        lines = [self.columns, *[tuple(_words(row[column]) for column in self.columns) for row in found]]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
-        for line in lines:
-            self.stdout.write("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value.get("name", ""))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
-
-
-class DeleteCommand(BaseCommand):
-    """Deletes one row by its id and says how many bytes that freed. Subclasses set `delete`."""
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=int)
-        parser.add_argument("--json", action="store_true", help="print one object")
-
-    def delete(self, pk: int) -> int:
-        """Call the service; bytes freed."""
-        raise NotImplementedError
+class StudioCommand(BaseCommand):
+    """Subclasses write `work`; what it raises as AppError is printed and ends the command with exit code 1."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            freed = self.delete(options["id"])
+            self.work(**options)
         except AppError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from None
-        if options["json"]:
-            self.stdout.write(json.dumps({"deleted": options["id"], "freed_bytes": freed}))
-        else:
-            self.stdout.write(f"Deleted; {bytes_words(freed)} freed.")
+
+    def work(self, **options: Any) -> None:
+        """What the command does."""
+        raise NotImplementedError
