@@ -1,0 +1,22 @@
+"""Logit lists against a full NumPy product, sorted."""
+
+import numpy as np
+import torch
+
+from workers.engine.features import logit_lens
+
+
+def test_lists_are_the_ends_of_the_sorted_logits_in_every_chunk(monkeypatch):
+    monkeypatch.setattr(logit_lens, "CHUNK_LATENTS", 4)
+    generator = np.random.default_rng(0)
+    W_dec, unembedding = generator.standard_normal((10, 6)), generator.standard_normal((30, 6))
+    logits = W_dec @ unembedding.T
+    seen = 0
+    for lists in logit_lens.logit_lists(torch.tensor(W_dec), torch.tensor(unembedding), 5):
+        for row, latent in enumerate(range(lists.start, lists.start + len(lists.promoted_ids))):
+            order = np.argsort(-logits[latent])
+            assert lists.promoted_ids[row].tolist() == order[:5].tolist()
+            assert lists.suppressed_ids[row].tolist() == order[::-1][:5].tolist()
+            np.testing.assert_allclose(lists.promoted_values[row], logits[latent, order[:5]], rtol=1e-4)
+            seen += 1
+    assert seen == 10

@@ -1,0 +1,40 @@
+"""Logit lists: which tokens a latent's direction promotes and suppresses at the output.
+
+    logits = W_dec W_U          (F, D) × (D, V)
+
+No final norm, no centring, no softmax: these are the raw effects of a unit direction (logit lens; the same as
+SAEDashboard), good for ranking tokens, not probabilities. For attn_z the direction is taken through the attention's
+output projection first. Rows of W_U beyond the tokenizer's vocabulary (padding of the embedding) are left out.
+
+Shapes: F d_sae, D d_model, V vocab, L tokens listed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CHUNK_LATENTS = 256
+
+
+@dataclass(frozen=True)
+class LogitLists:
+    """Lists of the latents [start, start + n): ids int64 and values float32, (n, L); the strongest effect first."""
+
+    start: int
+    promoted_ids: Tensor
+    promoted_values: Tensor
+    suppressed_ids: Tensor
+    suppressed_values: Tensor
+
+
+@torch.no_grad()
+def logit_lists(W_dec: Tensor, unembedding_VD: Tensor, tokens_listed: int) -> Iterator[LogitLists]:
+    """Promoted and suppressed tokens of each row of `W_dec` (F, D), in chunks of latents."""
+    W_U = unembedding_VD.to(W_dec.device, torch.float32).T
+    for start in range(0, len(W_dec), CHUNK_LATENTS):
+        logits = W_dec[start : start + CHUNK_LATENTS].float() @ W_U
+        promoted = logits.topk(tokens_listed, dim=-1)
+        suppressed = logits.topk(tokens_listed, dim=-1, largest=False)
+        yield LogitLists(start, promoted.indices, promoted.values, suppressed.indices, suppressed.values)

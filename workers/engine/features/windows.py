@@ -1,0 +1,58 @@
+"""Windows: contiguous slices of contexts around a place, with one latent's activation for each of their tokens.
+
+Tokens and activations always come from the same places, so they cannot shift against each other. A window is never
+moved: where it would leave the context its token ids are -1 and its activations 0.
+
+Shapes: N contexts, T tokens in a context, S windows, W = before + 1 + after.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+OUTSIDE = -1
+
+
+@dataclass(frozen=True)
+class WindowCutter:
+    """Cuts windows out of `tokens` (N, T)."""
+
+    tokens: np.ndarray
+    before: int
+    after: int
+
+    @property
+    def width(self) -> int:
+        return self.before + 1 + self.after
+
+    def token_ids(self, centres_S: np.ndarray) -> np.ndarray:
+        """(S, W) int32 around flat positions."""
+        positions_SW, is_inside_SW = self._positions(centres_S)
+        return np.where(is_inside_SW, self.tokens.reshape(-1)[positions_SW], OUTSIDE).astype(np.int32)
+
+    def activations(self, centres_S: np.ndarray, positions_N: np.ndarray, values_N: np.ndarray) -> np.ndarray:
+        """(S, W) float32 of a latent that fires at `positions_N` (ascending) with `values_N`."""
+        positions_SW, is_inside_SW = self._positions(centres_S)
+        if not len(positions_N):
+            return np.zeros(positions_SW.shape, np.float32)
+        place_SW = np.searchsorted(positions_N, positions_SW).clip(max=len(positions_N) - 1)
+        has_fired_SW = is_inside_SW & (positions_N[place_SW] == positions_SW)
+        return np.where(has_fired_SW, values_N[place_SW], np.float32(0))
+
+    def is_silent(self, centres_S: np.ndarray, positions_N: np.ndarray) -> np.ndarray:
+        """(S,) bool: nothing of `positions_N` (ascending) lies in the window."""
+        first_S, last_S = self._ends(centres_S)
+        return np.searchsorted(positions_N, first_S) == np.searchsorted(positions_N, last_S, side="right")
+
+    def _ends(self, centres_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First and last flat position of each window that lie in its context."""
+        start_S = centres_S - centres_S % self.tokens.shape[1]
+        end_S = start_S + self.tokens.shape[1] - 1
+        return np.maximum(centres_S - self.before, start_S), np.minimum(centres_S + self.after, end_S)
+
+    def _positions(self, centres_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flat positions (S, W), clipped to the context, and which of them were not clipped."""
+        first_S, last_S = self._ends(centres_S)
+        wanted_SW = centres_S[:, None] + np.arange(-self.before, self.after + 1)
+        positions_SW = wanted_SW.clip(first_S[:, None], last_S[:, None])
+        return positions_SW, positions_SW == wanted_SW
