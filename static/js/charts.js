@@ -36,8 +36,20 @@ function traces(chart) {
   });
 }
 
-function axis(title, type) {
-  return { title: { text: title, font: { size: 12 } }, type, gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), tickcolor: colour("line-strong"), automargin: true, exponentformat: "SI" };
+// Plotly labels a short log axis with bare digits (2, 3, …); 1-2-5 steps read as numbers.
+function logTicks(values) {
+  const known = values.filter((value) => value > 0);
+  const ticks = [];
+  for (let decade = Math.floor(Math.log10(Math.min(...known))); decade <= Math.log10(Math.max(...known)); decade += 1) {
+    ticks.push(...[1, 2, 5].map((step) => step * 10 ** decade));
+  }
+  return ticks.length <= 12 ? { tickvals: ticks, tickformat: "~s" } : {};
+}
+
+function axis(title, type, values) {
+  return {
+    ...(type === "log" ? logTicks(values) : {}), title: { text: title, font: { size: 12 } }, type, gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), tickcolor: colour("line-strong"), automargin: true, exponentformat: "SI",
+  };
 }
 
 function layout(chart, height) {
@@ -46,7 +58,7 @@ function layout(chart, height) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 12, family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line-strong"), font: { color: colour("text") } },
     showlegend: chart.series.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-    xaxis: axis(chart.x_title, chart.x_type), yaxis: axis(chart.y_title, chart.y_type),
+    xaxis: axis(chart.x_title, chart.x_type, chart.series.flatMap((s) => s.x)), yaxis: axis(chart.y_title, chart.y_type, chart.series.flatMap((s) => s.y)),
   };
 }
 
@@ -73,7 +85,8 @@ async function follow(figure) {
   if (figure.isAsking) return;
   figure.isAsking = true;
   try {
-    const last = Math.max(-1, ...figure.chart.series.flatMap((series) => series.x.slice(-1)));
+    const ends = figure.chart.series.flatMap((series) => series.x.slice(-1)); // numbers, or times that sort as text
+    const last = ends.length ? ends.reduce((a, b) => (b > a ? b : a)) : -1;
     const url = new URL(figure.dataset.follow, location.href);
     url.searchParams.set("after", last);
     const answer = await fetch(url);
