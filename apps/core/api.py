@@ -14,6 +14,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -24,7 +25,7 @@ from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import EngineError
 
 JSON = dict[str, Any]
-Answer = JSON | list[Any] | tuple[int, JSON] | HttpResponse
+Answer = JSON | list[Any] | tuple[int, JSON] | HttpResponseBase
 PAGE_SIZE = 25
 LARGEST_PAGE = 100
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -142,8 +143,8 @@ def _body(request: HttpRequest) -> Any:
         raise AppError("bad_json", f"The body is no valid JSON: {error}.", "Check brackets and quotes.") from None
 
 
-def _response(answer: Answer) -> HttpResponse:
-    if isinstance(answer, HttpResponse):
+def _response(answer: Answer) -> HttpResponseBase:
+    if isinstance(answer, HttpResponseBase):  # a download is no HttpResponse
         return answer
     status, content = answer if isinstance(answer, tuple) else (200, answer)
     return JsonResponse(content, status=status, safe=False)

@@ -78,3 +78,8 @@ class Evaluation(Subject):
 
     def get_absolute_url(self) -> str:
         return self.sae.get_absolute_url()
+
+    @property
+    def alive_share(self) -> float | None:
+        """Share of latents that fired at least once."""
+        return None if self.dead_share is None else 1 - self.dead_share

@@ -3,15 +3,15 @@
 import json
 from typing import Any, ClassVar
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from apps.core.errors import AppError
+from apps.core.commands import StudioCommand
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json
 from apps.training.selectors import training_get, training_job
 
 
-class TrainingWishCommand(BaseCommand):
+class TrainingWishCommand(StudioCommand):
     """Subclasses say what to `ask` of the run's job, and `asked`: the word for it."""
 
     asked: ClassVar[str]
@@ -24,11 +24,8 @@ class TrainingWishCommand(BaseCommand):
         """Call the service."""
         raise NotImplementedError
 
-    def handle(self, *args: Any, run: int, **options: Any) -> None:
-        try:
-            job = training_job(training_get(run))
-            self.ask(job)
-        except AppError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+    def work(self, **options: Any) -> None:
+        job = training_job(training_get(options["run"]))
+        self.ask(job)
         job.refresh_from_db()
-        self.stdout.write(json.dumps(job_json(job)) if options["json"] else f"Run {run}: {self.asked}.")
+        self.stdout.write(json.dumps(job_json(job)) if options["json"] else f"Run {options['run']}: {self.asked}.")

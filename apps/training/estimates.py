@@ -6,6 +6,7 @@ Sizes: d_in, d_sae, batch tokens. The engine's own check (engine/training/memory
 from dataclasses import dataclass
 
 from apps.training.models import TrainingRun
+from workers.engine.monitor.devices import devices
 from workers.engine.specs.training import TrainSpec
 
 FLOAT32 = 4
@@ -15,6 +16,8 @@ DENSE_BLOCKS = {"topk": 2, "standard": 4}
 """(batch, d_sae) blocks that one step holds at once."""
 INPUT_BLOCKS = 6
 """(batch, d_in) blocks likewise."""
+ROOMY_SHARE = 0.8
+"""A run that needs more than this share of what is free is tight."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,26 @@ def largest_d_sae(*, spec: TrainSpec, d_in: int, room_bytes: int) -> int:
     fixed = STATE_COPIES * FLOAT32 * d_in + INPUT_BLOCKS * spec.batch_size * d_in * FLOAT32
     each = STATE_COPIES * FLOAT32 * (2 * d_in + 1) + DENSE_BLOCKS[spec.architecture] * spec.batch_size * FLOAT32
     return max(0, (room_bytes - fixed) // each)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a run fits on a device, and the largest dictionary that does."""
+
+    device: str
+    word: str
+    tone: str
+    free_bytes: int
+    largest_d_sae: int
+
+
+def device_fits(*, spec: TrainSpec, d_in: int, needed: int) -> list[Fit]:
+    """The run on every device of this machine: fits (a fifth stays free), tight, or will not fit."""
+    fits = []
+    for device in devices():
+        word, tone = ("fits", "good") if needed <= ROOMY_SHARE * device.free_bytes else ("tight", "warn")
+        if needed > device.free_bytes:
+            word, tone = "will not fit", "bad"
+        largest = largest_d_sae(spec=spec, d_in=d_in, room_bytes=device.free_bytes)
+        fits.append(Fit(device.name, word, tone, device.free_bytes, largest))
+    return fits

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from apps.core.commands import ListCommand
+from apps.core.row_commands import ListCommand
 from apps.exports.selectors import export_json, export_list
 
 

@@ -1,6 +1,6 @@
 """`manage.py sae_delete ID`: delete an SAE with everything measured of it."""
 
-from apps.core.commands import DeleteCommand
+from apps.core.row_commands import DeleteCommand
 from apps.saes.selectors import sae_get
 from apps.saes.services import sae_delete
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from apps.core.commands import ListCommand
+from apps.core.row_commands import ListCommand
 from apps.saes.selectors import sae_json, sae_list
 
 

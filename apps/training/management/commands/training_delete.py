@@ -1,6 +1,6 @@
 """`manage.py training_delete ID`: delete a training run with its charts and checkpoints."""
 
-from apps.core.commands import DeleteCommand
+from apps.core.row_commands import DeleteCommand
 from apps.training.selectors import training_get
 from apps.training.services import training_delete
 

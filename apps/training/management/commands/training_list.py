@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from apps.core.commands import ListCommand
+from apps.core.row_commands import ListCommand
 from apps.training.selectors import training_json, training_list
 
 

@@ -1,0 +1,116 @@
+"""Pages of SAEs: the list, one with its measurements, a new evaluation."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.core.errors import NotFound
+from apps.core.live.topics import SAES, topic
+from apps.core.pages import delete_page, spec_page
+from apps.language_models.models import LanguageModel
+from apps.saes import services
+from apps.saes.measurements import density_chart, evaluation_metrics
+from apps.saes.models import Evaluation, Sae
+from apps.saes.selectors import newest_finished, provenance, sae_get, sae_list, tokenizations_for
+from workers.engine.specs.saes import EvaluateSpec
+from workers.engine.specs.training import ARCHITECTURES
+
+PAGE_SIZE = 25
+
+
+@require_GET
+def list_page(request: HttpRequest) -> HttpResponse:
+    """All SAEs, newest first, with the numbers of their newest evaluation."""
+    chosen = {name: request.GET.get(name, "") for name in ("q", "architecture", "language_model")}
+    lm = chosen["language_model"]
+    saes = sae_list(
+        query=chosen["q"], architecture=chosen["architecture"], language_model=int(lm) if lm.isdecimal() else None
+    )
+    page = Paginator(saes, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": [(sae, newest_finished(sae)) for sae in page],
+        "topics": [topic(SAES, sae.pk) for sae in page],
+        "chosen": chosen,
+        "is_filtered": any(chosen.values()),
+        "architectures": ARCHITECTURES,
+        "language_models": LanguageModel.objects.filter(saes__isnull=False).distinct(),
+    }
+    return render(request, "saes/list.html", context)
+
+
+@require_GET
+def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One SAE: what was measured, how it encodes, where it comes from, what was made of it."""
+    sae = sae_get(pk)
+    evaluation = newest_finished(sae)
+    evaluations = [(row, row.job) for row in sae.evaluations.select_related("tokenization__dataset")]
+    context = {
+        "sae": sae,
+        "topic": topic(SAES, sae.pk),
+        "topics": [topic(SAES, sae.pk), *[job.topic for _, job in evaluations if job and job.is_active]],
+        "evaluation": evaluation,
+        "evaluations": evaluations,
+        "metrics": evaluation_metrics(evaluation) if evaluation else [],
+        "density": density_chart(evaluation) if evaluation else None,
+        "encode": sorted(sae.encode.items()),
+        "provenance": flat(provenance(sae)),
+        "can_evaluate": tokenizations_for(sae).exists(),
+        "feature_runs": sae.feature_runs.all()[:10],
+        "exports": sae.exports.all()[:10],
+        "python": f'from sae_lens import SAE\n\nsae = SAE.load_from_disk("{sae_folder_words(sae)}")',
+    }
+    return render(request, "saes/detail.html", context)
+
+
+def sae_folder_words(sae: Sae) -> str:
+    """Where the SAELens folder lies, relative to the data folder."""
+    return f"DATA_DIR/saes/{sae.pk}"
+
+
+def flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested JSON as ("inputs.dataset.name", value) pairs, in order; empty values are left out."""
+    pairs: list[tuple[str, Any]] = []
+    for name, value in record.items():
+        if isinstance(value, dict):
+            pairs += flat(value, f"{prefix}{name}.")
+        elif value not in (None, ""):
+            pairs.append((f"{prefix}{name}", value))
+    return pairs
+
+
+def evaluate_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Start an evaluation; the tokenization that the SAE was trained on is proposed."""
+    sae = sae_get(pk)
+    initial = {"sae": sae.pk, "tokenization": sae.tokenization_id}
+    return spec_page(request, EvaluateSpec, services.evaluation_start, "saes/evaluate.html", initial=initial, sae=sae)
+
+
+@require_POST
+def rename(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give the SAE another name."""
+    sae = sae_get(pk)
+    services.sae_rename(sae=sae, name=request.POST.get("name", ""))
+    return redirect(sae)
+
+
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask, naming what goes along, then delete the SAE."""
+    sae = sae_get(pk)
+    losses = services.sae_losses(sae)
+    note = f"With it go {', '.join(losses)}." if losses else ""
+    return delete_page(request, sae, lambda: services.sae_delete(sae=sae), back_url=reverse("saes:list"), note=note)
+
+
+@require_POST
+def evaluation_delete(request: HttpRequest, pk: int, evaluation: int) -> HttpResponse:
+    """Delete one evaluation of the SAE."""
+    row = Evaluation.objects.select_related("sae").filter(sae=pk, pk=evaluation).first()
+    if row is None:
+        raise NotFound("evaluation", evaluation)
+    services.evaluation_delete(evaluation=row)
+    return redirect(row.sae)

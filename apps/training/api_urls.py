@@ -1,0 +1,13 @@
+"""URLs below /api/v1/trainings."""
+
+from django.urls import path
+
+from apps.training import api
+
+urlpatterns = [
+    path("", api.trainings, name="trainings"),
+    path("/<int:pk>", api.training, name="training"),
+    path("/<int:pk>/metrics", api.metrics, name="training-metrics"),
+    path("/<int:pk>/checkpoints", api.checkpoints, name="training-checkpoints"),
+    path("/<int:pk>/<slug:action>", api.training_action, name="training-action"),
+]

@@ -1,0 +1,18 @@
+"""URLs of the training pages."""
+
+from django.urls import path
+
+from apps.training import views
+
+app_name = "training"
+urlpatterns = [
+    path("", views.list_page, name="list"),
+    path("new/", views.new_page, name="new"),
+    path("new/estimate", views.estimate_part, name="estimate"),
+    path("compare/", views.compare_page, name="compare"),
+    path("<int:pk>/", views.detail_page, name="detail"),
+    path("<int:pk>/rename", views.rename, name="rename"),
+    path("<int:pk>/delete", views.delete, name="delete"),
+    path("<int:pk>/points/<slug:figure>", views.points, name="points"),
+    path("<int:pk>/checkpoints/<int:checkpoint>/delete", views.checkpoint_delete, name="checkpoint-delete"),
+]
