@@ -43,7 +43,12 @@ def token_strip(
     `scale` is the value shown at full strength: the feature's maximum, or the strip's own when absent. `peak` is the
     position of the outlined token. `breaks` shows line breaks as such. `scheme` is the vocabulary's TokenScheme when known.
     """
-    return {"spans": spans(tokens, values, scale, peak, scheme), "breaks": breaks, "label": label}
+    return {
+        "spans": spans(tokens, values, scale, peak, scheme),
+        "breaks": breaks,
+        "label": label,
+        "is_plain": values is None,
+    }
 
 
 def spans(
