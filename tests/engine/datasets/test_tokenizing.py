@@ -14,7 +14,7 @@ from workers.engine.datasets.contexts import Contexts
 from workers.engine.datasets.row_parts import RowParts
 from workers.engine.datasets.tokenizing import is_heldout, tokenize
 from workers.engine.progress import Progress
-from workers.engine.specs.datasets import TokenizeInputs, TokenizeSpec
+from workers.engine.specs.datasets import EditedRow, TokenizeInputs, TokenizeSpec
 from workers.engine.specs.errors import EngineError
 
 BOS, EOS = 0, 1
@@ -31,7 +31,7 @@ def model_dir(tmp_path_factory):
 def tokenized(tmp_path_factory, model_dir):
     """Tokenize texts and give (result, folder of the tokenization, progress)."""
 
-    def run(texts, context_length=8, heldout_pct=50.0, excluded=(), model=model_dir, kind=None):
+    def run(texts, context_length=8, heldout_pct=50.0, excluded=(), edited=(), model=model_dir, kind=None):
         folder = tmp_path_factory.mktemp("run")
         parts = RowParts(folder / "rows")
         parts.write(pa.table({"text": pa.array(texts, kind or pa.string())}))
@@ -39,7 +39,7 @@ def tokenized(tmp_path_factory, model_dir):
         spec = TokenizeSpec(dataset=1, language_model=1, context_length=context_length, heldout_pct=heldout_pct)
         inputs = TokenizeInputs(
             job_dir="", out_dir=str(folder), dataset_dir=str(folder), model_dir=str(model),
-            text_column="text", excluded_rows=tuple(excluded),
+            text_column="text", excluded_rows=tuple(excluded), edited_rows=tuple(edited),
         )  # fmt: skip
         progress = Progress()
         return tokenize(spec, inputs, progress), folder, progress
@@ -121,6 +121,15 @@ def test_empty_and_unreadable_rows(tokenized):
     result, folder, _ = tokenized(texts, heldout_pct=0.5, kind=pa.binary())
     assert (result.documents, result.empty_rows) == (2, 3)
     assert "café au lait" in tiny_tokenizer().decode(_parts(folder)[0][:, 1:].ravel().tolist())
+
+
+def test_the_curators_text_replaces_a_rows_own(tokenized):
+    texts = ["the cat sat on the mat " * 9, "", "the moon " * 9, "England " * 9]
+    edited = [EditedRow(row=1, text="Paris " * 9), EditedRow(row=2, text=" "), EditedRow(row=3, text="France " * 9)]
+    result, folder, _ = tokenized(texts, heldout_pct=0.5, edited=edited, excluded=[3])
+    spelled = tiny_tokenizer().decode(_parts(folder)[0][:, 1:].ravel().tolist())
+    assert "Paris" in spelled and "moon" not in spelled and "France" not in spelled
+    assert (result.documents, result.edited_rows, result.empty_rows, result.excluded_rows) == (2, 1, 1, 1)
 
 
 def test_one_long_document_is_cut_into_many_contexts(tokenized, monkeypatch):

@@ -1,6 +1,6 @@
 """Cuts a dataset's text into contexts of token ids with the tokenizer of a language model.
 
-    1. Rows without text and rows the curator excluded are left out and counted.
+    1. Rows without text and rows the curator excluded are left out and counted; text the curator wrote replaces a row's own.
     2. The rest is split by document: held out when SHA-256 of its text falls into the share. A document and its exact
        copies thus always land on the same side, whatever the order or number of rows.
     3. Each part is packed (packing.py): first token, documents joined by EOS, no pads.
@@ -35,10 +35,11 @@ BATCH_DISK_BYTES = 64 * 2**20
 
 @dataclass
 class RowCounts:
-    """Rows that made no document."""
+    """Rows that made no document (empty, excluded), and documents whose text the curator replaced (edited)."""
 
     empty: int = 0
     excluded: int = 0
+    edited: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,14 @@ def tokenize(spec: TokenizeSpec, inputs: TokenizeInputs, progress: Progress) -> 
     tokenizer = tokenizer_load(inputs.model_dir)
     packers = _packers_open(spec, inputs, tokenizer)
     counts, excluded = RowCounts(), set(inputs.excluded_rows)
+    edits = {edited.row: edited.text for edited in inputs.edited_rows}
     is_stored = np.zeros(len(tokenizer), bool)
     progress.phase("Tokenizing", len(rows), "rows")
     for start, texts in rows.text_batches(inputs.text_column):
         disk_require(inputs.out_dir, BATCH_DISK_BYTES)
-        documents = _documents_keep(start, [found.text for found in texts], excluded, counts)
+        edited = [edits.get(row, found.text) for row, found in enumerate(texts, start)]
+        documents = _documents_keep(start, edited, excluded, counts)
+        counts.edited += sum(document.row in edits for document in documents)
         for batch in _bounded(documents):
             _pack(batch, tokenizer, packers, spec.heldout_pct, counts, is_stored)
         tokens = sum(packer.document_tokens for packer in packers.values())
@@ -193,6 +197,7 @@ def _result(
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         tokens_sha256=_tokens_sha256(inputs.out_dir),
         bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).glob("*.safetensors")),
+        edited_rows=counts.edited,
     )
 
 
