@@ -1,5 +1,6 @@
 """What pages, endpoints, commands and other apps read of datasets and tokenizations."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,9 @@ def dataset_ready(pk: int) -> Dataset:
     return dataset
 
 
-def marks_of(dataset: Dataset, rows: range) -> dict[int, RowMark]:
-    """Row → its mark, for the rows that have one."""
-    marks = dataset.marks.filter(row__gte=rows.start, row__lt=rows.stop)
-    return {mark.row: mark for mark in marks}
+def marks_of(dataset: Dataset, rows: Sequence[int]) -> dict[int, RowMark]:
+    """Row → its mark, for those of `rows` that have one."""
+    return {mark.row: mark for mark in dataset.marks.filter(row__in=rows)}
 
 
 def mark_json(mark: RowMark | None, row: int) -> dict[str, Any]:
@@ -90,6 +90,18 @@ def tokenization_ready(pk: int) -> Tokenization:
             field="tokenization",
         )
     return tokenization
+
+
+def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
+    """`coverage`: distinct tokens / vocabulary size; `adds_up`: whether every token is accounted for."""
+    report = tokenization.report
+    if not report:
+        return {"coverage": None, "adds_up": True}
+    made = report["document_tokens"] + report["join_tokens"] + report["bos_tokens"]
+    return {
+        "coverage": report["distinct_tokens"] / report["vocab_size"],
+        "adds_up": made == tokenization.tokens + report["dropped_tokens"],
+    }
 
 
 def dataset_json(dataset: Dataset) -> dict[str, Any]:

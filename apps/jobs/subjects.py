@@ -24,3 +24,14 @@ def subject_state(subject: Any, job: Job | None) -> str:
     if subject.is_ready:
         return "ready"
     return str(job.state) if job is not None else "missing"
+
+
+def subject_topics(subject: Any, job: Job | None) -> list[str]:
+    """What the page of a row listens to: the row's topic and its newest job's."""
+    return [subject.topic] if job is None else [subject.topic, job.topic]
+
+
+def with_job(shown: dict[str, Any], subject: Any) -> dict[str, Any]:
+    """The row's JSON with the state of its newest job."""
+    job = subject.job
+    return {**shown, "job": {"id": job.pk, "state": str(job.state), "url": job.get_absolute_url()} if job else None}

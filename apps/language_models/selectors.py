@@ -1,9 +1,10 @@
 """What pages, endpoints, commands and other apps read of language models."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, Manager, QuerySet
 
 from apps.core.errors import AppError, NotFound
 from apps.core.storage import data_path
@@ -72,13 +73,44 @@ def site_width(language_model: LanguageModel, layer: int, site: str) -> int:
     return sites[site]
 
 
-def hook_site_table(language_model: LanguageModel) -> tuple[list[str], list[tuple[int, list[int | None]]]]:
-    """The sites the model has, and for each layer their widths in that order (None where a layer lacks one)."""
-    widths: dict[int, dict[str, int]] = {}
+@dataclass(frozen=True)
+class HookSiteCell:
+    """One hook site in the table: its width, and how much was made there."""
+
+    layer: int
+    site: str
+    width: int
+    module: str
+    caches: int
+    saes: int
+
+
+def hook_site_rows(language_model: LanguageModel) -> tuple[list[str], list[tuple[int, list[HookSiteCell | None]]]]:
+    """The sites the model has, and for each layer a cell for each of them (None where the layer lacks it)."""
+    caches = _counts_by_site(language_model.activation_caches)
+    saes = _counts_by_site(language_model.saes)
+    cells: dict[int, dict[str, HookSiteCell]] = {}
     for entry in language_model.report.get("hook_sites", []):
-        widths.setdefault(entry["layer"], {})[entry["site"]] = entry["width"]
-    sites = list(dict.fromkeys(site for layer in widths.values() for site in layer))
-    return sites, [(layer, [has.get(site) for site in sites]) for layer, has in sorted(widths.items())]
+        place = (entry["layer"], entry["site"])
+        cells.setdefault(entry["layer"], {})[entry["site"]] = HookSiteCell(
+            *place, entry["width"], entry["module"], caches.get(place, 0), saes.get(place, 0)
+        )
+    sites = list(dict.fromkeys(site for layer in cells.values() for site in layer))
+    return sites, [(layer, [has.get(site) for site in sites]) for layer, has in sorted(cells.items())]
+
+
+def _counts_by_site(rows: Manager) -> dict[tuple[int, str], int]:
+    counted = rows.order_by().values("layer", "site").annotate(count=Count("pk"))
+    return {(entry["layer"], entry["site"]): entry["count"] for entry in counted}
+
+
+def module_rows(language_model: LanguageModel) -> list[dict[str, Any]]:
+    """The module tree, depth first, each with `share`: its parameters / all of the model's."""
+    total = language_model.parameters or 1
+    return [
+        {**module, "name": module["path"].rsplit(".", 1)[-1], "share": module["parameters"] / total}
+        for module in language_model.report.get("modules", [])
+    ]
 
 
 def language_model_json(language_model: LanguageModel) -> dict[str, Any]:

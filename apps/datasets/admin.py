@@ -1,0 +1,77 @@
+"""Datasets in the admin: rename, curate rows, delete through the services. Numbers are never edited by hand."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from apps.core.row_admin import ServedAdmin
+from apps.datasets.models import Dataset, RowMark, Tokenization
+from apps.datasets.services import dataset_delete, dataset_rename, row_mark, tokenization_delete
+
+
+class RowMarkInline(admin.TabularInline):
+    model = RowMark
+    fields = ["row", "excluded", "tags", "text", "note"]
+    extra = 0
+    show_change_link = True
+
+
+@admin.register(Dataset)
+class DatasetAdmin(ServedAdmin):
+    list_display = ["id", "name", "origin", "rows", "bytes", "text_column", "licence", "ready_at"]
+    list_display_links = ["name"]
+    list_filter = ["source", "licence"]
+    search_fields = ["name", "origin"]
+    editable = ("name",)
+    inlines = [RowMarkInline]
+
+    def save_model(self, request: HttpRequest, obj: Dataset, form: object, change: bool) -> None:
+        dataset_rename(dataset=obj, name=obj.name)
+
+    def delete_row(self, row: Dataset) -> int:
+        return dataset_delete(dataset=row)
+
+
+@admin.register(RowMark)
+class RowMarkAdmin(admin.ModelAdmin):
+    list_display = ["dataset", "row", "excluded", "tags", "note"]
+    list_display_links = ["row"]
+    list_editable = ["excluded", "tags"]
+    list_filter = ["excluded", "dataset"]
+    search_fields = ["tags", "note", "text"]
+    autocomplete_fields = ["dataset"]
+    actions = ["exclude", "include"]
+
+    @admin.action(description="Leave out of new tokenizations")
+    def exclude(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
+        """Mark the rows as excluded."""
+        self._set(request, marks, excluded=True)
+
+    @admin.action(description="Take in again")
+    def include(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
+        """Take the exclusion away; a mark without anything else on it goes."""
+        self._set(request, marks, excluded=False)
+
+    def _set(self, request: HttpRequest, marks: QuerySet[RowMark], *, excluded: bool) -> None:
+        for mark in marks.select_related("dataset"):
+            row_mark(dataset=mark.dataset, row=mark.row, excluded=excluded)
+        self.message_user(request, "Done. New tokenizations honour it.")
+
+
+@admin.register(Tokenization)
+class TokenizationAdmin(ServedAdmin):
+    list_display = [
+        "id",
+        "dataset",
+        "language_model",
+        "context_length",
+        "contexts",
+        "heldout_contexts",
+        "bytes",
+        "ready_at",
+    ]
+    list_filter = ["dataset", "language_model"]
+    list_select_related = ["dataset", "language_model"]
+
+    def delete_row(self, row: Tokenization) -> int:
+        return tokenization_delete(tokenization=row)

@@ -1,0 +1,42 @@
+"""Contexts of a tokenization for people: a few of them as token strings, read without loading the file."""
+
+from dataclasses import dataclass
+
+from safetensors import SafetensorError, safe_open
+
+from apps.core.errors import AppError
+from apps.datasets.models import Tokenization
+from apps.datasets.selectors import tokenization_folder
+from apps.language_models.vocabulary import vocabulary_of
+
+PARTS = ("train", "heldout")
+
+
+@dataclass(frozen=True)
+class ContextSample:
+    """One context: its number in its part, the dataset row in which it begins, its raw token strings."""
+
+    index: int
+    first_row: int
+    tokens: list[str]
+    scheme: str
+
+
+def contexts_sample(
+    tokenization: Tokenization, *, part: str = "train", start: int = 0, count: int = 5
+) -> list[ContextSample]:
+    """Contexts `start` to `start + count` of a part of a ready tokenization; fewer at the end."""
+    vocabulary = vocabulary_of(tokenization.language_model_id)
+    path = tokenization_folder(tokenization.pk) / f"{part}.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tokens = file.get_slice("tokens")[start : start + count]
+            first_rows = file.get_slice("first_row")[start : start + count]
+    except (OSError, SafetensorError):
+        raise AppError(
+            "bad_artifact", f"The contexts of {tokenization} cannot be read.", "Tokenize again.", status=409
+        ) from None
+    return [
+        ContextSample(start + offset, int(row), vocabulary.raw(ids.tolist()), vocabulary.scheme)
+        for offset, (ids, row) in enumerate(zip(tokens, first_rows))
+    ]

@@ -1,0 +1,28 @@
+"""Live fragments of datasets and tokenizations: the card of each one's page."""
+
+from django.template.loader import render_to_string
+
+from apps.core.live.rendering import renders
+from apps.core.live.topics import DATASETS, TOKENIZATIONS
+from apps.datasets.models import Dataset, Tokenization
+from apps.datasets.selectors import tokenization_account
+
+
+@renders(DATASETS)
+def dataset_card(pk: str) -> str | None:
+    """The dataset's numbers, or its import under way."""
+    dataset = Dataset.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    if dataset is None:
+        return None
+    return render_to_string("datasets/detail.html#card", {"dataset": dataset, "job": dataset.job})
+
+
+@renders(TOKENIZATIONS)
+def tokenization_card(pk: str) -> str | None:
+    """The tokenization's accounting, or its job under way."""
+    found = Tokenization.objects.select_related("dataset", "language_model").filter(pk=pk) if pk.isdecimal() else None
+    tokenization = found.first() if found is not None else None
+    if tokenization is None:
+        return None
+    context = {"tokenization": tokenization, "job": tokenization.job, **tokenization_account(tokenization)}
+    return render_to_string("datasets/tokenization.html#card", context)

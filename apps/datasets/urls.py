@@ -1,0 +1,20 @@
+"""Pages of datasets, their rows and their tokenizations."""
+
+from django.urls import path
+
+from apps.datasets import views
+
+app_name = "datasets"
+
+urlpatterns = [
+    path("", views.dataset_list_page, name="list"),
+    path("new/", views.dataset_new, name="new"),
+    path("<int:pk>/", views.dataset_detail, name="detail"),
+    path("<int:pk>/rename/", views.dataset_rename_submit, name="rename"),
+    path("<int:pk>/delete/", views.dataset_delete_page, name="delete"),
+    path("<int:pk>/rows/<int:row>/", views.row_page, name="row"),
+    path("<int:pk>/rows/<int:row>/exclude/", views.row_exclude_toggle, name="row-exclude"),
+    path("<int:pk>/tokenize/", views.tokenize_page, name="tokenize"),
+    path("tokenizations/<int:pk>/", views.tokenization_detail, name="tokenization"),
+    path("tokenizations/<int:pk>/delete/", views.tokenization_delete_page, name="tokenization-delete"),
+]

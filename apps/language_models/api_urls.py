@@ -1,0 +1,12 @@
+"""/api/v1/models"""
+
+from django.urls import path
+
+from apps.language_models import api
+
+urlpatterns = [
+    path("", api.language_models, name="models"),
+    path("/<int:pk>", api.language_model, name="model"),
+    path("/<int:pk>/download", api.language_model_download, name="model-download"),
+    path("/<int:pk>/architecture", api.language_model_architecture, name="model-architecture"),
+]

@@ -1,0 +1,15 @@
+"""Pages of language models."""
+
+from django.urls import path
+
+from apps.language_models import views
+
+app_name = "language_models"
+
+urlpatterns = [
+    path("", views.language_model_list_page, name="list"),
+    path("new/", views.language_model_new, name="new"),
+    path("<int:pk>/", views.language_model_detail, name="detail"),
+    path("<int:pk>/rename/", views.language_model_rename_submit, name="rename"),
+    path("<int:pk>/delete/", views.language_model_delete_page, name="delete"),
+]
