@@ -12,6 +12,7 @@ from apps.core.connections import CONNECTIONS, connection_test
 from apps.core.errors import AppError
 from apps.core.preferences import Preferences, preference_get, preferences_change
 from apps.core.secrets import SECRETS, secret_remove, secret_set, secret_states
+from apps.core.selectors import settings_json
 
 SECRET_NAMES = tuple(kind.name for kind in SECRETS)
 NAMES = (*Preferences.options(), *SECRET_NAMES)
