@@ -228,6 +228,22 @@ def test_nan_in_the_activations_is_named_with_its_step_and_keeps_the_good_checkp
     assert same(before, checkpoint_latest(Path(where.job_dir) / "checkpoints").tensors)
 
 
+def test_nan_in_a_new_run_is_found_before_the_first_step(tmp_path):
+    x = torch.randn(200, 16)
+    x[17, 3] = float("inf")
+    with pytest.raises(EngineError, match="cache holds NaN or infinity"):
+        train(spec(normalize_activations="none"), inputs(tmp_path, cache_write(tmp_path / "cache", x)), Progress())
+
+
+def test_b_dec_starts_at_the_mean_of_the_normalised_activations(cache, tmp_path):
+    where = inputs(tmp_path, cache)
+    with pytest.raises(Stopped):
+        train(spec(), where, Wishing("pause", 0))
+    start = checkpoint_latest(Path(where.job_dir) / "checkpoints").tensors["weights"][-16:]
+    x = load_file(cache / "shard-00000.safetensors")["activations"].float()
+    assert torch.allclose(start, x.mean(0) * 4 / x.norm(dim=1).mean(), rtol=1e-2)
+
+
 def test_an_exploding_loss_is_an_error_with_a_hint(cache, tmp_path, monkeypatch):
     wild = spec("standard", learning_rate=1.0, l1_coefficient=1000.0, steps=200, clip_grad_norm=None)
     monkeypatch.setattr("workers.engine.training.trainer.learning_rate_at", lambda step, spec: 1e18)

@@ -7,7 +7,9 @@ and `finished`, which makes the Sae. What a loss is made of stays inside the arc
 the contract test compares both.
 
 Losses follow SAELens: squared error summed over d_in, mean over tokens, all on normalised activations.
-Initialisation too: decoder rows Kaiming-uniform, then brought to length 0.1; W_enc the same rows; biases 0.
+Initialisation too: decoder rows Kaiming-uniform, then brought to length 0.1; W_enc the same rows; biases 0. Training
+then moves b_dec to the mean activation (`center`), which SAELens does not: where the mean is as long as what varies, 0
+costs thousands of steps and most latents (on synthetic activations FVU .57 against .32 after 2,000 steps).
 
 Shapes: B tokens of the batch, D d_in, F d_sae. Here W_enc lies as (F, D), one row for each latent, like W_dec.
 """
@@ -95,6 +97,11 @@ class TrainingSae(ABC):
         for gradient, computed in zip(self.gradients, torch.autograd.grad(loss, leaves)):
             gradient.copy_(computed)
         return StepOutput(loss.detach(), {name: term.detach() for name, term in losses.items()}, fired_F)
+
+    @torch.no_grad()
+    def center(self, mean_D: Tensor) -> None:
+        """Start b_dec at the mean of the normalised activations (D,)."""
+        self.parameters.b_dec.copy_(mean_D)
 
     @torch.no_grad()
     def finished(self, factor: float, hook_site: HookSite, sink_threshold: float | None) -> Sae:

@@ -27,6 +27,8 @@ class Batches:
             )
         self.cache, self.spec, self.device = cache, spec, device
         self.factor = _factor(cache, spec)
+        self.mean_D = cache.mean * self.factor
+        """The mean of the normalised activations, over the whole cache."""
         self._resident = _read_all(cache) if _fits(cache) else None
 
     def at(self, step: int) -> Tensor:

@@ -4,7 +4,7 @@ Steps: open the cache; find the newest checkpoint; then for each step ask for wi
 tell the charts every log_every steps, keep a checkpoint every checkpoint_every. At the end finishing.py writes the SAE.
 A run that was stopped at any step and resumed gives bit-identical weights on the CPU with the same number of threads.
 
-b_dec starts at 0 as in SAELens.
+b_dec starts at the mean activation; saes/base.py says why.
 """
 
 import time
@@ -22,7 +22,7 @@ from workers.engine.training.batches import Batches
 from workers.engine.training.checkpoints import checkpoint_latest, checkpoint_write
 from workers.engine.training.finishing import sae_finish
 from workers.engine.training.memory import memory_check, out_of_memory_explained, training_bytes
-from workers.engine.training.precision import matmul_dtype_for
+from workers.engine.precision import matmul_dtype_for
 from workers.engine.training.trainer import Trainer
 
 
@@ -154,9 +154,10 @@ def _effective(run: Run) -> dict[str, Any]:
 
 
 def _resume(run: Run) -> None:
-    """Load the newest checkpoint, if there is one, and check that it belongs to this run."""
+    """Load the newest checkpoint and check that it belongs to this run; without one, begin."""
     found = checkpoint_latest(run.checkpoints)
     if found is None:
+        _center(run)
         return
     run.trainer.sae.matmul_dtype = getattr(torch, found.state["effective"]["matmul_dtype"])
     if found.state["spec"] != run.spec.to_json() or found.state["effective"] != _effective(run):
@@ -169,6 +170,13 @@ def _resume(run: Run) -> None:
     run.progress.event(f"Resumed from the checkpoint of step {found.step}.")
 
 
+def _center(run: Run) -> None:
+    """Start b_dec at the mean activation; one that is not finite tells of broken activations before the first step."""
+    if not run.batches.mean_D.isfinite().all():
+        raise _not_finite("The activation cache holds NaN or infinity.")
+    run.trainer.sae.center(run.batches.mean_D)
+
+
 def _check_finite(run: Run) -> None:
     """Raise when a step since the last check produced numbers that are not finite; earlier checkpoints stay."""
     step = run.trainer.bad_step()
@@ -177,13 +185,14 @@ def _check_finite(run: Run) -> None:
     kept = checkpoint_latest(run.checkpoints)
     where = f"The last good checkpoint is that of step {kept.step}." if kept else "There is no checkpoint before it."
     if not run.batches.at(step).isfinite().all():
-        raise EngineError(
-            f"The activations of step {step + 1} hold NaN or infinity. {where}",
-            "Cache the activations again, with float32 as the model's precision.",
-            code="activations_not_finite",
-        )
+        raise _not_finite(f"The activations of step {step + 1} hold NaN or infinity. {where}")
     raise EngineError(
         f"The loss was not finite at step {step + 1}. {where}",
         "Choose a smaller learning rate or a warm-up, and clip the gradient.",
         code="loss_not_finite",
     )
+
+
+def _not_finite(message: str) -> EngineError:
+    hint = "Cache the activations again, with float32 as the model's precision."
+    return EngineError(message, hint, code="activations_not_finite")
