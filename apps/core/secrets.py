@@ -6,6 +6,8 @@ Jobs get them by environment alone, through the supervisor: never by a row, a fi
 import logging
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from apps.core.errors import AppError, NotFound
 from apps.core.models import Secret
 
@@ -64,7 +66,9 @@ def secret_set(*, name: str, value: str) -> None:
             "Copy it again from the service's page.",
             field=name,
         )
-    Secret.objects.update_or_create(name=kind.name, defaults={"value": value})
+    with transaction.atomic():  # not update_or_create: it would read a value whose keys may be lost
+        Secret.objects.filter(name=kind.name).delete()
+        Secret.objects.create(name=kind.name, value=value)
 
 
 def secret_remove(*, name: str) -> None:

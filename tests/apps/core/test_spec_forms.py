@@ -1,0 +1,166 @@
+"""One declaration of options: the form, the JSON body and the command read it alike and refuse alike."""
+
+import argparse
+
+import pytest
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.http import QueryDict
+from django.utils import timezone
+
+from apps.core.errors import AppError
+from apps.core.spec_arguments import add_spec_arguments, spec_from_arguments
+from apps.core.spec_forms import spec_form, spec_from_json
+from apps.datasets.models import Dataset
+from apps.language_models.models import LanguageModel
+from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.kinds import SPECS
+from workers.engine.specs.steering import SteeredFeature, SteerSpec
+from workers.engine.specs.training import TrainSpec
+
+ALL_SPECS = [pytest.param(spec, id=kind) for kind, spec in SPECS.items()]
+
+
+def page_words(spec_class, values):
+    """What the page says about bad values: {field: words}."""
+    query = QueryDict(mutable=True)
+    query.update({name: str(value) for name, value in values.items()})
+    form = spec_form(spec_class)(query)
+    assert not form.is_valid()
+    return {name: " ".join(errors) for name, errors in form.errors.items()}
+
+
+def json_refusal(spec_class, body):
+    with pytest.raises(AppError) as refused:
+        spec_from_json(spec_class, body)
+    assert refused.value.code == "spec_invalid"
+    return refused.value
+
+
+def command_refusal(spec_class, values):
+    parser = argparse.ArgumentParser()
+    add_spec_arguments(parser, spec_class)
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    with pytest.raises(AppError) as refused:
+        spec_from_arguments(spec_class, vars(parser.parse_args(words)))
+    return refused.value
+
+
+BAD = [
+    (DatasetImportSpec, {"repo_id": "a/b", "row_cap": 0}, "row_cap"),
+    (DatasetImportSpec, {"repo_id": "a/b", "row_cap": "many"}, "row_cap"),
+    (DatasetImportSpec, {"repo_id": "a/b", "source": "moon"}, "source"),
+    (DatasetImportSpec, {"source": "hub"}, "repo_id"),
+    (DatasetImportSpec, {"source": "file"}, "path"),
+    (DatasetImportSpec, {"repo_id": "x" * 201}, "repo_id"),
+    (TrainSpec, {"activation_cache": 99}, "activation_cache"),
+    (TrainSpec, {}, "activation_cache"),
+    (SteerSpec, {"features": "12"}, "features"),
+    (SteerSpec, {"features": "12:hot"}, "features"),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("spec_class", "values", "field"), BAD)
+def test_page_json_and_command_refuse_the_same_input_with_the_same_words(spec_class, values, field):
+    words = page_words(spec_class, values)[field]
+    from_json, from_command = json_refusal(spec_class, values), command_refusal(spec_class, values)
+    assert words in from_json.message
+    assert from_json.message == from_command.message
+    label = spec_class.options()[field].label
+    assert f"{label}: {words}" in from_json.message
+
+
+@pytest.mark.parametrize("spec_class", ALL_SPECS)
+def test_ranges_choices_help_units_and_defaults_of_a_form_are_those_of_the_spec(spec_class):
+    fields = spec_form(spec_class).base_fields
+    assert list(fields) == list(spec_class.options())
+    for name, option in spec_class.options().items():
+        field = fields[name]
+        least = [v.limit_value for v in field.validators if isinstance(v, MinValueValidator)]
+        most = [v.limit_value for v in field.validators if isinstance(v, MaxValueValidator)]
+        assert least == ([] if option.minimum is None else [option.minimum])
+        assert most == ([] if option.maximum is None else [option.maximum])
+        assert (field.help_text, field.unit, field.only_for) == (option.help, option.unit, option.only_for)
+        if option.choices:
+            assert tuple(field.choices) == option.choices
+
+
+@pytest.mark.parametrize("spec_class", ALL_SPECS)
+def test_every_option_stands_in_one_of_the_two_fieldsets(spec_class):
+    form = spec_form(spec_class)()
+    names = [field.name for field in (*form.basic_fields, *form.advanced_fields)]
+    assert sorted(names) == sorted(spec_class.options())
+
+
+@pytest.mark.parametrize("spec_class", ALL_SPECS)
+def test_every_option_is_an_argument_with_help(spec_class):
+    parser = argparse.ArgumentParser()
+    add_spec_arguments(parser, spec_class)
+    words = parser.format_help()
+    for name in spec_class.options():
+        assert f"--{name.replace('_', '-')} " in words
+
+
+@pytest.mark.django_db
+def test_what_is_left_out_takes_the_default_and_an_emptied_optional_means_none():
+    assert spec_from_json(DatasetImportSpec, {"repo_id": "a/b"}) == DatasetImportSpec(repo_id="a/b")
+    assert spec_from_json(DatasetImportSpec, {"repo_id": "a/b", "row_cap": None}).row_cap is None
+    form = spec_form(DatasetImportSpec)(QueryDict("repo_id=a/b&row_cap="))
+    assert form.is_valid()
+    assert form.spec() == DatasetImportSpec(repo_id="a/b", row_cap=None)
+
+
+@pytest.mark.django_db
+def test_an_option_without_meaning_for_the_choice_takes_its_default_whatever_was_sent():
+    spec = spec_from_json(DatasetImportSpec, {"source": "file", "path": "/data/a.txt", "split": "x" * 999})
+    assert spec == DatasetImportSpec(source="file", path="/data/a.txt")
+
+
+@pytest.mark.django_db
+def test_an_unknown_option_is_refused_with_the_known_ones_in_the_hint():
+    error = json_refusal(TrainSpec, {"learning_rat": 1})
+    assert error.field == "learning_rat"
+    assert "learning_rate" in error.hint
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("body", [None, [], "text", 3])
+def test_a_body_that_is_no_object_is_refused(body):
+    assert "not a JSON object" in json_refusal(TrainSpec, body).message
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("value", [{"a": 1}, [1], True])
+def test_a_value_of_the_wrong_shape_is_refused_at_its_option(value):
+    assert json_refusal(DatasetImportSpec, {"repo_id": value}).field == "repo_id"
+
+
+@pytest.mark.django_db
+def test_not_a_number_is_refused():
+    error = json_refusal(TrainSpec, {"learning_rate": float("nan")})
+    assert "Learning rate" in error.message
+
+
+@pytest.mark.django_db
+def test_only_rows_that_are_ready_can_be_chosen():
+    ready = {"ready_at": timezone.now()}
+    model = LanguageModel.objects.create(name="m", source="hub", origin="o", **ready)
+    unready = Dataset.objects.create(name="d", source="hub", origin="o")
+    assert json_refusal(TokenizeSpec, {"dataset": unready.pk, "language_model": model.pk}).field == "dataset"
+    dataset = Dataset.objects.create(name="d", source="hub", origin="o", **ready)
+    spec = spec_from_json(TokenizeSpec, {"dataset": dataset.pk, "language_model": model.pk})
+    assert spec == TokenizeSpec(dataset=dataset.pk, language_model=model.pk)
+
+
+@pytest.mark.django_db
+def test_steered_features_read_as_text_and_as_json_are_the_same():
+    field = spec_form(SteerSpec).base_fields["features"]
+    wanted = (SteeredFeature(index=12, strength=4.0), SteeredFeature(index=77, strength=-2.5))
+    assert field.clean("12:4, 77:-2.5") == wanted
+    assert field.clean([{"index": 12, "strength": 4}, {"index": 77, "strength": -2.5}]) == wanted
+    assert field.prepare_value(wanted) == "12:4, 77:-2.5"
+
+
+def test_a_prompt_keeps_its_spaces_and_loses_only_the_carriage_returns_of_browsers():
+    field = spec_form(SteerSpec).base_fields["prompt"]
+    assert field.clean("One\r\ntwo ") == "One\ntwo "
