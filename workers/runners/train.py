@@ -205,9 +205,16 @@ def _sae_create(run: TrainingRun, result: TrainResult) -> Sae:
 
 
 def _evaluation_queue(job: Job, sae: Sae, device: str) -> None:
+    """Measured on no more tokens than it was trained on: a small run shall not wait for a large evaluation."""
+    trained_on = sae.training_run.activation_cache.tokens
+    spec = EvaluateSpec(
+        sae=sae.pk,
+        tokenization=sae.tokenization_id,
+        max_tokens=max(1_000, min(EvaluateSpec.max_tokens, trained_on)),
+        ce_tokens=max(1_000, min(EvaluateSpec.ce_tokens, trained_on // 8)),
+        device=device,
+    )
     try:
-        evaluation_start(
-            spec=EvaluateSpec(sae=sae.pk, tokenization=sae.tokenization_id, device=device), user=job.created_by
-        )
+        evaluation_start(spec=spec, user=job.created_by)
     except AppError as error:
         event_write(job, f"No evaluation was queued: {error.message}", level="warning")

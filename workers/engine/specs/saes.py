@@ -21,10 +21,10 @@ class EvaluateSpec(Spec):
         label="Tokenization", reference="datasets.Tokenization", help="Its held-out part is used."
     )
     max_tokens: int = option(
-        50_000, label="Most tokens", minimum=100, unit="tokens", help="Held-out tokens for FVU, L0 and densities."
+        20_000, label="Most tokens", minimum=100, unit="tokens", help="Held-out tokens for FVU, L0 and densities."
     )
     ce_tokens: int = option(
-        10_000,
+        4_096,
         label="Tokens for CE",
         minimum=100,
         unit="tokens",
