@@ -14,6 +14,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
+
+from workers.engine.hooks.sites import hook_point
+from workers.engine.saes.sae import Sae
 
 CHUNK_LATENTS = 256
 
@@ -27,6 +31,18 @@ class LogitLists:
     promoted_values: Tensor
     suppressed_ids: Tensor
     suppressed_values: Tensor
+
+
+@torch.no_grad()
+def output_directions(sae: Sae, model: PreTrainedModel) -> Tensor:
+    """(F, D): what each latent adds to the residual stream; W_dec itself, but at attn_z taken through the projection."""
+    site = sae.encode_spec.hook_site
+    if site.site != "attn_z":
+        return sae.W_dec
+    projection = hook_point(model, site).module
+    directions = sae.W_dec.to(model.device, model.dtype)
+    # Subtracting what zeros give takes off the bias, whatever kind of layer the projection is.
+    return (projection(directions) - projection(torch.zeros_like(directions[:1]))).float()
 
 
 @torch.no_grad()

@@ -1,0 +1,222 @@
+"""A whole feature run on tiny models, against NumPy on Transformers' own hidden states."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM
+
+from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
+from workers.engine.datasets.contexts import contexts_write
+from workers.engine.features import running
+from workers.engine.features.running import feature_run
+from workers.engine.formats.saelens import sae_write
+from workers.engine.progress import Progress
+from workers.engine.saes.sae import Sae
+from workers.engine.specs.encode import EncodeSpec
+from workers.engine.specs.errors import BadArtifact
+from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
+from workers.engine.specs.hook_site import HookSite
+
+D, F, K, T = 32, 48, 4, 24
+TRAIN, HELDOUT = 40, 9
+DEAD = 7
+SPEC = FeatureRunSpec(
+    sae=1, tokenization=1, max_tokens=2000, top_examples=5, quantile_groups=3, quantile_examples=2, zero_examples=4,
+    window_before=6, window_after=3, logit_tokens=8, lm_dtype="float32", batch_contexts=7,
+)  # fmt: skip
+
+
+def _sae(architecture, site, sink_threshold):
+    generator = torch.Generator().manual_seed(5)
+    W_dec = torch.nn.functional.normalize(torch.randn(F, D, generator=generator), dim=-1)
+    b_enc = 0.1 * torch.randn(F, generator=generator) - (1.0 if architecture == "standard" else 0.0)
+    b_enc[DEAD] = -1e6
+    spec = EncodeSpec(
+        architecture=architecture, d_in=D, d_sae=F, k=K if architecture == "topk" else None,
+        hook_site=site, sink_threshold=sink_threshold,
+        rescale_acts_by_decoder_norm=architecture == "topk",
+    )  # fmt: skip
+    return Sae(
+        W_enc=W_dec.T.contiguous(), b_enc=b_enc, W_dec=W_dec, b_dec=0.1 * torch.randn(D, generator=generator),
+        encode_spec=spec,
+    )  # fmt: skip
+
+
+class World:
+    """One run with everything around it, and the truth about it as dense NumPy arrays."""
+
+    def __init__(self, folder, family="llama", architecture="topk", layer=1):
+        self.folder = folder
+        self.model_dir = tiny_model_folder(folder, family)
+        vocabulary = tiny_tokenizer().convert_ids_to_tokens(range(len(tiny_tokenizer())))
+        table = pa.table({"token_id": pa.array(range(len(vocabulary)), pa.int32()), "token": vocabulary})
+        pq.write_table(table, self.model_dir / "vocabulary.parquet")
+        tokens = np.random.default_rng(0).integers(2, len(vocabulary), (TRAIN + HELDOUT, T), dtype=np.int32)
+        tokens[:, 0] = 0
+        self.tokens = tokens
+        contexts_write(folder, "train", tokens[:TRAIN], np.arange(TRAIN))
+        contexts_write(folder, "heldout", tokens[TRAIN:], np.arange(HELDOUT))
+        self.model = AutoModelForCausalLM.from_pretrained(self.model_dir, dtype=torch.float32)
+        with torch.no_grad():
+            hidden = self.model(torch.tensor(tokens).long(), output_hidden_states=True).hidden_states[layer + 1]
+        x = hidden.numpy().astype(np.float64)
+        norms = np.linalg.norm(x, axis=-1)
+        self.threshold = float(np.quantile(norms[:, 1:], 0.95))
+        self.sae = _sae(architecture, HookSite(layer=layer, site="resid_post"), self.threshold)
+        sae_write(self.sae, folder / "sae")
+        self.is_included = norms <= self.threshold
+        self.is_included[:, 0] = False
+        self.dense = np.where(self.is_included[..., None], self._encode(x), 0)
+
+    def _encode(self, x):
+        W_enc, b_enc, b_dec = (getattr(self.sae, n).numpy().astype(np.float64) for n in ("W_enc", "b_enc", "b_dec"))
+        pre = (x - b_dec) @ W_enc + b_enc
+        if self.sae.encode_spec.k is not None:
+            kth = np.sort(pre, axis=-1)[..., -K, None]
+            pre = np.where(pre >= kth, pre, 0)
+        return np.maximum(pre, 0)
+
+    def run(self, spec=SPEC):
+        out = self.folder / "out"
+        out.mkdir(exist_ok=True)
+        inputs = FeatureRunInputs(
+            job_dir="", out_dir=str(out), sae_dir=str(self.folder / "sae"), tokenization_dir=str(self.folder),
+            model_dir=str(self.model_dir),
+        )  # fmt: skip
+        progress = Progress()
+        result = feature_run(spec, inputs, progress)
+        return result, {name: load_file(out / f"{name}.safetensors") for name in ("statistics", "examples", "logits")}
+
+
+@pytest.fixture(scope="module", params=[("llama", "topk"), ("gpt2", "standard")], ids=["topk", "standard"])
+def finished(request, tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("world"), *request.param)
+    return world, *world.run()
+
+
+def test_statistics_are_those_of_the_dense_activations(finished):
+    world, result, files = finished
+    included = world.dense[world.is_included]
+    found = files["statistics"]
+    assert (result.tokens, result.contexts, result.d_sae) == (len(included), TRAIN + HELDOUT, F)
+    assert result.alive == (included > 0).any(0).sum() < F
+    np.testing.assert_array_equal(found["count"], (included > 0).sum(0))
+    np.testing.assert_allclose(found["density"], (included > 0).mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found["mean"], included.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["second_moment"], (included**2).mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["maximum"], included.max(0), rtol=1e-4, atol=1e-6)
+    assert found["histogram"].shape == (F, 50)
+    np.testing.assert_array_equal(found["histogram"].sum(1), found["count"])
+
+
+def test_every_window_shows_its_own_tokens_and_activations(finished):
+    world, _, files = finished
+    examples = files["examples"]
+    filled = np.argwhere(examples["context"] >= 0)
+    assert len(filled) > F
+    for latent, slot in filled:
+        context, ids = examples["context"][latent, slot], examples["token_ids"][latent, slot]
+        activations, value = examples["activations"][latent, slot], examples["peak_value"][latent, slot]
+        row = world.dense[context, :, latent]
+        centres = [t for t in range(T) if _ids_around(world.tokens[context], t) == ids.tolist()]
+        matching = [t for t in centres if np.allclose(_values_around(row, t), activations, rtol=2e-3, atol=1e-3)]
+        assert matching, (latent, slot)
+        assert any(np.isclose(row[t], value, rtol=1e-4, atol=1e-5) for t in matching)
+        assert examples["peak"][latent, slot] == SPEC.window_before
+
+
+def _ids_around(row, t):
+    return [int(row[u]) if 0 <= u < T else -1 for u in range(t - SPEC.window_before, t + SPEC.window_after + 1)]
+
+
+def _values_around(row, t):
+    return [row[u] if 0 <= u < T else 0 for u in range(t - SPEC.window_before, t + SPEC.window_after + 1)]
+
+
+def test_top_examples_are_the_contexts_with_the_highest_peaks(finished):
+    world, _, files = finished
+    examples = files["examples"]
+    for latent in range(F):
+        peaks = np.sort(world.dense[:, :, latent].max(1))[::-1][:5]
+        found = examples["peak_value"][latent, :5]
+        np.testing.assert_allclose(found, peaks, rtol=1e-4, atol=1e-5)
+        assert ((examples["context"][latent, :5] >= 0) == (peaks > 0)).all()
+
+
+def test_zero_examples_are_silent_and_quantile_examples_are_not(finished):
+    _, _, files = finished
+    examples = files["examples"]
+    assert examples["group"].tolist() == [0] * 5 + [1, 1, 2, 2, 3, 3] + [-1] * 4
+    assert not examples["activations"][:, examples["group"] == -1].any()
+    is_filled = (examples["context"] >= 0)[:, 5:11]
+    assert (examples["peak_value"][:, 5:11][is_filled] > 0).all()
+
+
+def test_a_dead_latent_has_empty_slots_and_zeros(finished):
+    _, _, files = finished
+    assert (files["examples"]["context"][DEAD] == -1).all()
+    assert (files["examples"]["token_ids"][DEAD] == -1).all()
+    assert all(not values[DEAD].any() for values in files["statistics"].values())
+
+
+def test_logit_lists_are_the_ends_of_the_sorted_product(finished):
+    world, _, files = finished
+    unembedding = world.model.get_output_embeddings().weight.detach().numpy()[: len(tiny_tokenizer())]
+    logits = world.sae.W_dec.numpy() @ unembedding.T
+    order = np.argsort(-logits, axis=1)
+    np.testing.assert_array_equal(files["logits"]["promoted_ids"], order[:, :8])
+    np.testing.assert_array_equal(files["logits"]["suppressed_ids"], order[:, ::-1][:, :8])
+    values = np.take_along_axis(logits, order[:, ::-1][:, :8], 1)
+    np.testing.assert_allclose(files["logits"]["suppressed_values"], values, rtol=1e-4, atol=1e-5)
+
+
+def test_the_folder_holds_what_the_contract_names_and_nothing_else(finished):
+    world, result, files = finished
+    out = world.folder / "out"
+    names = {"statistics.safetensors", "examples.safetensors", "logits.safetensors", "vocabulary.parquet"}
+    assert {path.name for path in out.iterdir()} == names
+    assert result.bytes == sum(path.stat().st_size for path in out.iterdir())
+    types = {name: str(tensor.dtype) for name, tensor in files["examples"].items()}
+    assert types == {
+        "token_ids": "int32", "activations": "float16", "peak": "int16", "peak_value": "float32",
+        "context": "int32", "group": "int8",
+    }  # fmt: skip
+
+
+def test_fewer_tokens_read_fewer_contexts_of_the_training_part_first(tmp_path):
+    world = World(tmp_path)
+    result, files = world.run(FeatureRunSpec.from_json({**SPEC.to_json(), "max_tokens": 1000}))
+    assert result.contexts == 42
+    np.testing.assert_array_equal(running.contexts_to_read(tmp_path, 1000), world.tokens[:42])
+    assert files["examples"]["context"].max() < 42
+
+
+def test_large_activations_are_kept_in_float32(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "LARGEST_HALF", 0.1)
+    _, files = World(tmp_path).run()
+    assert files["examples"]["activations"].dtype == np.float32
+
+
+def test_at_attn_z_directions_go_through_the_output_projection(tmp_path):
+    world = World(tmp_path, "gpt2", "standard")
+    sae_write(_sae("standard", HookSite(layer=1, site="attn_z"), None), tmp_path / "sae")
+    _, files = world.run()
+    with torch.no_grad():
+        projected = world.sae.W_dec @ world.model.transformer.h[1].attn.c_proj.weight
+    logits = projected.numpy() @ world.model.lm_head.weight.detach().numpy()[: len(tiny_tokenizer())].T
+    np.testing.assert_array_equal(files["logits"]["promoted_ids"][:, 0], logits.argmax(1))
+
+
+def test_a_tokenization_of_another_model_and_a_missing_vocabulary_are_refused(tmp_path):
+    world = World(tmp_path)
+    foreign = world.tokens.copy()
+    foreign[3, 4] = 100_000
+    contexts_write(tmp_path, "train", foreign, np.arange(len(foreign)))
+    with pytest.raises(BadArtifact, match="100000"):
+        world.run()
+    (world.model_dir / "vocabulary.parquet").unlink()
+    with pytest.raises(BadArtifact, match=r"vocabulary\.parquet"):
+        world.run()
