@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 
 from apps.core.errors import NotFound
 from apps.features.models import Feature
+from apps.jobs.models import Job
 from apps.steering.models import Experiment, Generation
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.steering import SteerSpec
@@ -31,9 +32,11 @@ def experiment_get(pk: int) -> Experiment:
 
 
 def experiment_list() -> QuerySet[Experiment]:
-    """Saved experiments first, then newest first."""
+    """Saved experiments first, then newest first, each with `job_id` and `job_state` of its newest job."""
+    jobs = Job.objects.filter(subject_entity=Experiment.ENTITY, subject_id=OuterRef("pk")).order_by("-id")
     return (
         Experiment.objects.select_related("sae__language_model")
+        .annotate(job_id=Subquery(jobs.values("pk")[:1]), job_state=Subquery(jobs.values("state")[:1]))
         .prefetch_related(Prefetch("generations", queryset=Generation.objects.order_by("id")))
         .order_by("-is_saved", "-id")
     )
@@ -60,9 +63,8 @@ def steered_rows(experiment: Experiment) -> list[SteeredRow]:
 
 
 def experiment_json(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as the API, `--json` and the download show it."""
+    """An experiment of `experiment_list` as the API, `--json` and the download show it."""
     baseline, steered = generations_of(experiment)
-    job = experiment.job
     return {
         "id": experiment.pk,
         "name": experiment.name,
@@ -79,7 +81,7 @@ def experiment_json(experiment: Experiment) -> dict[str, Any]:
         "raw_strengths": experiment.report.get("raw_strengths"),
         "hook_calls": experiment.report.get("hook_calls"),
         "steered_positions": experiment.report.get("steered_positions"),
-        "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
+        "job": {"id": experiment.job_id, "state": experiment.job_state},
         "created_at": experiment.created_at.isoformat(),
         "ready_at": experiment.ready_at.isoformat() if experiment.ready_at else None,
         "url": experiment.get_absolute_url(),

@@ -3,15 +3,16 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
+from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.features.selectors import feature_json, feature_of
 from apps.features.services import feature_update
 from apps.saes.selectors import sae_get
 
 
-class Command(BaseCommand):
+class Command(StudioCommand):
     help = "Change label, category, notes or star of a feature; what is left out stays as it is."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,16 +26,13 @@ class Command(BaseCommand):
         star.add_argument("--no-star", dest="is_starred", action="store_false", help="take the star away")
         parser.add_argument("--json", action="store_true", help="print the feature as one JSON object")
 
-    def handle(self, *args: Any, sae: int, index: int, **options: Any) -> None:
+    def work(self, sae: int, index: int, **options: Any) -> None:
         names = ("label", "category", "notes", "is_starred")
         wanted = {name: options[name] for name in names if options[name] is not None}
-        try:
-            feature = feature_of(sae_get(sae), index)
-            if feature is None:
-                raise AppError("no_feature_run", "This SAE has no feature run yet.", "Start one with feature_run.")
-            feature_update(feature=feature, **wanted)
-        except AppError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        feature = feature_of(sae_get(sae), index)
+        if feature is None:
+            raise AppError("no_feature_run", "This SAE has no feature run yet.", "Start one with feature_run.")
+        feature_update(feature=feature, **wanted)
         if options["json"]:
             self.stdout.write(json.dumps(feature_json(feature)))
         else:

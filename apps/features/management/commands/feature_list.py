@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from apps.core.errors import AppError
+from apps.core.commands import StudioCommand
 from apps.features.forms import FeatureFilterForm
 from apps.features.selectors import SORTS, feature_json
 from apps.saes.selectors import sae_get
 
 
-class Command(BaseCommand):
+class Command(StudioCommand):
     help = "List features of an SAE, searched, filtered and sorted as on its page."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,13 +26,10 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=int, default=50, help="at most so many (default 50)")
         parser.add_argument("--json", action="store_true", help="print one JSON list")
 
-    def handle(self, *args: Any, sae: int, limit: int, **options: Any) -> None:
+    def work(self, sae: int, limit: int, **options: Any) -> None:
         form = FeatureFilterForm(options)
-        try:
-            sae_get(sae)
-            form.require_valid()
-        except AppError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        sae_get(sae)
+        form.require_valid()
         found = form.features(sae=sae)[: max(0, limit)]
         if options["json"]:
             self.stdout.write(json.dumps([feature_json(feature) for feature in found]))

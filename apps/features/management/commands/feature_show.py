@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
+from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.features.models import Feature
 from apps.features.selectors import feature_evidence_json, feature_json, feature_of
@@ -13,7 +14,7 @@ from workers.engine.text.decoding import visible
 from workers.engine.text.tokens import token_texts
 
 
-class Command(BaseCommand):
+class Command(StudioCommand):
     help = "Show one feature of an SAE."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,14 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("--examples", type=int, default=5, help="strongest examples to print (default 5)")
         parser.add_argument("--json", action="store_true", help="print one JSON object with all examples")
 
-    def handle(self, *args: Any, sae: int, index: int, examples: int, **options: Any) -> None:
-        try:
-            feature = feature_of(sae_get(sae), index)
-            if feature is None:
-                raise AppError("no_feature_run", "This SAE has no feature run yet.", "Start one with feature_run.")
-            found = {**feature_json(feature), **feature_evidence_json(feature)}
-        except AppError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+    def work(self, sae: int, index: int, examples: int, **options: Any) -> None:
+        feature = feature_of(sae_get(sae), index)
+        if feature is None:
+            raise AppError("no_feature_run", "This SAE has no feature run yet.", "Start one with feature_run.")
+        found = {**feature_json(feature), **feature_evidence_json(feature)}
         if options["json"]:
             self.stdout.write(json.dumps(found))
         else:

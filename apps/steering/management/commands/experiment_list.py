@@ -3,19 +3,20 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from apps.core.commands import StudioCommand
 from apps.steering.selectors import experiment_json, experiment_list
 
 
-class Command(BaseCommand):
+class Command(StudioCommand):
     help = "List steering experiments, saved ones first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--limit", type=int, default=50, help="at most so many (default 50)")
         parser.add_argument("--json", action="store_true", help="print one JSON list, with the texts")
 
-    def handle(self, *args: Any, limit: int, **options: Any) -> None:
+    def work(self, limit: int, **options: Any) -> None:
         found = experiment_list()[: max(0, limit)]
         if options["json"]:
             self.stdout.write(json.dumps([experiment_json(experiment) for experiment in found]))

@@ -1,0 +1,137 @@
+"""Features in the admin: rename, merge and clear labels and categories. Numbers are never edited by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from apps.core.errors import AppError
+from apps.features import services
+from apps.features.models import Feature, FeatureRun
+from apps.jobs.admin import ReadOnly
+
+
+class WordsActionForm(ActionForm):
+    """The action's choice with the new words beside it."""
+
+    words = forms.CharField(required=False, max_length=300, label="New words", help_text="For renaming and merging.")
+
+
+class HasLabel(admin.SimpleListFilter):
+    """With or without a label."""
+
+    title = "label"
+    parameter_name = "labelled"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "with"), ("no", "without")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Feature]) -> QuerySet[Feature]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(label="") if self.value() == "no" else queryset.exclude(label="")
+
+
+@admin.register(Feature)
+class FeatureAdmin(admin.ModelAdmin):
+    list_display = ["index", "sae", "label", "category", "label_source", "density", "maximum", "is_starred"]
+    list_display_links = ["index"]
+    list_filter = ["sae", HasLabel, "is_starred", "label_source", "category"]
+    list_select_related = ["sae"]
+    list_per_page = 50
+    search_fields = ["label", "category", "top_tokens", "notes"]
+    fields = [
+        "label",
+        "category",
+        "notes",
+        "is_starred",
+        *(numbers := ["sae", "run", "index", "density", "mean", "maximum"]),
+    ]
+    readonly_fields = [*numbers, "top_tokens", "promoted_tokens", "label_source", "changed_at"]
+    action_form = WordsActionForm
+    actions = ["label_rename", "labels_merge", "category_rename", "labels_clear"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Feature, form: forms.ModelForm, change: bool) -> None:
+        """Through the service, as everywhere."""
+        words = {name: form.cleaned_data[name] for name in ("label", "category", "notes", "is_starred")}
+        services.feature_update(feature=obj, **words)
+
+    @admin.action(description="Rename the labels of the selected features to the new words, in their whole SAE")
+    def label_rename(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """Every feature of the same SAE that bears one of the selected labels."""
+        self._reword(request, features, "label", services.labels_merge, "labels")
+
+    @admin.action(description="Give the selected features one label: the new words")
+    def labels_merge(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """Only the selected rows, labelled or not."""
+        labels = list(features.order_by().values_list("label", flat=True).distinct())
+        self._try(request, lambda: services.labels_merge(features=features, labels=labels, into=self._words(request)))
+
+    @admin.action(description="Rename or merge the categories of the selected features, with those below, in their SAE")
+    def category_rename(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """Every feature of the same SAE in, or below, one of the selected categories."""
+        self._reword(request, features, "category", services.categories_merge, "categories")
+
+    @admin.action(description="Clear label and category of the selected features")
+    def labels_clear(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """Notes and stars stay."""
+        self._try(request, lambda: services.labels_clear(features=features))
+
+    def _reword(
+        self, request: HttpRequest, features: QuerySet[Feature], column: str, service: Callable[..., int], many: str
+    ) -> None:
+        """Call `service` for each SAE among the selected rows with the words that these rows bear."""
+        pairs = set(features.exclude(**{column: ""}).order_by().values_list("sae_id", column))
+        into = self._words(request)
+
+        def work() -> int:
+            return sum(
+                service(
+                    features=Feature.objects.filter(sae=sae),
+                    into=into,
+                    **{many: [word for owner, word in pairs if owner == sae]},
+                )
+                for sae in {owner for owner, _ in pairs}
+            )
+
+        self._try(request, work)
+
+    def _words(self, request: HttpRequest) -> str:
+        return request.POST.get("words", "")
+
+    def _try(self, request: HttpRequest, work: Callable[[], int]) -> None:
+        try:
+            changed = work()
+        except AppError as error:
+            self.message_user(request, f"{error.message} {error.hint}", messages.ERROR)
+        else:
+            self.message_user(request, f"{changed:,} features changed.")
+
+
+@admin.register(FeatureRun)
+class FeatureRunAdmin(ReadOnly):
+    list_display = ["id", "sae", "tokenization", "tokens", "alive", "bytes", "ready_at"]
+    list_filter = ["sae"]
+    list_select_related = ["sae", "tokenization__dataset", "tokenization__language_model"]
+    actions = ["delete_runs"]
+
+    @admin.action(description="Delete with their examples; labels stay")
+    def delete_runs(self, request: HttpRequest, runs: QuerySet[FeatureRun]) -> None:
+        """One by one; what cannot be deleted is said."""
+        for run in runs:
+            try:
+                services.feature_run_delete(run=run)
+            except AppError as error:
+                self.message_user(request, f"{error.message} {error.hint}", messages.ERROR)
+            else:
+                self.message_user(request, f"{run} deleted.")

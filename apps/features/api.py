@@ -1,0 +1,62 @@
+"""Features and feature runs as JSON."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from apps.core.api import accepted, api, paged
+from apps.core.errors import AppError
+from apps.core.spec_forms import spec_from_json
+from apps.features.forms import FeatureFilterForm
+from apps.features.selectors import (
+    feature_evidence_json,
+    feature_get,
+    feature_json,
+    feature_run_get,
+    feature_run_json,
+)
+from apps.features.services import feature_run_delete, feature_run_start, feature_update
+from apps.saes.selectors import sae_get
+from workers.engine.specs.features import FeatureRunSpec
+
+
+@api("GET")
+def features(request: HttpRequest) -> Any:
+    """Features by ?sae=, ?query=, ?min_density=, ?max_density=, ?min_max=, ?starred=, ?labelled= and ?sort=.
+
+    Densities are shares of positions, from 0 to 1.
+    """
+    sae = request.GET.get("sae", "")
+    if sae and not sae.isdecimal():
+        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
+    form = FeatureFilterForm(request.GET)
+    form.require_valid()
+    return paged(form.features(sae=sae_get(int(sae)).pk if sae else None), request, feature_json)
+
+
+@api("GET", "PATCH")
+def feature(request: HttpRequest, pk: int) -> Any:
+    """One feature with statistics, logit lists and examples; PATCH changes label, category, notes or is_starred."""
+    found = feature_get(pk)
+    if request.method == "PATCH":
+        if not isinstance(request.json, dict):
+            raise AppError("spec_invalid", "The body is not a JSON object.", "Send {…} with the fields to change.")
+        return feature_json(feature_update(feature=found, **request.json))
+    return {**feature_json(found), **feature_evidence_json(found)}
+
+
+@api("POST", spec=FeatureRunSpec)
+def extraction(request: HttpRequest) -> Any:
+    """Start a feature run: statistics and examples for every latent of an SAE."""
+    run = feature_run_start(spec=spec_from_json(FeatureRunSpec, request.json), user=request.user)
+    return accepted(run.job, f"/api/v1/features/extraction/{run.pk}")
+
+
+@api("GET", "DELETE")
+def feature_run(request: HttpRequest, pk: int) -> Any:
+    """One feature run; DELETE removes it with its examples, words on features stay."""
+    run = feature_run_get(pk)
+    if request.method == "DELETE":
+        feature_run_delete(run=run)
+        return {"deleted": pk}
+    return feature_run_json(run)

@@ -1,0 +1,12 @@
+"""/api/v1/features"""
+
+from django.urls import path
+
+from apps.features import api
+
+urlpatterns = [
+    path("", api.features, name="features"),
+    path("/<int:pk>", api.feature, name="feature"),
+    path("/extraction", api.extraction, name="feature-extraction"),
+    path("/extraction/<int:pk>", api.feature_run, name="feature-run"),
+]

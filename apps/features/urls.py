@@ -1,0 +1,18 @@
+"""URLs of the feature pages."""
+
+from django.urls import path
+
+from apps.features import views
+
+app_name = "features"
+urlpatterns = [
+    path("new/", views.feature_run_new, name="new"),
+    path("runs/<int:pk>/delete/", views.feature_run_remove, name="run-delete"),
+    path("sae/<int:sae_id>/", views.feature_list_page, name="list"),
+    path("sae/<int:sae_id>/random/", views.feature_random_page, name="random"),
+    path("sae/<int:sae_id>/go/", views.feature_go, name="go"),
+    path("sae/<int:sae_id>/<int:index>/", views.feature_page, name="detail"),
+    path("sae/<int:sae_id>/<int:index>/words/", views.feature_words, name="words"),
+    path("sae/<int:sae_id>/<int:index>/notes/", views.feature_notes, name="notes"),
+    path("sae/<int:sae_id>/<int:index>/star/", views.feature_star, name="star"),
+]

@@ -1,0 +1,199 @@
+"""Pages of features: the list of an SAE, one feature, and the form that starts a feature run."""
+
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.core.errors import AppError
+from apps.core.pages import delete_page, form_refuse, spec_page
+from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
+from apps.features.models import Feature
+from apps.features.pages import WIDTHS, View, evidence_of
+from apps.features.selectors import (
+    categories_of,
+    feature_of,
+    feature_random,
+    feature_run_get,
+    feature_run_newest,
+    snippets_of,
+)
+from apps.features.services import (
+    feature_label_set,
+    feature_notes_set,
+    feature_run_delete,
+    feature_run_start,
+    feature_star_set,
+)
+from apps.saes.models import Sae
+from apps.saes.selectors import sae_get
+from workers.engine.specs.features import FeatureRunSpec
+
+PAGE_SIZE = 50
+SNIPPET_WIDTH = 8
+"""Tokens on each side of the peak in the list."""
+
+
+@require_GET
+def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
+    """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone."""
+    sae = sae_get(sae_id)
+    form = FeatureFilterForm(request.GET)
+    found = form.features(sae=sae.pk) if form.is_valid() else Feature.objects.none()
+    page: Page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    snippets = snippets_of(list(page))
+    run = feature_run_newest(sae)
+    context = {
+        "sae": sae,
+        "form": form,
+        "page": page,
+        "rows": [(feature, _snippet(snippets, feature)) for feature in page],
+        "run": run,
+        "job": run.job if run and not run.is_ready else None,
+        "is_narrowed": bool(form.errors) or form.narrows,
+        "sort": request.GET.get("sort") or "index",
+        "new_url": f"{reverse('features:new')}?sae={sae.pk}",
+    }
+    is_fragment = request.htmx and not request.htmx.boosted
+    return render(request, "features/list.html#results" if is_fragment else "features/list.html", context)
+
+
+def _snippet(snippets: dict[int, Any], feature: Feature) -> Any:
+    example = snippets.get(feature.pk)
+    return None if example is None else example.cropped(SNIPPET_WIDTH)
+
+
+@require_GET
+def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
+    """One feature: words, statistics, logit lists, examples."""
+    sae = sae_get(sae_id)
+    feature = feature_of(sae, index)
+    view = View.of(request.GET)
+    context = {"sae": sae, "index": index, "view": view, "widths": list(WIDTHS), "last": sae.d_sae - 1}
+    context["new_url"] = f"{reverse('features:new')}?sae={sae.pk}"
+    context |= {"previous": index - 1 if index else None, "next": index + 1 if index + 1 < sae.d_sae else None}
+    if feature is None:
+        run = feature_run_newest(sae)
+        return render(request, "features/missing.html", {**context, "run": run, "job": run.job if run else None})
+    evidence, trouble = evidence_of(feature, view)
+    return render(
+        request,
+        "features/detail.html",
+        {
+            **context,
+            **_words_context(feature),
+            "evidence": evidence,
+            "trouble": trouble,
+            "is_dead": feature.maximum <= 0,
+        },
+    )
+
+
+def _words_context(feature: Feature) -> dict[str, Any]:
+    return {
+        "feature": feature,
+        "label_form": LabelForm(initial={"label": feature.label, "category": feature.category}),
+        "notes_form": NotesForm(initial={"notes": feature.notes}),
+        "categories": categories_of(feature.sae),
+    }
+
+
+@require_POST
+def feature_words(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
+    """Save label and category."""
+    feature = _row(sae_id, index)
+    form = LabelForm(request.POST)
+    if form.is_valid():
+        try:
+            feature_label_set(feature=feature, **form.cleaned_data)
+        except AppError as error:
+            form_refuse(form, error)
+    return _words_answer(request, feature, "words", label_form=form)
+
+
+@require_POST
+def feature_notes(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
+    """Save the notes."""
+    feature = _row(sae_id, index)
+    form = NotesForm(request.POST)
+    if form.is_valid():
+        feature_notes_set(feature=feature, **form.cleaned_data)
+    return _words_answer(request, feature, "notes", notes_form=form)
+
+
+@require_POST
+def feature_star(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
+    """Put a star on a feature, or take it away: ?is_starred in the form says which."""
+    feature = _row(sae_id, index)
+    feature_star_set(feature=feature, is_starred=request.POST.get("is_starred") == "1")
+    return _words_answer(request, feature, "star")
+
+
+def _words_answer(request: HttpRequest, feature: Feature, part: str, **forms: Any) -> HttpResponse:
+    """The changed part for htmx; otherwise back to the page. A form with errors stays as it was typed."""
+    bad = {name: form for name, form in forms.items() if form.errors}
+    if not request.htmx and not bad:
+        return redirect(feature)
+    context = {**_words_context(feature), **bad, "sae": feature.sae, "index": feature.index, "is_saved": not bad}
+    template = f"features/detail.html#{part}" if request.htmx else "features/words.html"
+    return render(request, template, context, status=200 if request.htmx or not bad else 422)
+
+
+def _row(sae_id: int, index: int) -> Feature:
+    return get_object_or_404(Feature.objects.select_related("sae"), sae=sae_id, index=index)
+
+
+@require_GET
+def feature_random_page(request: HttpRequest, sae_id: int) -> HttpResponse:
+    """Any feature that fires, with the view kept."""
+    feature = feature_random(sae_get(sae_id))
+    if feature is None:
+        raise AppError("no_feature_run", "No feature of this SAE is known to fire.", "Start a feature run.", status=404)
+    return _with_query(request, feature.get_absolute_url())
+
+
+@require_GET
+def feature_go(request: HttpRequest, sae_id: int) -> HttpResponse:
+    """Feature ?index= of the SAE."""
+    sae: Sae = sae_get(sae_id)
+    text = request.GET.get("index", "").strip()
+    if not text.isdecimal() or int(text) >= sae.d_sae:
+        raise AppError(
+            "no_such_feature", f"{sae} has no feature {text!r}.", f"Its features are 0 to {sae.d_sae - 1}.", status=404
+        )
+    return _with_query(request, reverse("features:detail", args=[sae_id, int(text)]))
+
+
+def _with_query(request: HttpRequest, url: str) -> HttpResponse:
+    kept = request.GET.copy()
+    kept.pop("index", None)
+    return redirect(f"{url}?{kept.urlencode()}" if kept else url)
+
+
+@require_http_methods(["GET", "POST"])
+def feature_run_new(request: HttpRequest) -> HttpResponse:
+    """The form that starts a feature run; ?sae= also proposes the tokenization the SAE was trained on."""
+    asked = request.GET.get("sae", "")
+    sae = Sae.objects.filter(pk=asked).first() if asked.isdecimal() else None
+    initial = {} if sae is None else {"sae": sae.pk, "tokenization": sae.tokenization_id}
+    has_none = not Sae.objects.exists()
+    return spec_page(
+        request, FeatureRunSpec, feature_run_start, "features/new.html", initial=initial, sae=sae, has_none=has_none
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def feature_run_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask before a run is deleted with its examples."""
+    run = feature_run_get(pk)
+    freed = run.bytes
+
+    def delete() -> int:
+        feature_run_delete(run=run)
+        return freed
+
+    note = "Features keep their statistics, labels and notes, but their examples are gone."
+    return delete_page(request, run, delete, back_url=run.get_absolute_url(), note=note)

@@ -1,0 +1,157 @@
+"""The pipeline at a glance: what is there at each stop, and the one action that is missing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model, Q
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from apps.activations.models import ActivationCache
+from apps.datasets.models import Dataset, Tokenization
+from apps.features.models import Feature
+from apps.language_models.models import LanguageModel
+from apps.saes.models import Sae
+from apps.steering.models import Experiment
+from apps.training.models import TrainingRun
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One stop of the pipeline: how many are ready there and how many are being made."""
+
+    name: str
+    icon: str
+    url: str
+    ready: int
+    waiting: int = 0
+
+    @property
+    def state(self) -> str:
+        """done, busy or empty."""
+        return "done" if self.ready else "busy" if self.waiting else "empty"
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """The action that the pipeline waits for."""
+
+    words: str
+    action: str
+    url: str
+
+
+def pipeline() -> list[Stop]:
+    """All stops in order, one query for each."""
+    return [
+        _stop(Dataset, "Datasets", "database", reverse("datasets:list")),
+        _stop(LanguageModel, "Language models", "brain", reverse("language_models:list")),
+        _stop(Tokenization, "Tokenizations", "text-select", reverse("datasets:list")),
+        _stop(ActivationCache, "Activations", "layers", reverse("activations:list")),
+        _stop(TrainingRun, "Training runs", "chart-spline", reverse("training:list")),
+        Stop("SAEs", "hexagon", reverse("saes:list"), Sae.objects.count()),
+        _features_stop(),
+        _stop(Experiment, "Steering", "sliders-horizontal", reverse("steering:list")),
+    ]
+
+
+def _stop(model: type[Model], name: str, icon: str, url: str) -> Stop:
+    total = model._default_manager.count()
+    ready = model._default_manager.filter(ready_at__isnull=False).count() if total else 0
+    return Stop(name, icon, url, ready, total - ready)
+
+
+def _features_stop() -> Stop:
+    """Features that fire; the link leads to those of the newest SAE that has some."""
+    newest = Feature.objects.order_by("-sae_id").values_list("sae_id", flat=True).first()
+    url = reverse("saes:list") if newest is None else reverse("features:list", args=[newest])
+    return Stop("Features", "sparkles", url, Feature.objects.filter(density__gt=0).count())
+
+
+def next_step(stops: list[Stop]) -> NextStep | None:
+    """What to do now: fill the first empty stop, from the newest thing before it. None while that stop is being filled."""
+    first = next((stop for stop in stops if not stop.ready), None)
+    if first is None:
+        return _next_of_full()
+    return None if first.waiting else STEPS[first.name]()
+
+
+def _next_of_full() -> NextStep:
+    """With something at every stop: features for an SAE that has none, or another training run."""
+    bare = Sae.objects.exclude(pk__in=Feature.objects.values("sae")).first()
+    if bare is not None:
+        return _features_step(bare)
+    cache = _newest(ActivationCache)
+    return NextStep(
+        "There is something at every stop. Another training run shows how the settings matter.",
+        "Train another SAE",
+        _url("training:new", activation_cache=cache.pk),
+    )
+
+
+def _newest(model: type[Model]) -> Any:
+    return model._default_manager.filter(ready_at__isnull=False).order_by("-id").first()
+
+
+def _url(name: str, *args: object, **query: object) -> str:
+    known = {key: value for key, value in query.items() if value is not None}
+    return reverse(name, args=args) + (f"?{urlencode(known)}" if known else "")
+
+
+def _tokenization_step() -> NextStep:
+    dataset, model = _newest(Dataset), _newest(LanguageModel)
+    words = f"{dataset} is text, {model} reads tokens: cut one for the other."
+    return NextStep(words, "Tokenize", _url("datasets:tokenize", dataset.pk, language_model=model.pk))
+
+
+def _activations_step() -> NextStep:
+    tokenization = _newest(Tokenization)
+    return NextStep(
+        f"Run {tokenization.language_model} over {tokenization.dataset} and keep its activations at one hook site.",
+        "Cache activations",
+        _url("activations:new", tokenization=tokenization.pk, language_model=tokenization.language_model_id),
+    )
+
+
+def _training_step() -> NextStep:
+    cache = _newest(ActivationCache)
+    words = f"The activations of {cache} wait for an SAE."
+    return NextStep(words, "Train an SAE", _url("training:new", activation_cache=cache.pk))
+
+
+def _sae_step() -> NextStep:
+    return NextStep("No training run has left an SAE yet.", "Look at the runs", reverse("training:list"))
+
+
+def _features_step(sae: Sae | None = None) -> NextStep:
+    sae = sae or Sae.objects.first()
+    words = f"Nobody knows yet what the {sae.d_sae:,} latents of {sae} stand for."
+    return NextStep(words, "Find features", _url("features:new", sae=sae.pk, tokenization=sae.tokenization_id))
+
+
+def _steering_step() -> NextStep:
+    feature = Feature.objects.filter(density__gt=0).order_by("-is_starred", "-maximum").first()
+    words = f"See what the model says with feature {feature.index} of {feature.sae} turned up."
+    return NextStep(words, "Steer", _url("steering:new", sae=feature.sae_id, f=f"{feature.index}:3"))
+
+
+STEPS = {
+    "Datasets": lambda: NextStep("Everything begins with text.", "Import a dataset", reverse("datasets:new")),
+    "Language models": lambda: NextStep(
+        "Choose the transformer to look into.", "Import a language model", reverse("language_models:new")
+    ),
+    "Tokenizations": _tokenization_step,
+    "Activations": _activations_step,
+    "Training runs": _training_step,
+    "SAEs": _sae_step,
+    "Features": _features_step,
+    "Steering": _steering_step,
+}
+"""Stop → what fills it."""
+
+
+def starred_features(most: int = 8) -> list[Feature]:
+    """Starred features, those changed last first; labelled ones where nothing has a star."""
+    words = Feature.objects.select_related("sae").order_by("-changed_at", "-id")
+    starred = list(words.filter(is_starred=True)[:most])
+    return starred or list(words.exclude(Q(label="") & Q(category=""))[:most])

@@ -1,0 +1,8 @@
+"""URL of the start page."""
+
+from django.urls import path
+
+from apps.home import views
+
+app_name = "home"
+urlpatterns = [path("", views.home, name="home")]
