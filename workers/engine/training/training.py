@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from workers.engine.activations.cache import ActivationCache
+from workers.engine.precision import matmul_dtype_for
 from workers.engine.progress import Progress, Stopped
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.training import TrainInputs, TrainResult, TrainSpec
@@ -22,7 +23,6 @@ from workers.engine.training.batches import Batches
 from workers.engine.training.checkpoints import checkpoint_latest, checkpoint_write
 from workers.engine.training.finishing import sae_finish
 from workers.engine.training.memory import memory_check, out_of_memory_explained, training_bytes
-from workers.engine.precision import matmul_dtype_for
 from workers.engine.training.trainer import Trainer
 
 

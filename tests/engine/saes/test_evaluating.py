@@ -1,0 +1,167 @@
+"""Evaluation on a tiny language model with SAEs whose answer is known, and against the same numbers computed directly."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from tests.engine.saes.worlds import random_sae
+from tests.engine.tiny_models import D_MODEL, VOCAB_SIZE, tiny_model_folder
+from workers.engine.datasets.contexts import contexts_write
+from workers.engine.formats.saelens import sae_write
+from workers.engine.progress import Progress
+from workers.engine.saes.evaluating import evaluate
+from workers.engine.saes.sae import Sae
+from workers.engine.specs.encode import EncodeSpec
+from workers.engine.specs.errors import BadArtifact
+from workers.engine.specs.hook_site import HookSite
+from workers.engine.specs.saes import EvaluateInputs, EvaluateSpec
+
+N, T, LAYER = 24, 16, 1
+SITE = HookSite(layer=LAYER, site="resid_post")
+
+
+def known_sae(decoder_scale: float, sink_threshold: float | None = None) -> Sae:
+    """f = (relu(x), relu(-x)), decoded with ±scale: the identity at 1, zero ablation at 0."""
+    eye = torch.eye(D_MODEL)
+    spec = EncodeSpec(
+        architecture="standard", d_in=D_MODEL, d_sae=2 * D_MODEL, hook_site=SITE, sink_threshold=sink_threshold
+    )
+    return Sae(
+        W_enc=torch.cat([eye, -eye], 1),
+        b_enc=torch.zeros(2 * D_MODEL),
+        W_dec=torch.cat([eye, -eye]) * decoder_scale,
+        b_dec=torch.zeros(D_MODEL),
+        encode_spec=spec,
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A tiny model and a tokenization of random tokens."""
+    folder = tmp_path_factory.mktemp("world")
+    tiny_model_folder(folder)
+    tokens = np.random.default_rng(0).integers(2, VOCAB_SIZE, (N, T)).astype(np.int32)
+    for part in ("train", "heldout"):
+        contexts_write(folder / "tokens", part, tokens, np.arange(N))
+    return folder
+
+
+def run(world: Path, tmp_path: Path, sae: Sae, **options):
+    sae_write(sae, tmp_path / "sae")
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    inputs = EvaluateInputs(
+        job_dir=str(tmp_path),
+        out_dir=str(out),
+        sae_dir=str(tmp_path / "sae"),
+        tokenization_dir=str(world / "tokens"),
+        model_dir=str(world / "llama"),
+    )
+    small = {"max_tokens": N * T, "ce_tokens": N * T, "lm_dtype": "float32", "batch_contexts": 5}
+    return evaluate(EvaluateSpec(sae=1, tokenization=1, **small | options), inputs, Progress())
+
+
+def truth(world: Path) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    """The model, its tokens, and activations at the site from Transformers' own hidden states."""
+    model = AutoModelForCausalLM.from_pretrained(world / "llama").eval()
+    ids = load_file(world / "tokens" / "heldout.safetensors")["tokens"].long()
+    with torch.no_grad():
+        hidden = model(ids, output_hidden_states=True).hidden_states[LAYER + 1]
+    return model, ids, hidden
+
+
+def test_the_identity_recovers_everything(world, tmp_path):
+    result = run(world, tmp_path, known_sae(1.0))
+    assert result.fvu == 0
+    assert result.ce_sae == result.ce_clean
+    assert result.ce_recovered == 1
+    assert result.ce_zero != result.ce_clean
+
+
+def test_zeros_recover_nothing(world, tmp_path):
+    result = run(world, tmp_path, known_sae(0.0))
+    assert result.ce_sae == result.ce_zero
+    assert result.ce_recovered == 0
+    assert result.fvu >= 1
+
+
+def test_clean_cross_entropy_is_the_loss_of_transformers(world, tmp_path):
+    model, ids, _ = truth(world)
+    with torch.no_grad():
+        expected = model(ids, labels=ids).loss.item()
+    assert run(world, tmp_path, known_sae(1.0)).ce_clean == pytest.approx(expected, rel=1e-5)
+
+
+def test_zero_ablation_spares_position_zero(world, tmp_path):
+    model, ids, _ = truth(world)
+
+    def ablate(module, args, output):
+        hidden = (output[0] if isinstance(output, tuple) else output).clone()
+        hidden[:, 1:] = 0
+        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+    hook = model.model.layers[LAYER].register_forward_hook(ablate)
+    with torch.no_grad():
+        expected = model(ids, labels=ids).loss.item()
+    hook.remove()
+    assert run(world, tmp_path, known_sae(0.3)).ce_zero == pytest.approx(expected, rel=1e-5)
+
+
+def test_reconstruction_numbers_equal_those_of_hidden_states(world, tmp_path):
+    _, _, hidden = truth(world)
+    sae = random_sae("topk", d_in=D_MODEL, d_sae=128)
+    sae = Sae(**{name: getattr(sae, name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")}, encode_spec=_at_site(sae))
+    result = run(world, tmp_path, sae)
+    x = hidden[:, 1:].flatten(0, 1)
+    f = sae.encode(x)
+    fvu = (x - sae.decode(f)).square().sum() / (x - x.mean(0)).square().sum()
+    assert result.fvu == pytest.approx(fvu.item(), rel=1e-4)
+    assert result.fvu_with_sinks == pytest.approx(result.fvu)
+    assert result.tokens == N * (T - 1)
+    assert result.l0 == pytest.approx((f > 0).sum(1).double().mean().item(), rel=1e-3)
+    density = load_file(tmp_path / "out" / "density.safetensors")["density"]
+    assert torch.allclose(density, (f > 0).double().mean(0).float(), atol=2e-3)
+    assert sum(result.density_histogram) == (density > 0).sum()
+    assert result.dead_share == pytest.approx((density == 0).double().mean().item())
+
+
+def _at_site(sae: Sae) -> EncodeSpec:
+    return EncodeSpec.from_json(sae.encode_spec.to_json() | {"hook_site": SITE.to_json()})
+
+
+def test_sink_tokens_are_counted_passed_by_and_given_apart(world, tmp_path):
+    _, _, hidden = truth(world)
+    norms = hidden[:, 1:].norm(dim=-1)
+    threshold = norms.flatten().quantile(0.9).item()
+    result = run(world, tmp_path, known_sae(0.5, threshold))
+    sinks = int((norms > threshold).sum())
+    assert sinks > 0
+    assert result.sink_tokens == sinks
+    assert result.tokens == N * (T - 1) - sinks
+    assert result.fvu_with_sinks != result.fvu
+    without_sinks = run(world, tmp_path, known_sae(0.5))
+    assert result.ce_zero != without_sinks.ce_zero
+
+
+def test_the_batch_size_changes_nothing(world, tmp_path):
+    one, many = (run(world, tmp_path, known_sae(0.5), batch_contexts=size) for size in (1, 24))
+    for name in ("fvu", "l0", "ce_clean", "ce_sae", "ce_zero"):
+        assert getattr(one, name) == pytest.approx(getattr(many, name), rel=1e-4)
+
+
+def test_token_limits_take_the_first_contexts(world, tmp_path):
+    result = run(world, tmp_path, known_sae(1.0), max_tokens=100, ce_tokens=120)
+    assert result.tokens == math.ceil(100 / T) * (T - 1)
+    assert result.ce_tokens == math.ceil(120 / T) * T
+
+
+def test_a_tokenization_without_held_out_contexts_is_refused(world, tmp_path):
+    contexts_write(tmp_path / "tokens", "heldout", np.zeros((0, T), np.int32), np.zeros(0))
+    (tmp_path / "llama").symlink_to(world / "llama")
+    with pytest.raises(BadArtifact, match="holds out no contexts"):
+        run(tmp_path, tmp_path, known_sae(1.0))
