@@ -95,7 +95,7 @@ def test_a_latin1_string_in_a_json_array_is_kept(tmp_path, imported):
 def test_csv_keeps_quotes_newlines_and_bad_bytes(tmp_path, imported):
     content = b'id;text\n1;"a ; ""b""\nc"\n2;caf\xe9\n3;nul\0l\n4\n'
     result, texts, out = imported(_file(tmp_path, "a.csv", content))
-    assert texts == ['a ; "b"\nc', "café", "null"[:3] + "l", ""]
+    assert texts == ['a ; "b"\nc', "café", "null", ""]
     assert Rows.open(out).slice(0, 9).column("id").to_pylist() == ["1", "2", "3", "4"]
     assert (result.undecodable_rows, result.nul_rows) == (1, 1)
 

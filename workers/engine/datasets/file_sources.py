@@ -106,11 +106,11 @@ def _lines(path: Path, source: RowSource) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end); counts lines that are not UTF-8."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            line = safe_line(raw.removeprefix(BOM) if number == 1 else raw, source)
+            line = _decoded(raw.removeprefix(BOM) if number == 1 else raw, source)
             yield number, line.rstrip("\r\n")
 
 
-def safe_line(raw: bytes, source: RowSource) -> str:
+def _decoded(raw: bytes, source: RowSource) -> str:
     """Bytes as UTF-8, else as Latin-1 and counted; NUL characters stay (readers of the text take them out)."""
     try:
         return raw.decode("utf-8")
@@ -127,10 +127,10 @@ def _txt_rows(path: Path, source: RowSource) -> Iterator[Row]:
             if line.strip():
                 paragraph.append(line.rstrip(b"\r\n"))
             elif paragraph:
-                yield {"text": safe_line(b"\n".join(paragraph), source)}
+                yield {"text": _decoded(b"\n".join(paragraph), source)}
                 paragraph = []
     if paragraph:
-        yield {"text": safe_line(b"\n".join(paragraph), source)}
+        yield {"text": _decoded(b"\n".join(paragraph), source)}
 
 
 def _jsonl_rows(path: Path, source: RowSource) -> Iterator[Row]:
