@@ -68,6 +68,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "mistudio_site.urls"
+SILENCED_SYSTEM_CHECKS = ["urls.W002"]  # JSON addresses have no slash at the end: "jobs" + "/<int:pk>"
 ASGI_APPLICATION = "mistudio_site.asgi.application"
 TEMPLATES = [
     {
@@ -128,6 +129,7 @@ LOGOUT_REDIRECT_URL = "core:sign-in"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_TEMPLATE = "core/locked_out.html"
 AXES_VERBOSE = False
 
 # Cookies carry the port's name: two studios on one machine must not sign each other out.

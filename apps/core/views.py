@@ -44,7 +44,6 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
     except AppError as error:
         if request.user.is_authenticated:
             return redirect("home:home")
-        messages.error(request, f"{error.message} {error.hint}")
         return render(request, "core/entry_refused.html", {"error": error}, status=error.status)
     login(request, user, backend=MODEL_BACKEND)
     return redirect("home:home")

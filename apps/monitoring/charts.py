@@ -141,4 +141,4 @@ def _summary(plot: Plot, samples: Sequence[Sample]) -> str:
     if not known:
         return f"No samples of {plot.title} yet."
     mean = sum(known) / len(known)
-    return f"{plot.title}, {name}: {mean:.3g} on average, {max(known):.3g} at most, over {len(known)} samples."
+    return f"{plot.title}, {name} ({plot.y_title}): {mean:.3g} on average, {max(known):.3g} at most, over {len(known)} samples."

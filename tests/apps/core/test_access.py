@@ -131,6 +131,7 @@ def test_password_guessing_is_locked_out_even_for_the_right_password(client, own
         client.post("/sign-in/", {"username": "owner", "password": "guess"})
     answer = client.post("/sign-in/", {"username": "owner", "password": PASSWORD})
     assert answer.status_code == 429
+    assert "15 minutes" in answer.content.decode()
     assert "_auth_user_id" not in client.session
 
 
