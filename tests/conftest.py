@@ -28,3 +28,11 @@ def client_in(client, owner):
     """Django's test client, signed in as owner."""
     client.force_login(owner)
     return client
+
+
+@pytest.fixture
+def fresh_data_dir(settings, tmp_path) -> Path:
+    """A data folder of the test's own: what other tests left below the same ids is out of sight."""
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "tmp").mkdir()
+    return tmp_path

@@ -1,0 +1,165 @@
+"""The runner of training runs: what it hands to the engine, what lines and results become."""
+
+import json
+
+import pytest
+
+from apps.core.errors import AppError
+from apps.core.storage import data_path
+from apps.jobs.models import Job
+from apps.jobs.states import State, Wish
+from apps.training.models import MetricPoint
+from apps.training.services import training_retry
+from tests.apps.training.worlds import (
+    STEPS,
+    cache_make,
+    checkpoint_write,
+    draft_make,
+    point,
+    result_make,
+    run_finish,
+    run_make,
+    state_set,
+)
+from workers.runners.train import TrainRunner
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
+WHERE = {"job_dir": "job", "out_dir": "out", "device": "cpu"}
+
+
+def prepare(job: Job):
+    return TrainRunner().prepare(job, job.loaded_spec, WHERE)
+
+
+def test_the_engine_gets_the_cache_and_everything_the_rows_know_of_the_data():
+    run = run_make()
+    inputs = prepare(run.job)
+    assert inputs.cache_dir == str(data_path("activations", run.activation_cache_id))
+    assert (inputs.hook_site, inputs.sink_threshold, inputs.device) == ("3.resid_post", 50.0, "cpu")
+    known = inputs.provenance
+    assert (known["model_name"], known["hf_hook_name"], known["prepend_bos"]) == ("owner/tiny", "model.layers.3", True)
+    assert known["dataset"] == {"name": "stories", "content_sha256": "c" * 64}
+    assert known["tokenization"]["tokens_sha256"] == "k" * 64
+    assert known["language_model"]["weights_sha256"] == "w" * 64
+    assert known["activation_cache"]["activations_sha256"] == "a" * 64
+
+
+def test_provenance_never_names_a_path_of_this_machine():
+    known = prepare(run_make().job).provenance
+    assert known["dataset_path"] == "stories" and "/home" not in json.dumps(known)
+
+
+def test_a_cache_that_was_deleted_meanwhile_is_said():
+    run = run_make()
+    spec = run.job.loaded_spec
+    type(run.activation_cache).objects.update(ready_at=None)
+    with pytest.raises(AppError, match="gone or not ready"):
+        TrainRunner().prepare(run.job, spec, WHERE)
+    with pytest.raises(AppError):
+        TrainRunner().memory_bytes(spec)
+
+
+def test_replayed_steps_replace_their_points():
+    run, runner = run_make(), TrainRunner()
+    runner.metrics(run.job, [point(10), point(20, fvu=0.9), point(30)])
+    runner.metrics(run.job, [point(20, fvu=0.1), point(20, fvu=0.2)])
+    assert list(run.metric_points.values_list("step", flat=True)) == [10, 20, 30]
+    assert run.metric_points.get(step=20).values["fvu"] == 0.2
+
+
+def test_the_newest_point_stands_in_the_runs_columns():
+    run = run_make()
+    TrainRunner().metrics(run.job, [point(10), point(30, l0=3.5, fvu=float("nan"))])
+    run.refresh_from_db()
+    assert (run.step, run.l0, run.fvu, run.tokens_per_s) == (30, 3.5, None, 1000.0)
+
+
+def test_a_resumed_run_forgets_points_after_its_checkpoint():
+    run, runner = run_make(), TrainRunner()
+    runner.metrics(run.job, [point(10), point(20), point(30)])
+    runner.checkpoint(run.job, checkpoint_write(run.job, 20))
+    prepare(run.job)
+    assert list(run.metric_points.values_list("step", flat=True)) == [10, 20]
+
+
+def test_checkpoints_whose_folders_are_gone_lose_their_rows():
+    run, runner = run_make(), TrainRunner()
+    job = run.job
+    runner.checkpoint(job, checkpoint_write(job, 10))
+    (data_path("jobs", job.pk) / "checkpoints").rename(data_path("jobs", job.pk) / "elsewhere")
+    runner.checkpoint(job, checkpoint_write(job, 20))
+    assert [row.step for row in run.checkpoints.all()] == [20]
+    assert run.checkpoints.get().path == f"jobs/{job.pk}/checkpoints/step-00000020"
+
+
+def test_the_retry_of_a_failed_run_takes_over_its_checkpoints():
+    run, runner = run_make(), TrainRunner()
+    first = run.job
+    runner.metrics(first, [point(10), point(20)])
+    runner.checkpoint(first, checkpoint_write(first, 10))
+    runner.discard(first)
+    state_set(first, State.FAILED)
+    again = training_retry(run=run)
+    prepare(again)
+    row = run.checkpoints.get()
+    assert row.path == f"jobs/{again.pk}/checkpoints/step-00000010"
+    assert (data_path("jobs", again.pk) / "checkpoints/step-00000010/state.json").exists()
+    assert list(run.metric_points.values_list("step", flat=True)) == [10]
+
+
+def test_a_cancelled_run_keeps_no_checkpoints_and_its_retry_starts_anew():
+    run, runner = run_make(), TrainRunner()
+    first = run.job
+    runner.metrics(first, [point(10)])
+    runner.checkpoint(first, checkpoint_write(first, 10))
+    state_set(first, State.STOPPING, wish=Wish.CANCEL)
+    runner.discard(first)
+    assert not run.checkpoints.exists() and not (data_path("jobs", first.pk) / "checkpoints").exists()
+    state_set(first, State.CANCELLED)
+    prepare(training_retry(run=run))
+    assert not MetricPoint.objects.exists()
+
+
+def test_a_run_cancelled_while_paused_is_retried_from_the_start_too():
+    run, runner = run_make(), TrainRunner()
+    first = run.job
+    runner.checkpoint(first, checkpoint_write(first, 10))
+    state_set(first, State.CANCELLED)
+    prepare(training_retry(run=run))
+    assert not run.checkpoints.exists()
+
+
+def test_a_finished_run_becomes_an_sae_and_queues_its_evaluation():
+    run = run_make()
+    TrainRunner().checkpoint(run.job, checkpoint_write(run.job, 10))
+    sae = run_finish(run)
+    assert (sae.name, sae.hook_site, sae.architecture, sae.d_in, sae.d_sae) == (
+        run.name,
+        "3.resid_post",
+        "topk",
+        16,
+        64,
+    )
+    assert sae.encode["k"] == 4 and sae.weights_sha256 == "f" * 64 and sae.bytes == 77
+    assert (data_path("saes", sae.pk) / "cfg.json").exists()
+    assert run.is_ready and run.step == STEPS and run.report["loss"] == 1.0
+    assert not run.checkpoints.exists() and not (data_path("jobs", run.job.pk) / "checkpoints").exists()
+    evaluation = sae.evaluations.get()
+    assert evaluation.tokenization == sae.tokenization
+    assert evaluation.job.state == State.QUEUED and evaluation.job.priority > run.job.priority
+
+
+def test_without_held_out_documents_the_sae_is_kept_and_the_history_says_why_it_has_no_numbers():
+    run = run_make(cache_make(heldout_contexts=0))
+    sae = run_finish(run)
+    assert not sae.evaluations.exists()
+    assert "nothing back for evaluation" in run.job.events.filter(level="warning").get().text
+
+
+def test_a_run_finished_early_counts_the_steps_it_did():
+    run = run_make()
+    job = run.job
+    result = result_make(steps=42, finished_early=True)
+    TrainRunner().finish(job, job.loaded_spec, result, str(draft_make(job)))
+    run.refresh_from_db()
+    assert run.step == 42 and run.steps == STEPS and run.report["finished_early"]
