@@ -1,0 +1,24 @@
+"""Which positions count. Position 0 and sink tokens carry enormous norms and would decide every statistic alone.
+
+Shapes: B contexts, T tokens in a context, D d_in.
+"""
+
+import torch
+from torch import Tensor
+
+
+def position_norms(x_BTD: Tensor) -> Tensor:
+    """Euclidean norms (B, T) in float32."""
+    return x_BTD.float().norm(dim=-1)
+
+
+def included_positions(x: Tensor, sink_threshold: float | None) -> Tensor:
+    """Boolean mask (B, T): True for positions other than 0 whose norm does not exceed `sink_threshold` (None: no limit).
+
+    `x` holds activations (B, T, D) or their norms (B, T), of whole contexts: column 0 is position 0.
+    """
+    norms_BT = position_norms(x) if x.ndim == 3 else x
+    limit = torch.inf if sink_threshold is None else sink_threshold
+    mask_BT = norms_BT <= limit
+    mask_BT[:, 0] = False
+    return mask_BT

@@ -1,0 +1,150 @@
+"""Read a language model's activations at a hook site, or put others in their place.
+
+`capture` runs the model only up to the site: the hook takes the tensor and leaves the forward pass by an exception, so
+neither later blocks nor the output head cost anything, whatever the architecture. As fast as cutting the list of blocks,
+and the model is never changed. `replaced` edits the activation while full forward passes or generate() run.
+
+Shapes: B batch rows, T tokens, D d_in.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from workers.engine.hooks.pregain import pregain_apply, pregain_of
+from workers.engine.hooks.sites import HookPoint, hook_point
+from workers.engine.hooks.wiring import first_tensor
+from workers.engine.specs.errors import EngineError
+from workers.engine.specs.hook_site import HookSite
+
+Edit = Callable[[Tensor], Tensor]
+"""From the activation (B, T, D) to what takes its place, same shape."""
+
+
+class _Captured(Exception):
+    """Not an error: the way out of a forward pass that has done its work."""
+
+    def __init__(self, x_BTD: Tensor) -> None:
+        super().__init__()
+        self.x_BTD = x_BTD
+
+
+class Replacement:
+    """What `replaced` did so far: `calls` grows by one with every forward pass."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+@torch.no_grad()
+def capture(model: PreTrainedModel, input_ids_BT: Tensor, site: HookSite) -> Tensor:
+    """The activations (B, T, D) of token ids (B, T) at `site`, in the model's dtype, on its device.
+
+    Every position is a real token: there is no padding. Raises EngineError "hook_not_called" when the forward pass never
+    came by the site, and those of `hook_point`.
+    """
+    point = hook_point(model, site)
+
+    def leave(x_BTD: Tensor) -> Tensor:
+        raise _Captured(x_BTD)
+
+    with _hooked(point, leave):
+        try:
+            model(input_ids=input_ids_BT.to(model.device), use_cache=False)
+        except _Captured as captured:
+            return captured.x_BTD
+    raise EngineError(
+        f"The forward pass never came by {point.path}: nothing was read at {site}.",
+        "The architecture skips this module; choose another hook site.",
+        code="hook_not_called",
+    )
+
+
+@contextmanager
+def replaced(model: PreTrainedModel, site: HookSite, edit: Edit) -> Iterator[Replacement]:
+    """While open, every forward pass goes on with edit(x_BTD) in place of the activation at `site`.
+
+    With a key-value cache T is the number of new positions: the whole prompt first, then 1. Yields the count of calls.
+    Errors inside `edit` end the forward pass; the hook is removed whatever happens. A wrong shape raises EngineError
+    "edit_changed_shape".
+    """
+    point, replacement = hook_point(model, site), Replacement()
+
+    def counted(x_BTD: Tensor) -> Tensor:
+        replacement.calls += 1
+        edited_BTD = edit(x_BTD)
+        if edited_BTD.shape != x_BTD.shape:
+            raise EngineError(
+                f"At {site} the model has {tuple(x_BTD.shape)}; the edit gave {tuple(edited_BTD.shape)}.",
+                "The width of the SAE and of the hook site must agree.",
+                code="edit_changed_shape",
+            )
+        return edited_BTD.to(x_BTD.dtype)
+
+    with _hooked(point, counted):
+        yield replacement
+
+
+@contextmanager
+def _hooked(point: HookPoint, edit: Edit) -> Iterator[None]:
+    """The kind of hook that fits the point."""
+    if point.site.site == "mlp_in_pregain":
+        handle = _hook_norm(point.module, edit)
+    elif point.side == "in":
+        handle = _hook_input(point.module, edit, is_in_place=point.site.site == "resid_mid")
+    else:
+        handle = point.module.register_forward_hook(lambda _, args, output: _with_first(output, edit))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _hook_input(module: nn.Module, edit: Edit, *, is_in_place: bool) -> RemovableHandle:
+    """`is_in_place`: between attention and MLP the block itself keeps the same tensor to add to, so it is written into."""
+
+    def before(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        source = args if first_tensor(args) is not None else kwargs
+        if is_in_place:
+            x_BTD = first_tensor(source)
+            x_BTD.copy_(edit(x_BTD))
+            return None
+        edited = _with_first(source, edit)
+        return (edited, kwargs) if source is args else (args, edited)
+
+    return module.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def _hook_norm(norm: nn.Module, edit: Edit) -> RemovableHandle:
+    """The norm's output becomes gain ⊙ edit(normalise(x)) + bias; unchanged to the bit where the edit changed nothing."""
+    is_own_call = False
+
+    def after(_: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        nonlocal is_own_call
+        if is_own_call:
+            return None
+        is_own_call = True  # pregain.py runs the norm again, and with it this hook
+        try:
+            normalised_BTD = pregain_of(norm, args[0])
+            edited_BTD = edit(normalised_BTD)
+            is_same = (edited_BTD == normalised_BTD).all(dim=-1, keepdim=True)
+            return torch.where(is_same, output, pregain_apply(norm, edited_BTD))
+        finally:
+            is_own_call = False
+
+    return norm.register_forward_hook(after)
+
+
+def _with_first(values: Any, edit: Edit) -> Any:
+    """`values` (a tensor, or a tuple or dict of them) with its first tensor edited."""
+    if isinstance(values, Tensor):
+        return edit(values)
+    pairs = list(values.items()) if isinstance(values, dict) else list(enumerate(values))
+    first = next(key for key, value in pairs if isinstance(value, Tensor))
+    edited = {key: edit(value) if key == first else value for key, value in pairs}
+    return edited if isinstance(values, dict) else tuple(edited.values())
