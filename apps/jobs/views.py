@@ -97,16 +97,29 @@ class OptionRow:
     row: Model | None = None
     """What the value refers to."""
 
+    @property
+    def words(self) -> str:
+        """The value as a reader says it: a choice's words, thousands with commas."""
+        if self.value is None or self.value == "":
+            return "–"
+        if isinstance(self.value, bool):
+            return "yes" if self.value else "no"
+        if isinstance(self.value, int):
+            return f"{self.value:,}"
+        return dict(self.option.choices).get(str(self.value), str(self.value))
+
 
 def spec_rows(job: Job) -> list[OptionRow]:
-    """All options with their values; those that refer to rows with the row."""
+    """The options that matter with their values; those that refer to rows with the row."""
     spec = job.loaded_spec
     defaults = {f.name: f.default for f in dataclasses.fields(spec)}
-    return [
-        OptionRow(name, option, value, value == defaults[name], _row(option, value))
-        for name, option in spec.options().items()
-        for value in [getattr(spec, name)]
-    ]
+    rows = []
+    for name, option in spec.options().items():
+        if option.only_for is not None and str(getattr(spec, option.only_for[0])) not in option.only_for[1]:
+            continue
+        value = getattr(spec, name)
+        rows.append(OptionRow(name, option, value, value == defaults[name], _row(option, value)))
+    return rows
 
 
 def _row(option: Option, value: Any) -> Model | None:

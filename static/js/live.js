@@ -57,6 +57,20 @@ document.addEventListener("htmx:wsAfterMessage", (event) => {
 document.addEventListener("htmx:wsOpen", () => { live.isOpen = true; live.since = Date.now(); dotShow(); });
 document.addEventListener("htmx:wsClose", () => { live.isOpen = false; dotShow(); });
 
+// {% live %} leaves <i data-live-topics>: when a swap has changed which topics the page shows, the socket is opened anew.
+function socketFollow() {
+  const socket = document.getElementById("live-socket");
+  if (!socket) return;
+  const topics = new Set(["jobs/all", ...[...document.querySelectorAll("[data-live-topics]")].flatMap((mark) => mark.dataset.liveTopics.split(" "))]);
+  const query = new URLSearchParams([...topics].map((topic) => ["topic", topic])).toString();
+  if (socket.dataset.poll === `/live/?${query}`) return;
+  const fresh = socket.cloneNode();
+  fresh.setAttribute("ws-connect", `/ws/live/?${query}`);
+  fresh.dataset.poll = `/live/?${query}`;
+  htmx.swap(socket, fresh.outerHTML, { swapStyle: "outerHTML" });
+}
+document.addEventListener("htmx:afterSettle", socketFollow);
+
 // How long the longest silent working topic of this page has been silent; 0 when none is.
 function silence() {
   const silent = [...document.querySelectorAll(WORKING)].map((element) => seconds(live.heard.get(element.dataset.topic) ?? live.since));

@@ -129,41 +129,29 @@ def state_badge(state: str, words: str = "") -> dict[str, str]:
 
 
 class LiveNode(template.Node):
-    """Notes the page's topics on the request; base.html opens one socket for all of them at the end of the page."""
+    """Marks its place with the topics, for live.js, and notes them for the one socket that base.html opens at its end."""
 
     def __init__(self, topics: list[FilterExpression]) -> None:
         self.topics = topics
 
     def render(self, context: Context) -> str:
-        request = getattr(context, "request", None)
-        if request is None:
-            return ""
         named = [topic for expression in self.topics for topic in _flat(expression.resolve(context))]
-        request.live_topics = [*getattr(request, "live_topics", []), *named]
-        is_swap = getattr(request, "htmx", False) and not request.htmx.boosted
-        return _socket(request.live_topics, swap=True) if is_swap else ""
+        request = getattr(context, "request", None)
+        if request is not None:
+            request.live_topics = [*getattr(request, "live_topics", []), *named]
+        return format_html('<i hidden data-live-topics="{}"></i>', " ".join(named)) if named else ""
 
 
 def _flat(value: object) -> list[str]:
-    return [str(value)] if isinstance(value, str) else [str(topic) for topic in value or ()]
-
-
-def _socket(topics: list[str], *, swap: bool = False) -> SafeString:
-    query = urlencode([("topic", topic) for topic in dict.fromkeys([ALL_JOBS, *topics])])
-    swap_attribute = SafeString(' hx-swap-oob="true"') if swap else ""
-    return format_html(
-        '<div id="live-socket" hidden hx-ext="ws,live" ws-connect="/ws/live/?{}" data-poll="/live/?{}"{}></div>',
-        query,
-        query,
-        swap_attribute,
-    )
+    """One topic or many as a list; a variable that the page does not have is no topic."""
+    return [topic for topic in ([value] if isinstance(value, str) else value or ()) if topic]
 
 
 @register.tag
 def live(parser: Parser, token: Token) -> LiveNode:
     """{% live run.topic job.topic %} or a list of topics: subscribe this page to them.
 
-    In a fragment that htmx swaps in, name all topics of the page: its socket is opened anew with these.
+    It works in fragments too: when htmx has swapped one in, live.js opens the socket anew with the topics now marked.
     """
     return LiveNode([parser.compile_filter(bit) for bit in token.split_contents()[1:]])
 
@@ -171,7 +159,13 @@ def live(parser: Parser, token: Token) -> LiveNode:
 @register.simple_tag(takes_context=True)
 def live_socket(context: Context) -> SafeString:
     """The one WebSocket of the page; used by base.html after everything else."""
-    return _socket(getattr(getattr(context, "request", None), "live_topics", []))
+    topics = [ALL_JOBS, *getattr(getattr(context, "request", None), "live_topics", [])]
+    query = urlencode([("topic", topic) for topic in dict.fromkeys(topics)])
+    return format_html(
+        '<div id="live-socket" hidden hx-ext="ws,live" ws-connect="/ws/live/?{}" data-poll="/live/?{}"></div>',
+        query,
+        query,
+    )
 
 
 @register.filter

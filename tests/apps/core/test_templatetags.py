@@ -70,6 +70,13 @@ def test_a_page_gets_one_socket_for_all_its_topics():
     assert "/ws/live/?topic=jobs%2Fall&amp;topic=jobs%2F1&amp;topic=saes%2F2&amp;topic=saes%2F3" in html
 
 
+def test_a_fragment_marks_its_topics_for_the_browser():
+    assert (
+        shown("{% live a %}{% live none %}", a=["jobs/1", "saes/2"])
+        == '<i hidden data-live-topics="jobs/1 saes/2"></i>'
+    )
+
+
 def test_a_spark_line_fills_its_box():
     assert spark_points([1.0, 3.0, 2.0]) == "0.0,22.0 50.0,2.0 100.0,12.0"
 

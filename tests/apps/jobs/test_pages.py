@@ -78,6 +78,11 @@ def test_a_job_page_shows_history_by_attempt_error_settings_and_log(client_in):
         assert words in page, words
 
 
+def test_settings_without_meaning_for_the_choice_are_left_out(client_in):
+    page = client_in.get(job_make().get_absolute_url()).content.decode()
+    assert "AuxK coefficient" in page and "L1 coefficient" not in page
+
+
 def test_a_missing_job_is_a_404_page(client_in):
     assert client_in.get("/jobs/999/").status_code == 404
 
