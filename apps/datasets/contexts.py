@@ -30,8 +30,10 @@ def contexts_sample(
     path = tokenization_folder(tokenization.pk) / f"{part}.safetensors"
     try:
         with safe_open(path, framework="numpy") as file:
-            tokens = file.get_slice("tokens")[start : start + count]
-            first_rows = file.get_slice("first_row")[start : start + count]
+            stored = file.get_slice("tokens")
+            stop = min(start + count, stored.get_shape()[0])  # a slice past the end is an error of the library
+            tokens = stored[start:stop] if start < stop else []
+            first_rows = file.get_slice("first_row")[start:stop] if start < stop else []
     except (OSError, SafetensorError):
         raise AppError(
             "bad_artifact", f"The contexts of {tokenization} cannot be read.", "Tokenize again.", status=409

@@ -1,0 +1,189 @@
+"""Rows and small files of what a researcher prepares: datasets, language models, tokenizations, activation caches."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.utils import timezone
+from safetensors.numpy import save_file
+
+from apps.activations.models import ActivationCache
+from apps.core.storage import data_path
+from apps.datasets.models import Dataset, Tokenization
+from apps.jobs.models import Job
+from apps.jobs.services import job_enqueue
+from apps.language_models.models import LanguageModel
+from workers.engine.specs.activations import ActivationCacheSpec
+from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.language_models import LanguageModelImportSpec
+
+VOCABULARY = ["<s>", "</s>", "The", "Ġcat", "Ġsat", "<b>", "Ċ", "Ġon"]
+CONTEXT_LENGTH = 8
+SITES = (("resid_pre", 32), ("resid_post", 32), ("mlp_out", 32))
+LAYERS = 2
+
+
+def rows_write(folder: Path, table: pa.Table, *, part_rows: int = 10_000, group_rows: int = 1_000) -> None:
+    """A dataset's rows in parts, as the importer writes them."""
+    shutil.rmtree(folder, ignore_errors=True)  # ids return after a rolled-back test, its files stay
+    (folder / "rows").mkdir(parents=True)
+    for number, start in enumerate(range(0, max(len(table), 1), part_rows)):
+        path = folder / "rows" / f"part-{number:05d}.parquet"
+        pq.write_table(table.slice(start, part_rows), path, row_group_size=group_rows)
+
+
+def make_dataset(table: pa.Table | None = None, *, is_ready: bool = True, name: str = "stories", **layout) -> Dataset:
+    """A dataset with its rows on disk; without `table`, three sentences."""
+    if table is None:
+        table = pa.table({"id": [1, 2, 3], "text": ["The cat sat.", "Call me <b>Ishmael</b>.", "It was dark."]})
+    dataset = Dataset.objects.create(
+        name=name,
+        source="file",
+        origin="/texts/stories.txt",
+        rows=len(table),
+        bytes=2048,
+        text_column="text",
+        content_sha256="c" * 64,
+        ready_at=timezone.now() if is_ready else None,
+        report={"columns": table.column_names, "text_bytes": 99, "undecodable_rows": 0, "nul_rows": 0},
+    )
+    if is_ready:
+        rows_write(data_path("datasets", dataset.pk), table, **layout)
+    return dataset
+
+
+def make_language_model(
+    *, is_ready: bool = True, name: str = "tiny", tokenizer_sha256: str = "t" * 64
+) -> LanguageModel:
+    """A language model of two layers with its vocabulary on disk."""
+    language_model = LanguageModel.objects.create(
+        name=name,
+        source="folder",
+        origin="/models/tiny",
+        licence="mit",
+        model_type="llama",
+        layers=LAYERS,
+        d_model=32,
+        vocab_size=len(VOCABULARY),
+        parameters=1000,
+        dtype="float32",
+        bytes=4000,
+        tokenizer_sha256=tokenizer_sha256,
+        weights_sha256="w" * 64,
+        ready_at=timezone.now() if is_ready else None,
+        report={
+            "architecture": "LlamaForCausalLM",
+            "d_mlp": 64,
+            "heads": 4,
+            "max_context": 128,
+            "has_chat_template": False,
+            "tied_embeddings": True,
+            "hook_sites": [
+                {"layer": layer, "site": site, "width": width, "module": f"model.layers.{layer} out"}
+                for layer in range(LAYERS)
+                for site, width in SITES
+            ],
+            "modules": [
+                {"path": "", "class": "LlamaForCausalLM", "parameters": 1000, "shape": None, "depth": 0},
+                {"path": "model.norm", "class": "LlamaRMSNorm", "parameters": 250, "shape": [32], "depth": 1},
+            ],
+        },
+    )
+    if is_ready:
+        folder = data_path("models", language_model.pk)
+        folder.mkdir(parents=True, exist_ok=True)
+        ids = pa.array(range(len(VOCABULARY)), pa.int32())
+        pq.write_table(pa.table({"token_id": ids, "token": VOCABULARY}), folder / "vocabulary.parquet")
+    return language_model
+
+
+def make_tokenization(
+    dataset: Dataset | None = None,
+    language_model: LanguageModel | None = None,
+    *,
+    is_ready: bool = True,
+    contexts: int = 12,
+) -> Tokenization:
+    """A tokenization of contexts that count through the vocabulary."""
+    language_model = language_model or make_language_model()
+    tokenization = Tokenization.objects.create(
+        dataset=dataset or make_dataset(),
+        language_model=language_model,
+        context_length=CONTEXT_LENGTH,
+        contexts=contexts,
+        heldout_contexts=1,
+        tokenizer_sha256=language_model.tokenizer_sha256,
+        tokens_sha256="k" * 64,
+        bytes=500,
+        ready_at=timezone.now() if is_ready else None,
+        report={
+            "documents": 3,
+            "heldout_documents": 1,
+            "empty_rows": 0,
+            "excluded_rows": 0,
+            "edited_rows": 0,
+            "document_tokens": (contexts + 1) * (CONTEXT_LENGTH - 1) + 1,
+            "join_tokens": 2,
+            "bos_tokens": contexts + 1,
+            "dropped_tokens": 3,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+            "vocab_size": len(VOCABULARY),
+            "distinct_tokens": 6,
+        },
+    )
+    if is_ready:
+        folder = data_path("tokenizations", tokenization.pk)
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, count in (("train", contexts), ("heldout", 1)):
+            tokens = np.tile(np.arange(CONTEXT_LENGTH, dtype=np.int32), (count, 1))
+            save_file({"tokens": tokens, "first_row": np.zeros(count, np.int64)}, folder / f"{part}.safetensors")
+    return tokenization
+
+
+def make_cache(tokenization: Tokenization | None = None, *, is_ready: bool = True) -> ActivationCache:
+    """An activation cache; no shards on disk."""
+    tokenization = tokenization or make_tokenization()
+    return ActivationCache.objects.create(
+        tokenization=tokenization,
+        language_model=tokenization.language_model,
+        layer=1,
+        site="resid_post",
+        tokens=80 if is_ready else 0,
+        d_in=32,
+        bytes=5120 if is_ready else 0,
+        sink_threshold=10.0,
+        mean_norm=2.5,
+        ready_at=timezone.now() if is_ready else None,
+        report={
+            "tokens_run": 96,
+            "contexts": 12,
+            "first_positions": 12,
+            "sink_tokens": 4,
+            "sink_threshold": 10.0,
+            "median_norm": 2.0,
+            "mean_norm": 2.5,
+            "tokens_per_s": 1000.0,
+            "lm_dtype": "float32",
+            "activations_sha256": "a" * 64,
+        }
+        if is_ready
+        else {},
+    )
+
+
+def job_about(subject, **values) -> Job:
+    """The job that makes `subject`, brought into a state by hand."""
+    specs = {
+        Dataset: lambda: DatasetImportSpec(source="file", path="/texts/stories.txt"),
+        LanguageModel: lambda: LanguageModelImportSpec(source="folder", path="/models/tiny"),
+        Tokenization: lambda: TokenizeSpec(dataset=subject.dataset_id, language_model=subject.language_model_id),
+        ActivationCache: lambda: ActivationCacheSpec(
+            tokenization=subject.tokenization_id, language_model=subject.language_model_id, layer=1
+        ),
+    }
+    job = job_enqueue(spec=specs[type(subject)](), subject=subject)
+    Job.objects.filter(pk=job.pk).update(**values)
+    return Job.objects.get(pk=job.pk)
