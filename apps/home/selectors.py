@@ -46,7 +46,7 @@ def pipeline() -> list[Stop]:
     return [
         _stop(Dataset, "Datasets", "database", reverse("datasets:list")),
         _stop(LanguageModel, "Language models", "brain", reverse("language_models:list")),
-        _stop(Tokenization, "Tokenizations", "text-select", reverse("datasets:list")),
+        _stop(Tokenization, "Tokenizations", "scissors", reverse("datasets:list")),
         _stop(ActivationCache, "Activations", "layers", reverse("activations:list")),
         _stop(TrainingRun, "Training runs", "chart-spline", reverse("training:list")),
         Stop("SAEs", "hexagon", reverse("saes:list"), Sae.objects.count()),

@@ -1,0 +1,89 @@
+"""/api/v1/features: shapes, filters, changes and runs."""
+
+import pytest
+
+from apps.features.models import FeatureRun
+from tests.apps.features.worlds import finished_run_make, run_make, sae_make
+
+pytestmark = pytest.mark.django_db
+JSON = {"content_type": "application/json"}
+
+
+@pytest.fixture
+def sae(db):
+    sae = sae_make()
+    finished_run_make(sae)
+    return sae
+
+
+def test_the_list_is_paged_and_filtered(client_in, sae):
+    found = client_in.get(f"/api/v1/features?sae={sae.pk}&min_max=2&sort=maximum&page_size=3").json()
+    assert {key: found[key] for key in ("page", "pages", "total")} == {"page": 1, "pages": 2, "total": 4}
+    assert [item["index"] for item in found["items"]] == [5, 4, 3]
+    assert set(found["items"][0]) == {
+        "id", "sae", "index", "label", "category", "label_source", "notes", "is_starred", "density", "mean", "maximum",
+        "top_tokens", "promoted_tokens", "run", "url",
+    }  # fmt: skip
+
+
+def test_the_list_takes_the_same_queries_for_any_length(client_in, sae, django_assert_max_num_queries):
+    with django_assert_max_num_queries(6):
+        client_in.get("/api/v1/features?page_size=100")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("min_density=2", "min_density"), ("sort=luck", "sort"), ("sae=x", "sae")]
+)
+def test_a_bad_filter_is_named(client_in, query, field):
+    answer = client_in.get(f"/api/v1/features?{query}")
+    assert answer.status_code == 400 and answer.json()["error"]["field"] == field
+
+
+def test_one_feature_comes_with_statistics_logits_and_examples(client_in, sae):
+    feature = client_in.get(f"/api/v1/features/{sae.features.get(index=5).pk}").json()
+    assert feature["statistics"]["firings"] == 50 and sum(feature["statistics"]["histogram"]) == 7
+    assert [t["token"] for t in feature["logits"]["suppressed"]] == ["<b>", "Ġwind"]
+    assert [(g["group"], len(g["examples"])) for g in feature["examples"]] == [(0, 2), (1, 1), (2, 1), (-1, 1)]
+    best = feature["examples"][0]["examples"][0]
+    assert best["tokens"][best["peak"]] == "Ġwind" and best["activations"][best["peak"]] == 5.0
+    assert best["repeats"] == 2
+    edge = feature["examples"][0]["examples"][1]
+    assert edge["tokens"] == ["Ġwind", ".", "."] and edge["peak"] == 0
+
+
+def test_patch_changes_words_and_refuses_numbers(client_in, sae):
+    url = f"/api/v1/features/{sae.features.get(index=5).pk}"
+    changed = client_in.patch(url, {"label": "wind", "is_starred": True}, **JSON)
+    assert changed.status_code == 200 and changed.json()["label"] == "wind" and changed.json()["is_starred"]
+    refused = client_in.patch(url, {"density": 1}, **JSON)
+    assert refused.status_code == 400 and refused.json()["error"]["field"] == "density"
+    assert client_in.patch(url, ["label"], **JSON).status_code == 400
+
+
+def test_an_extraction_is_accepted_and_can_be_followed(client_in):
+    sae = sae_make()
+    body = {"sae": sae.pk, "tokenization": sae.tokenization_id, "max_tokens": 5000}
+    answer = client_in.post("/api/v1/features/extraction", body, **JSON)
+    assert answer.status_code == 202
+    run = client_in.get(answer.json()["url"]).json()
+    assert run["sae"] == {"id": sae.pk, "name": "Tiny SAE"} and not run["ready"]
+    assert run["job"]["id"] == answer.json()["job"]["id"]
+
+
+def test_an_extraction_with_a_bad_value_names_the_field(client_in):
+    sae = sae_make()
+    body = {"sae": sae.pk, "tokenization": sae.tokenization_id, "top_examples": 0}
+    answer = client_in.post("/api/v1/features/extraction", body, **JSON)
+    assert answer.status_code == 400 and answer.json()["error"]["field"] == "top_examples"
+
+
+def test_a_finished_run_is_deleted_and_one_under_way_is_not(client_in, sae):
+    url = f"/api/v1/features/extraction/{FeatureRun.objects.get().pk}"
+    run_make(sae)
+    assert client_in.delete(url).json()["deleted"]
+    assert client_in.get(url).status_code == 404
+    assert client_in.delete(f"/api/v1/features/extraction/{FeatureRun.objects.get().pk}").status_code == 409
+
+
+def test_strangers_get_nothing(client, sae):
+    assert client.get("/api/v1/features").status_code == 401

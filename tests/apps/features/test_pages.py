@@ -1,0 +1,226 @@
+"""The feature pages: list, one feature in all its states, words, star, the form of a run."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from apps.core.storage import artifact_remove, data_path
+from apps.features.models import FeatureRun
+from apps.features.services import feature_label_set, feature_run_delete
+from tests.apps.features.worlds import finished_run_make, run_make, sae_make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sae(db):
+    sae = sae_make()
+    finished_run_make(sae)
+    return sae
+
+
+def listed(client, sae, **query):
+    """The feature numbers of the list page's rows, in order."""
+    page = client.get(reverse("features:list", args=[sae.pk]), query)
+    assert page.status_code == 200
+    return [int(n) for n in re.findall(rf'<th scope="row"><a href="/features/sae/{sae.pk}/(\d+)/"', page.text)]
+
+
+def shown(client, sae, index, **query):
+    page = client.get(reverse("features:detail", args=[sae.pk, index]), query)
+    assert page.status_code == 200
+    return page.text
+
+
+def test_the_list_sorts_by_density_maximum_and_number(client_in, sae):
+    assert listed(client_in, sae) == [0, 1, 2, 3, 4, 5]
+    assert listed(client_in, sae, sort="density") == [5, 4, 3, 2, 1, 0]
+    assert listed(client_in, sae, sort="rarest")[:2] == [0, 1]
+    assert listed(client_in, sae, sort="maximum")[0] == 5
+
+
+def test_the_list_finds_words_in_labels_categories_and_tokens(client_in, sae):
+    feature_label_set(feature=sae.features.get(index=3), label="Bold type", category="Markup > HTML")
+    assert listed(client_in, sae, query="bold") == [3]
+    assert listed(client_in, sae, query="markup") == [3]
+    assert listed(client_in, sae, query="sun") == [2]
+    assert listed(client_in, sae, query="nothing such") == []
+
+
+def test_the_list_filters_by_numbers_stars_and_labels(client_in, sae):
+    sae.features.filter(index=4).update(is_starred=True)
+    feature_label_set(feature=sae.features.get(index=3), label="Bold type", category="")
+    assert listed(client_in, sae, min_density="0.0015", max_density="0.0045") == [2, 3, 4]
+    assert listed(client_in, sae, min_max="4") == [4, 5]
+    assert listed(client_in, sae, starred="on") == [4]
+    assert listed(client_in, sae, labelled="yes") == [3]
+    assert listed(client_in, sae, labelled="no") == [0, 1, 2, 4, 5]
+
+
+def test_a_filter_that_is_no_number_is_said_and_finds_nothing(client_in, sae):
+    page = client_in.get(reverse("features:list", args=[sae.pk]), {"min_density": "many"})
+    assert page.status_code == 200 and "Density from: Enter a number." in page.text
+
+
+def test_htmx_gets_the_results_alone_with_a_spoken_count(client_in, sae):
+    page = client_in.get(reverse("features:list", args=[sae.pk]), {"query": "sun"}, headers={"HX-Request": "true"})
+    assert "<html" not in page.text
+    assert 'role="status"' in page.text and "feature match" in page.text
+
+
+def test_the_list_shows_where_each_feature_is_strongest(client_in, sae):
+    text = client_in.get(reverse("features:list", args=[sae.pk])).text
+    assert text.count("data-strip") == 5
+
+
+def test_the_list_takes_as_many_queries_for_fifty_rows_as_for_five(client_in, django_assert_max_num_queries):
+    large = sae_make(d_sae=60)
+    finished_run_make(large)
+    with django_assert_max_num_queries(12):
+        assert len(listed(client_in, large)) == 50
+
+
+def test_the_list_without_a_run_says_what_to_do(client_in):
+    sae = sae_make()
+    page = client_in.get(reverse("features:list", args=[sae.pk]))
+    assert "No features yet" in page.text and f"/features/new/?sae={sae.pk}" in page.text
+
+
+def test_a_run_under_way_shows_its_job(client_in):
+    sae = sae_make()
+    run, job, _ = run_make(sae)
+    page = client_in.get(reverse("features:list", args=[sae.pk]))
+    assert f'id="job-{job.pk}"' in page.text and run.topic in page.text
+
+
+def test_markup_in_tokens_and_words_is_shown_not_obeyed(client_in, sae):
+    feature = sae.features.get(index=3)
+    feature_label_set(feature=feature, label="<script>alert(1)</script>", category="<i> > x")
+    for text in (shown(client_in, sae, 3), client_in.get(reverse("features:list", args=[sae.pk])).text):
+        assert "<script>alert(1)" not in text and "&lt;script&gt;alert(1)" in text
+        assert "<b>" not in text and "&lt;b&gt;" in text
+
+
+def test_a_feature_page_has_statistics_with_their_n_and_all_groups(client_in, sae):
+    text = shown(client_in, sae, 5)
+    assert "Density" in text and "firings / tokens" in text and 'title="10,000"' in text
+    assert "Strongest" in text and "Where it is silent" in text
+    groups = re.findall(r"<h3>Activation <data[^>]*>([\d.]+)</data> to <data[^>]*>([\d.]+)</data>", text)
+    assert groups == [("2.5", "5"), ("0", "2.5")]
+    assert "Promoted" in text and "Suppressed" in text
+
+
+def test_equal_examples_are_shown_once_with_their_number(client_in, sae):
+    assert "× 2</span>" in shown(client_in, sae, 5)
+
+
+def test_context_width_and_line_breaks_follow_the_url(client_in, sae):
+    text = shown(client_in, sae, 4, width="full", breaks="1")
+    assert "<br>" in text and 'href="?width=5&amp;breaks=1"' in text
+    assert "<br>" not in shown(client_in, sae, 4)
+
+
+def test_the_first_feature_has_no_previous_and_the_last_no_next(client_in, sae):
+    first, last = shown(client_in, sae, 0), shown(client_in, sae, 5)
+    assert 'rel="prev"' not in first and 'rel="next"' in first
+    assert 'rel="prev"' in last and 'rel="next"' not in last
+
+
+def test_walking_keeps_the_view(client_in, sae):
+    assert f'href="/features/sae/{sae.pk}/3/?width=full"' in shown(client_in, sae, 2, width="full")
+
+
+def test_a_dead_feature_says_so(client_in, sae):
+    text = shown(client_in, sae, 0)
+    assert "This feature is dead" in text and "What it writes" not in text
+
+
+def test_a_feature_without_a_run_leads_to_one(client_in):
+    sae = sae_make()
+    assert f"/features/new/?sae={sae.pk}" in shown(client_in, sae, 2)
+
+
+def test_a_feature_beyond_the_sae_is_not_found(client_in, sae):
+    assert client_in.get(reverse("features:detail", args=[sae.pk, 6])).status_code == 404
+
+
+def test_a_feature_whose_run_was_deleted_keeps_its_words(client_in, sae):
+    feature_label_set(feature=sae.features.get(index=2), label="sunshine", category="")
+    FeatureRun.objects.all().update(ready_at=None)
+    run = FeatureRun.objects.get()
+    run.job.events.all().delete()
+    feature_run_delete(run=run)
+    text = shown(client_in, sae, 2)
+    assert "sunshine" in text and "was deleted" in text
+
+
+def test_a_feature_whose_files_are_gone_says_so(client_in, sae):
+    artifact_remove(data_path("features", FeatureRun.objects.get().pk))
+    assert "cannot be read" in shown(client_in, sae, 2)
+    assert listed(client_in, sae) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_feature_page_takes_few_queries(client_in, sae, django_assert_max_num_queries):
+    with django_assert_max_num_queries(12):
+        shown(client_in, sae, 5)
+
+
+def test_words_are_saved_and_the_title_follows(client_in, sae):
+    url = reverse("features:words", args=[sae.pk, 2])
+    words = {"label": "  sun  shine ", "category": "Weather>Good"}
+    page = client_in.post(url, words, headers={"HX-Request": "true"})
+    feature = sae.features.get(index=2)
+    assert (feature.label, feature.category, feature.label_source) == ("sun shine", "Weather > Good", "manual")
+    assert "Feature 2: sun shine" in page.text and 'hx-swap-oob="true"' in page.text
+    assert client_in.post(url, words).headers["Location"] == feature.get_absolute_url()
+
+
+def test_words_that_are_too_long_are_refused_with_a_page_that_still_holds_them(client_in, sae):
+    page = client_in.post(reverse("features:words", args=[sae.pk, 2]), {"label": "x" * 301, "category": ""})
+    assert page.status_code == 422 and "x" * 301 in page.text
+    assert sae.features.get(index=2).label == ""
+
+
+def test_the_star_goes_on_and_off(client_in, sae):
+    url = reverse("features:star", args=[sae.pk, 2])
+    page = client_in.post(url, {"is_starred": "1"}, headers={"HX-Request": "true"})
+    assert sae.features.get(index=2).is_starred and 'aria-pressed="true"' in page.text
+    client_in.post(url, {"is_starred": "0"})
+    assert not sae.features.get(index=2).is_starred
+
+
+def test_notes_are_saved(client_in, sae):
+    client_in.post(reverse("features:notes", args=[sae.pk, 2]), {"notes": "two\nlines"})
+    assert sae.features.get(index=2).notes == "two\nlines"
+
+
+def test_random_leads_to_a_feature_that_fires_and_keeps_the_view(client_in, sae):
+    for _ in range(5):
+        target = client_in.get(reverse("features:random", args=[sae.pk]), {"width": "5"}).headers["Location"]
+        assert re.fullmatch(rf"/features/sae/{sae.pk}/[1-5]/\?width=5", target)
+
+
+def test_go_leads_to_a_number_and_refuses_those_beyond_the_sae(client_in, sae):
+    go = reverse("features:go", args=[sae.pk])
+    assert client_in.get(go, {"index": "4"}).headers["Location"] == f"/features/sae/{sae.pk}/4/"
+    assert "0 to 5" in client_in.get(go, {"index": "6"}).text
+    assert client_in.get(go, {"index": "-1"}).status_code == 404
+
+
+def test_the_form_of_a_run_is_prefilled_and_starts_one(client_in):
+    sae = sae_make()
+    url = reverse("features:new")
+    assert f'<option value="{sae.tokenization_id}" selected>' in client_in.get(url, {"sae": sae.pk}).text
+    sent = {"sae": sae.pk, "tokenization": sae.tokenization_id}
+    assert client_in.post(url, sent).headers["Location"] == reverse("features:list", args=[sae.pk])
+    again = client_in.post(url, sent)
+    assert again.status_code == 422 and "already finds the features" in again.text
+
+
+def test_deleting_a_run_asks_first(client_in, sae):
+    run = FeatureRun.objects.get()
+    url = reverse("features:run-delete", args=[run.pk])
+    assert "labels and notes" in client_in.get(url).text
+    client_in.post(url)
+    assert not FeatureRun.objects.exists() and sae.features.count() == 6

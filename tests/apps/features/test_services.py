@@ -1,0 +1,130 @@
+"""Starting feature runs, and the words of one or many features."""
+
+import pytest
+from django.db import transaction
+
+from apps.core.errors import AppError, NotFound
+from apps.core.storage import data_path
+from apps.features import services
+from apps.features.models import Feature
+from tests.apps.features.worlds import finished_run_make, language_model_make, run_make, sae_make, tokenization_make
+from workers.engine.specs.features import FeatureRunSpec
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sae(db):
+    sae = sae_make()
+    finished_run_make(sae)
+    return sae
+
+
+def test_a_run_needs_a_tokenization_cut_by_the_models_own_tokenizer():
+    sae = sae_make()
+    other = tokenization_make(language_model_make("Other LM", tokenizer="t2"))
+    with pytest.raises(AppError, match="was cut by the tokenizer of Other LM") as refused:
+        services.feature_run_start(spec=FeatureRunSpec(sae=sae.pk, tokenization=other.pk))
+    assert refused.value.field == "tokenization"
+
+
+def test_the_same_tokenizer_under_another_models_name_will_do():
+    sae = sae_make()
+    twin = tokenization_make(language_model_make("Twin LM", tokenizer="t1"))
+    run = services.feature_run_start(spec=FeatureRunSpec(sae=sae.pk, tokenization=twin.pk))
+    assert run.job.kind == "feature_run" and run.job.subject_id == run.pk
+
+
+def test_a_run_for_an_unknown_sae_is_not_found():
+    with pytest.raises(NotFound):
+        services.feature_run_start(spec=FeatureRunSpec(sae=99, tokenization=1))
+
+
+def test_one_sae_has_one_run_at_a_time():
+    sae = sae_make()
+    run_make(sae)
+    with pytest.raises(AppError, match="already finds"):
+        services.feature_run_start(spec=FeatureRunSpec(sae=sae.pk, tokenization=sae.tokenization_id))
+
+
+def test_deleting_a_run_removes_its_files_but_no_words(sae, django_capture_on_commit_callbacks):
+    run = sae.feature_runs.get()
+    services.feature_label_set(feature=sae.features.get(index=1), label="rain", category="")
+    with django_capture_on_commit_callbacks(execute=True):
+        services.feature_run_delete(run=run)
+    assert not data_path("features", run.pk).exists()
+    assert sae.features.get(index=1).label == "rain" and sae.features.get(index=1).run is None
+
+
+def test_a_run_under_way_is_not_deleted():
+    run, _, _ = run_make(sae_make())
+    with pytest.raises(AppError, match="still works"):
+        services.feature_run_delete(run=run)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [("Emotion>Positive", "Emotion > Positive"), (" > a >> b ", "a > b"), ("", ""), ("one\0  two", "one two")],
+)
+def test_categories_are_paths_in_one_spelling(typed, kept):
+    assert services.category_path(typed) == kept
+
+
+def test_an_update_refuses_unknown_names_and_wrong_types(sae):
+    feature = sae.features.get(index=1)
+    for fields in ({"density": 1.0}, {"label": 3}, {"is_starred": "yes"}):
+        with pytest.raises(AppError) as refused:
+            services.feature_update(feature=feature, **fields)
+        assert refused.value.field == next(iter(fields))
+
+
+def test_words_without_a_source_lose_it_when_cleared(sae):
+    feature = services.feature_label_set(feature=sae.features.get(index=1), label="rain", category="", source="llm")
+    assert feature.label_source == "llm"
+    assert services.feature_label_set(feature=feature, label="", category="").label_source == ""
+
+
+def label_all(sae, **labels):
+    for name, index in labels.items():
+        services.feature_label_set(feature=sae.features.get(index=index), label=name, category="")
+
+
+def test_labels_merge_and_rename_within_the_given_features_only(sae):
+    label_all(sae, rain=1, showers=2, wind=3)
+    other = sae_make()
+    finished_run_make(other)
+    label_all(other, rain=1)
+    changed = services.labels_merge(features=sae.features.all(), labels=["rain", "showers"], into="wet weather")
+    assert changed == 2
+    assert set(sae.features.exclude(label="").values_list("label", flat=True)) == {"wet weather", "wind"}
+    assert other.features.get(index=1).label == "rain"
+    assert services.label_rename(features=sae.features.all(), old="wind", new="breeze") == 1
+
+
+def test_a_category_is_renamed_with_all_below_it_and_nothing_beside_it(sae):
+    for index, category in {1: "Emotion", 2: "Emotion > Joy", 3: "Emotional"}.items():
+        services.feature_label_set(feature=sae.features.get(index=index), label="", category=category)
+    assert services.category_rename(features=sae.features.all(), old="Emotion", new="Feeling") == 2
+    assert list(sae.features.filter(index__in=(1, 2, 3)).values_list("category", flat=True)) == [
+        "Feeling",
+        "Feeling > Joy",
+        "Emotional",
+    ]
+
+
+def test_a_rename_that_gets_too_long_changes_nothing(sae):
+    for index, category in {1: "A", 2: "A > b"}.items():
+        services.feature_label_set(feature=sae.features.get(index=index), label="", category=category)
+    with pytest.raises(AppError, match="characters"), transaction.atomic():
+        services.category_rename(features=sae.features.all(), old="A", new="x" * 199)
+    assert sae.features.filter(category__startswith="A").count() == 2
+
+
+def test_clearing_takes_words_but_neither_notes_nor_stars(sae):
+    label_all(sae, rain=1)
+    feature = sae.features.get(index=1)
+    services.feature_notes_set(feature=feature, notes="wet")
+    services.feature_star_set(feature=feature, is_starred=True)
+    services.labels_clear(features=Feature.objects.filter(index=1))
+    feature.refresh_from_db()
+    assert (feature.label, feature.notes, feature.is_starred) == ("", "wet", True)
