@@ -1,0 +1,139 @@
+import dataclasses
+
+import pytest
+import torch
+
+from tests.engine.tiny_models import tiny_model_folder
+from workers.engine.formats.saelens import sae_write
+from workers.engine.language_models.loading import language_model_load, tokenizer_load
+from workers.engine.progress import Progress, Stopped
+from workers.engine.saes.sae import Sae
+from workers.engine.specs.encode import EncodeSpec
+from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.hook_site import HookSite
+from workers.engine.specs.steering import SteeredFeature, SteerInputs, SteerSpec
+from workers.engine.steering.generating import SteeringHadNoEffect, steer
+
+D_IN, D_SAE = 32, 64
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2", "gpt_neox", "gemma2", "qwen2"])
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def inputs(family, tmp_path_factory):
+    """A tiny model and an SAE with random directions at its layer 2."""
+    folder = tmp_path_factory.mktemp(family)
+    generator = torch.Generator().manual_seed(0)
+    W_dec = torch.nn.functional.normalize(torch.randn(D_SAE, D_IN, generator=generator), dim=-1)
+    spec = EncodeSpec(architecture="standard", d_in=D_IN, d_sae=D_SAE, hook_site=HookSite(layer=2, site="resid_post"))
+    sae_write(
+        Sae(W_dec.T.contiguous(), torch.zeros(D_SAE), W_dec, torch.zeros(D_IN), spec), folder / "sae", metadata={}
+    )
+    model_dir = tiny_model_folder(folder, family)
+    return SteerInputs(
+        job_dir=str(folder),
+        out_dir=str(folder),
+        sae_dir=str(folder / "sae"),
+        model_dir=str(model_dir),
+        max_activations=(5.0,),
+    )
+
+
+def asked(**values) -> SteerSpec:
+    given = {"features": (SteeredFeature(index=3, strength=4.0),), "prompt": "The cat sat on the", "max_new_tokens": 12}
+    return SteerSpec(sae=1, **{**given, "lm_dtype": "float32", **values})
+
+
+def test_the_baseline_is_what_the_model_itself_writes_from_the_seed(inputs):
+    result = steer(asked(seed=7), inputs, Progress())
+    model = language_model_load(inputs.model_dir, dtype=torch.float32, device="cpu")
+    tokenizer = tokenizer_load(inputs.model_dir)
+    ids = torch.tensor(
+        [[tokenizer.bos_token_id, *tokenizer("The cat sat on the", add_special_tokens=False)["input_ids"]]]
+    )
+    torch.manual_seed(7)
+    sampling = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "top_k": 50, "max_new_tokens": 12}
+    own = model.generate(ids, attention_mask=torch.ones_like(ids), pad_token_id=1, **sampling)
+    assert result.baseline == tokenizer.decode(own[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+def test_steering_changes_the_text_and_the_added_length_is_the_strength(inputs):
+    result = steer(asked(temperature=0.0), inputs, Progress())
+    assert result.differs
+    assert result.raw_strengths == (20.0,)
+    assert result.delta_norm == pytest.approx(20.0, rel=1e-4)
+    assert result.activation_norm > 0
+    assert result.hook_calls == len(result.steered_tokens)
+
+
+def test_position_zero_is_never_steered(inputs):
+    result = steer(asked(temperature=0.0), inputs, Progress())
+    prompt = tokenizer_load(inputs.model_dir)("The cat sat on the", add_special_tokens=False)["input_ids"]
+    assert result.steered_positions == len(prompt) + len(result.steered_tokens) - 1
+
+
+def test_a_raw_strength_is_taken_as_it_is(inputs):
+    assert steer(asked(unit="raw"), inputs, Progress()).raw_strengths == (4.0,)
+
+
+def test_opposite_strengths_of_one_feature_cancel_and_the_run_fails(inputs):
+    both = (SteeredFeature(index=3, strength=1.0), SteeredFeature(index=3, strength=-1.0))
+    with pytest.raises(SteeringHadNoEffect):
+        steer(asked(features=both, unit="raw"), inputs, Progress())
+
+
+def test_several_features_add_up(inputs):
+    two = (SteeredFeature(index=3, strength=3.0), SteeredFeature(index=9, strength=4.0))
+    W_dec = torch.nn.functional.normalize(torch.randn(D_SAE, D_IN, generator=torch.Generator().manual_seed(0)), dim=-1)
+    result = steer(asked(features=two, unit="raw"), inputs, Progress())
+    assert result.delta_norm == pytest.approx((3 * W_dec[3] + 4 * W_dec[9]).norm().item(), rel=1e-4)
+
+
+def test_the_same_seed_writes_the_same_and_another_seed_something_else(inputs):
+    first, again, other = (steer(asked(seed=s, temperature=1.5), inputs, Progress()) for s in (1, 1, 2))
+    assert (first.baseline, first.steered) == (again.baseline, again.steered)
+    assert first.baseline != other.baseline
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"temperature": 2.0}, {"top_k": 1}, {"top_p": 0.01}, {"repetition_penalty": 2.0}, {"max_new_tokens": 5}],
+    ids=lambda option: next(iter(option)),
+)
+def test_every_sampling_option_changes_what_is_written(inputs, option):
+    plain = {"max_new_tokens": 40, "temperature": 1.0}
+    changed = steer(asked(**{**plain, **option}), inputs, Progress())
+    assert changed.baseline_tokens != steer(asked(**plain), inputs, Progress()).baseline_tokens
+
+
+def test_temperature_zero_is_greedy_whatever_the_seed(inputs):
+    texts = {steer(asked(temperature=0.0, seed=s), inputs, Progress()).baseline for s in (1, 2, 3)}
+    assert len(texts) == 1
+
+
+def test_a_feature_that_the_sae_does_not_have_is_refused(inputs):
+    with pytest.raises(SpecInvalid, match="no feature 64"):
+        steer(asked(features=(SteeredFeature(index=64, strength=1.0),)), inputs, Progress())
+
+
+def test_a_feature_that_never_fired_has_no_max_activation(inputs):
+    silent = dataclasses.replace(inputs, max_activations=(0.0,))
+    with pytest.raises(SpecInvalid, match="never fired"):
+        steer(asked(), silent, Progress())
+
+
+def test_a_continuation_longer_than_the_context_is_refused(inputs):
+    with pytest.raises(SpecInvalid, match="128 positions"):
+        steer(asked(max_new_tokens=500), inputs, Progress())
+
+
+def test_a_cancel_ends_the_generation(inputs):
+    class Cancelled(Progress):
+        def wish(self):
+            return "cancel" if self._name == "writing with steering" else None
+
+    with pytest.raises(Stopped):
+        steer(asked(), inputs, Cancelled())

@@ -1,0 +1,180 @@
+"""Generate text twice from one seed: by the untouched model, and with feature directions added to the residual stream.
+
+At the SAE's hook site h becomes h + Σ c_i d̂_i, with d̂_i = W_dec[i] / ‖W_dec[i]‖, at every position but 0 of the prompt,
+prompt and generated tokens alike (Neuronpedia's additive steering, which includes position 0 as well). The raw strength c_i
+is the given one, or the given multiple of the feature's largest activation; in the unit gauge in which activations are
+shown, an activation of a means a vector of length a.
+
+What was done is measured, not assumed: calls of the hook, mean ‖Δ‖ added, mean ‖h‖. A run that changed nothing fails.
+
+Legend: B = 1 prompt, T tokens of one pass, D width of the activation, I steered features.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
+
+from workers.engine.formats.saelens import sae_read
+from workers.engine.hooks.capture import replaced
+from workers.engine.language_models.loading import (
+    first_token_id,
+    language_model_load,
+    lm_dtype_resolve,
+    tokenizer_load,
+)
+from workers.engine.progress import ENDING_WISHES, Progress, Stopped
+from workers.engine.saes.sae import Sae
+from workers.engine.specs.errors import EngineError, SpecInvalid
+from workers.engine.specs.steering import SteerInputs, SteerResult, SteerSpec
+
+
+class SteeringHadNoEffect(EngineError):
+    """The hook was never called, or what it added has no length: the text must not be shown as steered."""
+
+    code = "steering_had_no_effect"
+
+
+def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResult:
+    """Baseline and steered continuation of spec.prompt.
+
+    Raises SpecInvalid for a feature the SAE does not have or a prompt that leaves no room, SteeringHadNoEffect, Stopped.
+    """
+    began = time.monotonic()
+    progress.phase("loading the model")
+    model = language_model_load(
+        inputs.model_dir, dtype=lm_dtype_resolve(spec.lm_dtype, inputs.device), device=inputs.device
+    )
+    tokenizer = tokenizer_load(inputs.model_dir)
+    sae = sae_read(inputs.sae_dir).with_unit_decoder()
+    strengths = raw_strengths(spec, inputs.max_activations)
+    delta_D = steering_vector(sae, spec, strengths).to(model.device)
+    prompt_ids = _prompt_ids(tokenizer, model, spec)
+
+    progress.phase("writing without steering", spec.max_new_tokens, "tokens")
+    baseline_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
+    progress.phase("writing with steering", spec.max_new_tokens, "tokens")
+    added = AddedVector(delta_D)
+    with replaced(model, sae.encode_spec.hook_site, added) as replacement:
+        steered_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
+    if replacement.calls == 0 or added.positions == 0 or added.delta_norm_sum == 0:
+        raise SteeringHadNoEffect(
+            "The steering hook changed nothing.", "Give the features a strength, and more than one token of prompt."
+        )
+    return SteerResult(
+        baseline=tokenizer.decode(baseline_ids, skip_special_tokens=True),
+        steered=tokenizer.decode(steered_ids, skip_special_tokens=True),
+        baseline_tokens=tuple(tokenizer.convert_ids_to_tokens(baseline_ids)),
+        steered_tokens=tuple(tokenizer.convert_ids_to_tokens(steered_ids)),
+        raw_strengths=strengths,
+        delta_norm=added.delta_norm_sum / added.positions,
+        activation_norm=added.activation_norm_sum / added.positions,
+        hook_calls=replacement.calls,
+        steered_positions=added.positions,
+        differs=baseline_ids != steered_ids,
+        seconds=time.monotonic() - began,
+    )
+
+
+def raw_strengths(spec: SteerSpec, max_activations: tuple[float, ...]) -> tuple[float, ...]:
+    """Lengths of the added vectors, in units of the activation. SpecInvalid for a feature that never fired."""
+    if spec.unit == "raw":
+        return tuple(feature.strength for feature in spec.features)
+    for feature, largest in zip(spec.features, max_activations, strict=True):
+        if largest <= 0:
+            raise SpecInvalid(
+                f"Feature {feature.index} never fired, so its max activation is no measure.",
+                "Choose another feature, or give the strength as raw.",
+                field="features",
+            )
+    return tuple(f.strength * largest for f, largest in zip(spec.features, max_activations, strict=True))
+
+
+def steering_vector(sae: Sae, spec: SteerSpec, strengths: tuple[float, ...]) -> torch.Tensor:
+    """Σ c_i d̂_i as (D,) float32. SpecInvalid for an index beyond d_sae."""
+    indices = [feature.index for feature in spec.features]
+    beyond = [i for i in indices if not 0 <= i < sae.encode_spec.d_sae]
+    if beyond:
+        raise SpecInvalid(
+            f"The SAE has no feature {beyond[0]}.",
+            f"Its features go from 0 to {sae.encode_spec.d_sae - 1}.",
+            field="features",
+        )
+    directions_ID = torch.nn.functional.normalize(sae.W_dec[indices], dim=-1)
+    return torch.tensor(strengths) @ directions_ID
+
+
+@dataclass
+class AddedVector:
+    """The edit of `replaced`: adds delta_D to every position but 0 and keeps count of what it did."""
+
+    delta_D: torch.Tensor
+    positions: int = 0
+    delta_norm_sum: float = 0.0
+    activation_norm_sum: float = 0.0
+    _has_seen_the_start: bool = False
+
+    def __call__(self, x_BTD: torch.Tensor) -> torch.Tensor:
+        first = 0 if self._has_seen_the_start else 1
+        self._has_seen_the_start = True
+        before_BTD = x_BTD[:, first:].float()
+        after_BTD = (before_BTD + self.delta_D).to(x_BTD.dtype)
+        self.positions += before_BTD.shape[0] * before_BTD.shape[1]
+        self.delta_norm_sum += (after_BTD.float() - before_BTD).norm(dim=-1).sum().item()
+        self.activation_norm_sum += before_BTD.norm(dim=-1).sum().item()
+        return torch.cat([x_BTD[:, :first], after_BTD], dim=1)
+
+
+class _HeedWishes(StoppingCriteria):
+    """Tells how many tokens are written, and leaves the generation when somebody asks for it."""
+
+    def __init__(self, progress: Progress, prompt_length: int) -> None:
+        self._progress = progress
+        self._prompt_length = prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        wish = self._progress.wish()
+        if wish in ENDING_WISHES:
+            raise Stopped(wish)
+        self._progress.reach(input_ids.shape[1] - self._prompt_length)
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+
+def _prompt_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, spec: SteerSpec) -> torch.Tensor:
+    """The first token and the prompt as (1, T). SpecInvalid when prompt and continuation exceed the model's context."""
+    ids = [first_token_id(tokenizer), *tokenizer(spec.prompt, add_special_tokens=False)["input_ids"]]
+    room = getattr(model.config, "max_position_embeddings", None)
+    if room is not None and len(ids) + spec.max_new_tokens > room:
+        raise SpecInvalid(
+            f"Prompt ({len(ids)} tokens) and continuation ({spec.max_new_tokens}) exceed the model's {room} positions.",
+            "Shorten the prompt, or ask for fewer new tokens.",
+            field="max_new_tokens",
+        )
+    return torch.tensor([ids], device=model.device)
+
+
+@torch.inference_mode()
+def _generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: torch.Tensor,
+    spec: SteerSpec,
+    progress: Progress,
+) -> list[int]:
+    """Ids of the continuation alone, from spec.seed; temperature 0 takes the likeliest token each time."""
+    torch.manual_seed(spec.seed)
+    sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if spec.temperature > 0:
+        sampling = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": spec.top_k}
+    out_ids = model.generate(
+        prompt_ids,
+        attention_mask=torch.ones_like(prompt_ids),
+        max_new_tokens=spec.max_new_tokens,
+        repetition_penalty=spec.repetition_penalty,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else first_token_id(tokenizer),
+        stopping_criteria=StoppingCriteriaList([_HeedWishes(progress, prompt_ids.shape[1])]),
+        **sampling,
+    )
+    return out_ids[0, prompt_ids.shape[1] :].tolist()
