@@ -22,6 +22,8 @@ KEPT_LOG_BYTES = 500_000
 
 # Large tensors come from the heap and stay there: fresh mmaps for every temporary cost a third of a training step.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
+# cuda:0 shall be the same device for torch as for NVML, which counts by PCI bus.
+DEVICES = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 class ChildProcess:
@@ -37,7 +39,7 @@ class ChildProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
-            env={**os.environ, **MALLOC, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1", **environment},
+            env={**os.environ, **MALLOC, **DEVICES, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1", **environment},
             cwd=Path(__file__).resolve().parents[2],
         )
         self.lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
