@@ -69,7 +69,7 @@ class ActivationCacheInputs(Inputs):
 class ActivationCacheResult(Result):
     """The folder holds shard-*.safetensors with `activations` (tokens, d_in) bfloat16: every included position of the
     training part in stream order; position 0 and sink tokens are left out and counted. statistics.safetensors holds
-    `mean` (d_in,) float32."""
+    `mean` (d_in,) float32, cache.json these numbers."""
 
     tokens: int
     """Positions kept."""

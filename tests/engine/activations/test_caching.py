@@ -1,0 +1,188 @@
+"""Caching against a direct capture; sinks planted by hand; inputs that cannot be meant."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.engine.tiny_models import D_MODEL, FAMILIES, VOCAB_SIZE, tiny_model_folder
+from workers.engine.activations import caching
+from workers.engine.activations.cache import ActivationCache
+from workers.engine.activations.caching import activation_cache
+from workers.engine.datasets.contexts import contexts_write
+from workers.engine.hooks.capture import capture
+from workers.engine.progress import Progress, Stopped
+from workers.engine.specs.activations import SINK_FACTOR, ActivationCacheInputs, ActivationCacheSpec
+from workers.engine.specs.errors import BadArtifact, DiskFull, EngineError
+
+T = 16
+N = 70
+SINK_ID = 399
+"""A token whose embedding the tests blow up; it occurs nowhere but where they put it."""
+
+
+@pytest.fixture
+def tokens_NT():
+    return np.random.default_rng(0).integers(2, SINK_ID, (N, T), dtype=np.int32)
+
+
+def run(tmp_path, tokens_NT, *, family="llama", progress=None, model_dir=None, **options):
+    """Cache `tokens_NT` of a tiny model; returns the result and the open cache."""
+    contexts_write(tmp_path / "tokenization", "train", tokens_NT, np.zeros(len(tokens_NT), np.int64))
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    inputs = ActivationCacheInputs(
+        job_dir=str(tmp_path),
+        out_dir=str(out),
+        tokenization_dir=str(tmp_path / "tokenization"),
+        model_dir=str(model_dir or tiny_model_folder(tmp_path, family)),
+    )
+    options = {"layer": 1, "site": "resid_post", "lm_dtype": "float32"} | options
+    spec = ActivationCacheSpec(tokenization=1, language_model=1, **options)
+    result = activation_cache(spec, inputs, progress or Progress())
+    return spec, result, ActivationCache.open(out)
+
+
+def captured(tmp_path, family, tokens_NT, site, dtype=torch.float32):
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / family, dtype=dtype)
+    return capture(model, torch.from_numpy(tokens_NT).long(), site)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cached_rows_equal_a_direct_capture(tmp_path, tokens_NT, family):
+    spec, result, cache = run(tmp_path, tokens_NT, family=family, batch_contexts=16)
+    x_NTD = captured(tmp_path, family, tokens_NT, spec.hook_site)
+    expected = x_NTD[:, 1:].flatten(0, 1)
+    expected = expected[expected.norm(dim=-1) <= result.sink_threshold]
+    assert result.sink_tokens + len(expected) == N * (T - 1)
+    assert torch.allclose(cache.rows(torch.arange(cache.tokens)).float(), expected, rtol=8e-3, atol=1e-4)
+    assert torch.allclose(cache.mean, expected.mean(0), atol=1e-3)
+
+
+def test_the_threshold_is_a_multiple_of_the_median_norm_without_position_0(tmp_path, tokens_NT):
+    spec, result, _ = run(tmp_path, tokens_NT)
+    norms = captured(tmp_path, "llama", tokens_NT, spec.hook_site)[:, 1:].norm(dim=-1).numpy()
+    middle = np.sort(norms, axis=None)[(norms.size - 1) // 2]
+    assert result.median_norm == pytest.approx(middle, rel=1e-4)
+    assert result.sink_threshold == pytest.approx(SINK_FACTOR * middle, rel=1e-4)
+
+
+def test_the_threshold_depends_neither_on_batches_nor_on_what_comes_later(tmp_path, tokens_NT, monkeypatch):
+    monkeypatch.setattr(caching, "THRESHOLD_TOKENS", 20 * (T - 1))
+    found = set()
+    for name, contexts in {"3": 70, "16": 70, "70": 70, "7": 50}.items():
+        (folder := tmp_path / f"{name}-{contexts}").mkdir()
+        _, result, _ = run(folder, tokens_NT[:contexts], batch_contexts=int(name), max_tokens=1000)
+        found.add(round(result.median_norm, 4))
+    assert len(found) == 1
+
+
+def test_position_0_and_planted_sinks_are_counted_and_absent(tmp_path, tokens_NT):
+    folder = tiny_model_folder(tmp_path, "llama")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[SINK_ID] *= 1000
+    model.save_pretrained(folder)
+    planted = [(3, 5), (3, 9), (40, 1), (69, 15)]
+    for row, column in [*planted, (8, 0)]:
+        tokens_NT[row, column] = SINK_ID
+    _, result, cache = run(tmp_path, tokens_NT, model_dir=folder)
+    assert result.sink_tokens == len(planted)
+    assert result.first_positions == N
+    assert result.tokens == cache.tokens == N * T - N - len(planted)
+    assert cache.rows(torch.arange(cache.tokens)).float().norm(dim=-1).max() <= result.sink_threshold * 1.01
+
+
+def test_every_run_token_is_kept_or_counted(tmp_path, tokens_NT):
+    _, result, _ = run(tmp_path, tokens_NT, max_tokens=1000)
+    assert result.contexts == 1000 // T
+    assert result.tokens_run == result.contexts * T
+    assert result.tokens + result.first_positions + result.sink_tokens == result.tokens_run
+
+
+def test_another_site_and_another_layer_give_other_activations(tmp_path, tokens_NT):
+    hashes = set()
+    for number, options in enumerate(({}, {"layer": 2}, {"site": "mlp_out"}, {"lm_dtype": "bfloat16"})):
+        (folder := tmp_path / str(number)).mkdir()
+        hashes.add(run(folder, tokens_NT, **options)[1].activations_sha256)
+    assert len(hashes) == 4
+
+
+def test_the_same_options_give_the_same_bits(tmp_path, tokens_NT):
+    hashes = set()
+    for number in range(2):
+        (folder := tmp_path / str(number)).mkdir()
+        hashes.add(run(folder, tokens_NT)[1].activations_sha256)
+    assert len(hashes) == 1
+
+
+def test_the_cache_holds_its_own_numbers(tmp_path, tokens_NT):
+    _, result, cache = run(tmp_path, tokens_NT)
+    assert json.loads((tmp_path / "out" / "cache.json").read_text()) == result.to_json()
+    assert cache.sink_threshold == result.sink_threshold and cache.d_in == D_MODEL
+
+
+def test_progress_counts_tokens_and_tells_the_speed(tmp_path, tokens_NT):
+    progress = Progress()
+    run(tmp_path, tokens_NT, progress=progress)
+    last = progress.lines[-1]
+    assert (last["done"], last["total"], last["unit"]) == (N * T, N * T, "tokens")
+    assert last["message"].endswith("tokens/s")
+
+
+def test_a_cancelled_run_stops_between_batches(tmp_path, tokens_NT):
+    class Cancelling(Progress):
+        def wish(self):
+            return "cancel" if self._done > 0 else None
+
+    with pytest.raises(Stopped):
+        run(tmp_path, tokens_NT, progress=Cancelling(), batch_contexts=4)
+
+
+def error_of(tmp_path, tokens_NT, **options):
+    with pytest.raises(EngineError) as caught:
+        run(tmp_path, tokens_NT, **options)
+    return caught.value
+
+
+def test_tokens_of_another_tokenizer_are_refused(tmp_path, tokens_NT):
+    tokens_NT[60, 3] = VOCAB_SIZE
+    assert error_of(tmp_path, tokens_NT).code == "tokenizer_mismatch"
+
+
+def test_contexts_longer_than_the_model_reads_are_refused(tmp_path):
+    assert error_of(tmp_path, np.full((4, 200), 5, np.int32)).code == "context_too_long"
+
+
+def test_a_layer_out_of_range_is_refused(tmp_path, tokens_NT):
+    assert error_of(tmp_path, tokens_NT, layer=4).code == "layer_out_of_range"
+
+
+def test_a_site_that_the_model_lacks_is_refused(tmp_path, tokens_NT):
+    assert error_of(tmp_path, tokens_NT, family="gpt_neox", site="resid_mid").code == "no_such_site"
+
+
+def test_an_empty_tokenization_is_refused(tmp_path):
+    assert isinstance(error_of(tmp_path, np.zeros((0, T), np.int32)), BadArtifact)
+
+
+def test_a_missing_model_is_refused(tmp_path, tokens_NT):
+    assert isinstance(error_of(tmp_path, tokens_NT, model_dir=tmp_path / "nowhere"), BadArtifact)
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path, tokens_NT):
+    folder = tiny_model_folder(tmp_path, "llama")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight[0, 0] = math.nan
+    model.save_pretrained(folder)
+    assert error_of(tmp_path, tokens_NT, model_dir=folder).code == "not_finite"
+
+
+def test_a_disk_that_is_too_full_is_noticed_before_anything_runs(tmp_path, tokens_NT, monkeypatch):
+    monkeypatch.setattr("workers.engine.disk.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    assert isinstance(error_of(tmp_path, tokens_NT), DiskFull)
+    assert list((tmp_path / "out").iterdir()) == []
