@@ -40,10 +40,10 @@ class RowMarkAdmin(admin.ModelAdmin):
     list_filter = ["excluded", "dataset"]
     search_fields = ["tags", "note", "text"]
     autocomplete_fields = ["dataset"]
-    actions = ["exclude", "include"]
+    actions = ["leave_out", "include"]
 
     @admin.action(description="Leave out of new tokenizations")
-    def exclude(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
+    def leave_out(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
         """Mark the rows as excluded."""
         self._set(request, marks, excluded=True)
 
