@@ -48,7 +48,7 @@ class RowMarkAdmin(admin.ModelAdmin):
         self._set(request, marks, excluded=True)
 
     @admin.action(description="Take in again")
-    def include(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
+    def rows_include(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
         """Take the exclusion away; a mark without anything else on it goes."""
         self._set(request, marks, excluded=False)
 
