@@ -9,7 +9,7 @@ from sae_lens.saes.sae import TrainStepInput
 from safetensors.torch import load_file
 
 from tests.engine.saes.worlds import activations, random_sae
-from tests.engine.training.worlds import inputs, random_cache, spec
+from tests.engine.training.worlds import cached, inputs, random_cache, spec
 from workers.engine.exports.packing import export
 from workers.engine.formats.saelens import sae_read, sae_write
 from workers.engine.metrics import FvuMeter
@@ -17,6 +17,7 @@ from workers.engine.progress import Progress
 from workers.engine.saes.base import StepContext
 from workers.engine.saes.registry import training_sae_class
 from workers.engine.specs.exports import ExportInputs, ExportSpec
+from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.training import TrainSpec
 from workers.engine.training.training import train
 
@@ -108,6 +109,14 @@ def test_saelens_reads_our_folder_and_computes_the_same(architecture, options, t
     assert theirs.cfg.metadata.model_name == "tiny"
 
 
+def test_heads_are_flattened_by_saelens_where_we_capture_them_flat(tmp_path):
+    """hook_z: SAELens reshapes (heads, d_head) itself; our captures, and Hugging Face's, are flat already."""
+    ours = random_sae("standard", hook_site=HookSite(layer=3, site="attn_z"))
+    sae_write(ours, tmp_path)
+    theirs = SAE.load_from_disk(tmp_path)
+    assert_same_latents(ours.encode(X_BD), theirs.encode(X_BD.view(-1, 4, 4)))
+
+
 @pytest.mark.parametrize("name", ["standard", "topk"])
 def test_we_read_what_saelens_writes(name, tmp_path):
     training = saelens_training_sae(name)
@@ -138,7 +147,7 @@ def test_saelens_reads_a_trained_and_exported_sae(name, tmp_path):
     with zipfile.ZipFile(tmp_path / packed.file_name) as archive:
         archive.extractall(tmp_path / "unpacked")
     ours, theirs = sae_read(where.out_dir), SAE.load_from_disk(tmp_path / "unpacked")
-    x = load_file(tmp_path / "cache" / "shard-00000.safetensors")["activations"].float()
+    x = cached(tmp_path / "cache")
     assert_same_latents(ours.encode(x), theirs.encode(x))
     meter = FvuMeter()
     meter.add(x, theirs(x))

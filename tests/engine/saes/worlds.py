@@ -14,12 +14,13 @@ def random_sae(architecture: str = "topk", d_in: int = 16, d_sae: int = 48, seed
     generator = torch.Generator().manual_seed(seed)
     if architecture == "topk":
         spec = {"k": 5, "rescale_acts_by_decoder_norm": True} | spec
+    spec = {"hook_site": SITE} | spec
     return Sae(
         W_enc=torch.randn(d_in, d_sae, generator=generator),
         b_enc=torch.randn(d_sae, generator=generator) * 0.1,
         W_dec=torch.randn(d_sae, d_in, generator=generator) * torch.rand(d_sae, 1, generator=generator),
         b_dec=torch.randn(d_in, generator=generator),
-        encode_spec=EncodeSpec(architecture=architecture, d_in=d_in, d_sae=d_sae, hook_site=SITE, **spec),
+        encode_spec=EncodeSpec(architecture=architecture, d_in=d_in, d_sae=d_sae, **spec),
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.engine.training.worlds import D_SAE, TOKENS, Wishing, cache_write, inputs, random_cache, spec
+from tests.engine.training.worlds import D_SAE, TOKENS, Wishing, cache_write, cached, inputs, random_cache, spec
 from workers.engine.formats.saelens import sae_read
 from workers.engine.progress import Progress, Stopped
 from workers.engine.provenance import sha256_of
@@ -47,7 +47,7 @@ def test_a_run_leaves_an_sae_that_explains_its_activations(architecture, cache, 
     progress = Progress()
     result = train(spec(architecture, steps=300, l1_coefficient=0.1), where, progress)
     sae = sae_read(where.out_dir)
-    x = load_file(cache / "shard-00000.safetensors")["activations"].float()
+    x = cached(cache)
     error = (x - sae.reconstruct(x)).square().sum() / (x - x.mean(0)).square().sum()
     assert error < 0.6
     assert result.fvu == pytest.approx(error.item(), abs=0.1)
@@ -210,7 +210,7 @@ def test_the_charts_get_every_metric_at_every_log_step(architecture, cache, tmp_
     assert last["loss"] == pytest.approx(last["mse"] + last[extra])
     assert last["tokens"] == 12 * 64
     reached = [line["done"] for line in progress.of("progress") if line["phase"] == "training"]
-    assert reached == list(range(13))
+    assert reached == [0, *range(13)]
 
 
 def test_nan_in_the_activations_is_named_with_its_step_and_keeps_the_good_checkpoint(cache, tmp_path):
@@ -218,7 +218,7 @@ def test_nan_in_the_activations_is_named_with_its_step_and_keeps_the_good_checkp
     with pytest.raises(Stopped):
         train(spec(), where, Wishing("pause", 10))
     before = checkpoint_latest(Path(where.job_dir) / "checkpoints").tensors
-    x = load_file(cache / "shard-00000.safetensors")["activations"].float()
+    x = cached(cache)
     x[:] = x.where(torch.arange(TOKENS)[:, None] % 3 > 0, float("nan"))
     poisoned = cache_write(tmp_path / "poisoned", x)
     shutil.copy(cache / "cache.json", poisoned)
@@ -240,7 +240,7 @@ def test_b_dec_starts_at_the_mean_of_the_normalised_activations(cache, tmp_path)
     with pytest.raises(Stopped):
         train(spec(), where, Wishing("pause", 0))
     start = checkpoint_latest(Path(where.job_dir) / "checkpoints").tensors["weights"][-16:]
-    x = load_file(cache / "shard-00000.safetensors")["activations"].float()
+    x = cached(cache)
     assert torch.allclose(start, x.mean(0) * 4 / x.norm(dim=1).mean(), rtol=1e-2)
 
 

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
+from workers.engine.activations.cache import NUMBERS_NAME, ActivationCache
+from workers.engine.activations.shards import ShardWriter
 from workers.engine.progress import Progress
+from workers.engine.specs.activations import ActivationCacheResult
 from workers.engine.specs.training import TrainInputs, TrainSpec
 
 D_IN, D_SAE, TOKENS = 16, 48, 2_000
@@ -25,13 +27,34 @@ def dictionary_activations(
 
 
 def cache_write(folder: Path, x: torch.Tensor) -> Path:
-    """A cache folder as activation caching leaves it."""
+    """A cache folder of the activations x (tokens, d_in), in three shards, as activation caching leaves it."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({"activations": x.bfloat16()}, folder / "shard-00000.safetensors")
-    save_file({"mean": x.mean(0)}, folder / "statistics.safetensors")
-    content = {"tokens": len(x), "d_in": x.shape[1], "mean_norm": x.norm(dim=1).mean().item()}
-    (folder / "cache.json").write_text(json.dumps(content))
+    writer = ShardWriter(folder, x.shape[1], shard_bytes=-(-len(x) // 3) * x.shape[1] * 2)
+    writer.add(x)
+    writer.close()
+    numbers = ActivationCacheResult(
+        tokens=writer.tokens,
+        tokens_run=writer.tokens,
+        contexts=1,
+        first_positions=0,
+        sink_tokens=0,
+        sink_threshold=77.0,
+        median_norm=15.4,
+        mean_norm=writer.mean_norm,
+        d_in=x.shape[1],
+        lm_dtype="float32",
+        tokens_per_s=1.0,
+        bytes=1,
+        activations_sha256=writer.sha256,
+    )
+    (folder / NUMBERS_NAME).write_text(json.dumps(numbers.to_json()))
     return folder
+
+
+def cached(folder: Path) -> torch.Tensor:
+    """All activations of a cache (tokens, d_in) in float32."""
+    cache = ActivationCache.open(folder)
+    return cache.rows(torch.arange(cache.tokens)).float()
 
 
 def random_cache(folder: Path) -> Path:

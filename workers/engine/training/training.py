@@ -23,7 +23,7 @@ from workers.engine.training.batches import Batches
 from workers.engine.training.checkpoints import checkpoint_latest, checkpoint_write
 from workers.engine.training.finishing import sae_finish
 from workers.engine.training.memory import memory_check, out_of_memory_explained, training_bytes
-from workers.engine.training.trainer import Trainer
+from workers.engine.training.trainer import Trainer, denormals_flushed
 
 
 @dataclass
@@ -58,13 +58,12 @@ def train(spec: TrainSpec, inputs: TrainInputs, progress: Progress) -> TrainResu
     longer finite, OutOfMemory, DiskFull.
     """
     progress.resumable = True
-    torch.set_flush_denormal(True)  # moments that fade to denormals slow Adam down several times
     progress.phase("preparing")
     cache = ActivationCache.open(inputs.cache_dir)
     matmul_dtype = matmul_dtype_for(inputs.device)
     needed = training_bytes(spec, cache.d_in, matmul_dtype)
     memory_check(needed, inputs.device)
-    with out_of_memory_explained(needed, inputs.device):
+    with denormals_flushed(), out_of_memory_explained(needed, inputs.device):
         trainer = Trainer(spec, cache.d_in, device=inputs.device, matmul_dtype=matmul_dtype)
         run = Run(spec, Path(inputs.job_dir), progress, Batches(cache, spec, inputs.device), trainer)
         _resume(run)
@@ -89,6 +88,7 @@ def _steps(run: Run) -> bool:
     """Train until the last step or a wish; True when it ended early and the SAE is wanted."""
     spec, trainer = run.spec, run.trainer
     run.logged_step = trainer.steps_done
+    run.progress.reach(trainer.steps_done)
     while trainer.steps_done < spec.steps:
         if _obey(run):
             return True
