@@ -42,6 +42,7 @@ def test_metadata_and_version_are_written(tmp_path):
     metadata = json.loads((tmp_path / "cfg.json").read_text())["metadata"]
     assert metadata["sae_lens_version"].startswith("6.")
     assert metadata["hook_name"] == "blocks.3.hook_resid_post"
+    assert metadata["model_class_name"] == "HookedTransformer"
     assert (metadata["model_name"], metadata["hf_hook_name"]) == ("tiny", "model.layers.3.output")
 
 

@@ -66,6 +66,7 @@ def cfg_of(spec: EncodeSpec, metadata: dict[str, Any]) -> dict[str, Any]:
         "sae_lens_version": SAELENS_VERSION,
         "sae_lens_training_version": None,
         "hook_name": hook_name_of(spec.hook_site),
+        "model_class_name": "HookedTransformer",  # whose words hook_name is in; with another SAELens reads it otherwise
         "hook_head_index": None,
         "model_from_pretrained_kwargs": {},
         "sink_threshold": spec.sink_threshold,

@@ -13,7 +13,7 @@ from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.training import TrainInputs, TrainResult, TrainSpec
 from workers.engine.training.trainer import Trainer
 
-METADATA_KEYS = ("model_name", "model_class_name", "hf_hook_name", "context_size", "prepend_bos", "dataset_path")
+METADATA_KEYS = ("model_name", "hf_hook_name", "context_size", "prepend_bos", "dataset_path")
 """Keys of TrainInputs.provenance that go to cfg.json under the same name, as SAELens knows them."""
 
 
