@@ -2,6 +2,8 @@
 "use strict";
 
 const SERIES_COLOURS = 7;
+const MOST_POINTS = 4000; // a page left open for days stays quick; a reload draws the server's thinning
+const FOLLOW_MS = 2000;
 const MARKERS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star"];
 const probe = document.body.appendChild(Object.assign(document.createElement("span"), { className: "chart-probe" }));
 
@@ -80,30 +82,41 @@ function chartStart(figure) {
   });
 }
 
-// Only new points travel: the server is asked for those after the last one it gave.
-async function follow(figure) {
-  if (figure.isAsking) return;
-  figure.isAsking = true;
+// Only new points travel: the server is asked for those after the last one it gave, at most every FOLLOW_MS.
+function follow(figure) {
+  if (figure.timer) return;
+  figure.timer = setTimeout(async () => {
+    await pointsFetch(figure);
+    figure.askedAt = Date.now();
+    figure.timer = null;
+  }, Math.max(0, (figure.askedAt ?? 0) + FOLLOW_MS - Date.now()));
+}
+
+async function pointsFetch(figure) {
+  const lasts = figure.chart.series.flatMap((series) => series.x.slice(-1));
+  const url = new URL(figure.dataset.follow, location.href);
+  url.searchParams.set("after", lasts.reduce((latest, x) => (x > latest ? x : latest), lasts[0] ?? -1));
   try {
-    const ends = figure.chart.series.flatMap((series) => series.x.slice(-1)); // numbers, or times that sort as text
-    const last = ends.length ? ends.reduce((a, b) => (b > a ? b : a)) : -1;
-    const url = new URL(figure.dataset.follow, location.href);
-    url.searchParams.set("after", last);
     const answer = await fetch(url);
-    if (answer.ok) pointsAdd(figure, (await answer.json()).series);
-  } finally {
-    figure.isAsking = false;
+    if (answer.ok && figure.isConnected) pointsAdd(figure, (await answer.json()).series);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // the server is away: the next news asks again
   }
 }
 
 function pointsAdd(figure, fresh) {
   let added = 0;
   for (const { name, x, y } of fresh) {
-    const series = figure.chart.series.find((known) => known.name === name);
-    if (!series) continue;
-    series.x.push(...x);
-    series.y.push(...y);
-    added += x.length;
+    let series = figure.chart.series.find((known) => known.name === name);
+    if (!series) figure.chart.series.push(series = { name, kind: "line", x: [], y: [] });
+    const last = series.x.at(-1);
+    for (const [at, value] of x.entries()) {
+      if (last !== undefined && value <= last) continue; // a time cut to milliseconds is given twice
+      series.x.push(value);
+      series.y.push(y[at]);
+      added += 1;
+    }
+    if (series.x.length > MOST_POINTS) for (const key of ["x", "y"]) series[key] = series[key].filter((_, at) => at % 2 === 0);
   }
   if (added) draw(figure);
 }

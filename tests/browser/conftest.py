@@ -90,15 +90,18 @@ def server(session_server, transactional_db) -> Server:
     return session_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium():
-    """One Chromium for all browser tests; without it they are skipped, on CI they fail."""
+    """One Chromium for all browser tests; without it they are skipped, on CI they fail.
+
+    Playwright's loop runs in this thread until the end of this folder: asyncio's own tests cannot run beside it.
+    """
     if not CHROMIUM.exists() and not os.environ.get("CI"):
         pytest.skip("no Chromium here")
     from playwright.sync_api import sync_playwright
 
     with pytest.MonkeyPatch.context() as patch:
-        # Playwright's loop runs in this thread; the tests' own queries beside it are meant.
+        # Django sees Playwright's loop and would refuse the tests' own queries.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
