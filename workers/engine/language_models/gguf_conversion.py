@@ -1,0 +1,74 @@
+"""GGUF → Transformers folder, once: weights are dequantized and stored as safetensors in bfloat16.
+
+bfloat16 keeps 8 bits of a weight: a little coarser than what a 4-bit block stands for once its scale is multiplied in
+(error up to 0.4 % of a weight, below the quantization's own), and half the size of float32. The tokenizer is rebuilt from
+the file too. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from pathlib import Path
+
+import torch
+from gguf import GGUFReader
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from workers.engine.disk import disk_require
+from workers.engine.specs.errors import BadArtifact, EngineError
+
+MAGIC = b"GGUF"
+ARCHITECTURE, LICENCE = "general.architecture", "general.license"
+
+
+def gguf_convert(path: str | Path, target: str | Path) -> str:
+    """Write model and tokenizer of the GGUF file into the folder `target`; returns the licence the file names.
+
+    Raises BadArtifact when the file is no GGUF or is cut short, EngineError "unsupported_architecture", DiskFull.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    parameters = sum(int(tensor.n_elements) for tensor in reader.tensors)
+    disk_require(target, parameters * torch.bfloat16.itemsize)
+    architecture, licence = _text(reader, ARCHITECTURE), _text(reader, LICENCE)
+    place = {"gguf_file": path.name, "local_files_only": True}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.bfloat16, **place)
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, **place)
+    except (ValueError, NotImplementedError, KeyError) as error:
+        raise EngineError(
+            f"Transformers cannot convert GGUF files of the architecture {architecture!r}: {error}",
+            "Import the model's original in safetensors from the Hub instead.",
+            code="unsupported_architecture",
+        ) from error
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise BadArtifact(
+            f"{path.name} cannot be read: {error}", "The file may be damaged; download it again."
+        ) from error
+    # Transformers refuses to save what was loaded from GGUF unless these marks are gone: the weights are plain by now.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    return licence
+
+
+def _reader(path: Path) -> GGUFReader:
+    """The open file, its header checked."""
+    if not path.is_file():
+        raise BadArtifact(f"There is no file {path}.", "Give a .gguf file on the studio's machine.")
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise BadArtifact(f"{path.name} is no GGUF file, whatever its name says.", "Choose another file.")
+    try:
+        reader = GGUFReader(path)
+        end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
+    except (ValueError, IndexError, KeyError, OverflowError) as error:
+        raise BadArtifact(f"{path.name} is cut short or damaged: {error}", "Download the file again.") from error
+    if not end or end > path.stat().st_size:
+        raise BadArtifact(f"{path.name} is cut short: its weights are missing.", "Download the file again.")
+    return reader
+
+
+def _text(reader: GGUFReader, key: str) -> str:
+    field = reader.get_field(key)
+    return str(field.contents()) if field else ""

@@ -1,0 +1,102 @@
+"""Bring a language model into the studio: fetch or convert its files, load it once, write down what it is.
+
+The folder that comes out has config.json, *.safetensors, the tokenizer's files and vocabulary.parquet. Nothing in it can
+run code, and the model is known to load, to be complete and to be a decoder.
+"""
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from workers.engine.language_models.describing import model_describe
+from workers.engine.language_models.gguf_conversion import gguf_convert
+from workers.engine.language_models.hub_download import hub_download
+from workers.engine.language_models.loading import tokenizer_load
+from workers.engine.language_models.model_files import WEIGHTS, decoder_only_check, folder_copy
+from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
+from workers.engine.language_models.vocabulary import vocabulary_write
+from workers.engine.progress import Progress
+from workers.engine.specs.errors import BadArtifact
+from workers.engine.specs.language_models import (
+    LanguageModelImportInputs,
+    LanguageModelImportResult,
+    LanguageModelImportSpec,
+)
+
+HASH_BYTES = 4 * 2**20
+
+
+def language_model_import(
+    spec: LanguageModelImportSpec, inputs: LanguageModelImportInputs, progress: Progress
+) -> LanguageModelImportResult:
+    """Fill inputs.out_dir and describe the model.
+
+    Raises EngineError with the codes of hub_download.py, model_files.py and gguf_conversion.py, BadArtifact for damaged or
+    incomplete files, DiskFull.
+    """
+    out = Path(inputs.out_dir)
+    revision, licence = _fetch(spec, inputs, progress)
+    decoder_only_check(out)
+    progress.phase("Reading the model")
+    tokenizer = tokenizer_load(out)
+    described = model_describe(complete_model_load(out))
+    vocabulary_write(tokenizer, out)
+    return LanguageModelImportResult(
+        **vars(described),
+        bytes=sum(path.stat().st_size for path in out.iterdir()),
+        licence=licence,
+        revision=revision,
+        weights_sha256=weights_sha256(out, progress),
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
+        has_chat_template=bool(tokenizer.chat_template),
+    )
+
+
+def _fetch(spec: LanguageModelImportSpec, inputs: LanguageModelImportInputs, progress: Progress) -> tuple[str, str]:
+    """Put the model's files into out_dir; returns revision and licence, "" where the source names none."""
+    if spec.source == "hub":
+        keep_dir = Path(inputs.job_dir) / "download"
+        found = hub_download(spec.repo_id, spec.revision, inputs.out_dir, keep_dir, progress)
+        return found.revision, found.licence
+    if spec.source == "gguf":
+        progress.phase("Converting GGUF")
+        return "", gguf_convert(inputs.path, inputs.out_dir)
+    progress.phase("Copying files")
+    folder_copy(inputs.path, inputs.out_dir)
+    return "", ""
+
+
+def complete_model_load(folder: str | Path) -> PreTrainedModel:
+    """The model in the precision it is stored in, on the CPU. Raises BadArtifact when weights are damaged or missing."""
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype="auto",
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, SafetensorError, ValueError, RuntimeError, ImportError) as error:
+        raise BadArtifact(f"The weights cannot be read: {error}", "A file may be damaged; fetch it again.") from error
+    if missing := sorted(report["missing_keys"]):
+        raise BadArtifact(
+            f"{len(missing)} weights are missing, {missing[0]} among them: the model would run with random ones.",
+            "The folder is incomplete, or holds a base model without its output head; choose another source.",
+        )
+    return model.eval()
+
+
+def weights_sha256(folder: str | Path, progress: Progress) -> str:
+    """SHA-256 over the safetensors files, in order of their names. Progress counts bytes."""
+    files = sorted(Path(folder).glob(WEIGHTS))
+    progress.phase("Hashing", sum(path.stat().st_size for path in files), "bytes")
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(HASH_BYTES):
+                digest.update(block)
+                progress.advance(len(block))
+    return digest.hexdigest()
