@@ -1,28 +1,40 @@
-"""Live fragments of SAEs: the numbers in the list. The page of an SAE asks for its measured part anew when they change."""
+"""Live fragments of SAEs: the numbers on an SAE's page, the state of each evaluation there."""
+
+from typing import Any
 
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import EVALUATIONS, SAES
+from apps.core.live.topics import EVALUATIONS, SAES, topic
+from apps.saes.measurements import evaluation_metrics
 from apps.saes.models import Evaluation, Sae
-from apps.saes.selectors import newest_finished
+from apps.saes.selectors import newest_finished, tokenizations_for
+
+
+def measured_context(sae: Sae) -> dict[str, Any]:
+    """What the part of the page with the newest numbers is made of."""
+    evaluation = newest_finished(sae)
+    return {
+        "sae": sae,
+        "topic": topic(SAES, sae.pk),
+        "evaluation": evaluation,
+        "metrics": evaluation_metrics(evaluation) if evaluation else [],
+        "has_evaluations": sae.evaluations.exists(),
+        "can_evaluate": tokenizations_for(sae).exists(),
+    }
 
 
 @renders(SAES)
 def render_sae(pk: str) -> str | None:
     """saes/<id>; None when the SAE is gone."""
-    sae = Sae.objects.filter(pk=pk).first() if pk.isdecimal() else None
-    if sae is None:
-        return None
-    return render_to_string("saes/list.html#numbers", {"sae": sae, "evaluation": newest_finished(sae)})
+    sae = Sae.objects.select_related("language_model").filter(pk=pk).first() if pk.isdecimal() else None
+    return None if sae is None else render_to_string("saes/detail.html#measured", measured_context(sae))
 
 
 @renders(EVALUATIONS)
 def render_evaluation(pk: str) -> str | None:
-    """evaluations/<id>: its row on the SAE's page; None when it is gone."""
-    evaluations = Evaluation.objects.select_related("sae", "tokenization__dataset")
-    evaluation = evaluations.filter(pk=pk).first() if pk.isdecimal() else None
+    """evaluations/<id>: its state on the SAE's page; None when it is gone."""
+    evaluation = Evaluation.objects.filter(pk=pk).first() if pk.isdecimal() else None
     if evaluation is None:
         return None
-    context = {"evaluation": evaluation, "job": evaluation.job}
-    return render_to_string("saes/detail.html#state", context)
+    return render_to_string("saes/detail.html#state", {"evaluation": evaluation, "job": evaluation.job})

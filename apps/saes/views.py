@@ -9,13 +9,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.core.errors import NotFound
-from apps.core.live.topics import SAES, topic
 from apps.core.pages import delete_page, spec_page
 from apps.language_models.models import LanguageModel
 from apps.saes import services
-from apps.saes.measurements import density_chart, evaluation_metrics
-from apps.saes.models import Evaluation, Sae
-from apps.saes.selectors import newest_finished, provenance, sae_get, sae_list, tokenizations_for
+from apps.saes.live import measured_context
+from apps.saes.measurements import density_chart
+from apps.saes.models import Evaluation
+from apps.saes.selectors import newest_finished, provenance, sae_get, sae_list
 from workers.engine.specs.saes import EvaluateSpec
 from workers.engine.specs.training import ARCHITECTURES
 
@@ -34,7 +34,6 @@ def list_page(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "rows": [(sae, newest_finished(sae)) for sae in page],
-        "topics": [topic(SAES, sae.pk) for sae in page],
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
         "architectures": ARCHITECTURES,
@@ -47,29 +46,21 @@ def list_page(request: HttpRequest) -> HttpResponse:
 def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One SAE: what was measured, how it encodes, where it comes from, what was made of it."""
     sae = sae_get(pk)
-    evaluation = newest_finished(sae)
     evaluations = [(row, row.job) for row in sae.evaluations.select_related("tokenization__dataset")]
+    measured = measured_context(sae)
+    evaluation = measured["evaluation"]
     context = {
-        "sae": sae,
-        "topic": topic(SAES, sae.pk),
-        "topics": [topic(SAES, sae.pk), *[job.topic for _, job in evaluations if job and job.is_active]],
-        "evaluation": evaluation,
+        **measured,
+        "topics": [measured["topic"], *[row.topic for row, job in evaluations if job and job.is_active]],
         "evaluations": evaluations,
-        "metrics": evaluation_metrics(evaluation) if evaluation else [],
         "density": density_chart(evaluation) if evaluation else None,
         "encode": sorted(sae.encode.items()),
         "provenance": flat(provenance(sae)),
-        "can_evaluate": tokenizations_for(sae).exists(),
         "feature_runs": sae.feature_runs.all()[:10],
         "exports": sae.exports.all()[:10],
-        "python": f'from sae_lens import SAE\n\nsae = SAE.load_from_disk("{sae_folder_words(sae)}")',
+        "python": f'from sae_lens import SAE\n\nsae = SAE.load_from_disk("DATA_DIR/saes/{sae.pk}")',
     }
     return render(request, "saes/detail.html", context)
-
-
-def sae_folder_words(sae: Sae) -> str:
-    """Where the SAELens folder lies, relative to the data folder."""
-    return f"DATA_DIR/saes/{sae.pk}"
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from apps.core.charts import Chart, Series
+from apps.core.templatetags.studio import compact
 from apps.training.models import TrainingRun
 from apps.training.selectors import metric_points, with_time
 
@@ -212,7 +213,10 @@ def _summary(figure: Figure, points: Sequence[dict[str, Any]]) -> str:
     name = figure.values[0][0]
     known = [(p["step"], p[name]) for p in points if p.get(name) is not None]
     if len(known) < 2:
-        return "No points yet." if not known else f"{figure.title} is {known[0][1]:.4g} at step {known[0][0]:,}."
+        return "No points yet." if not known else f"{figure.title} is {compact(known[0][1])} at step {known[0][0]:,}."
     (first_step, first), (last_step, last) = known[0], known[-1]
     verb = "fell" if last < first else "rose" if last > first else "stayed"
-    return f"{figure.title} {verb} from {first:.4g} to {last:.4g} between steps {first_step:,} and {last_step:,}."
+    if verb == "stayed":
+        return f"{figure.title} stayed at {compact(last)}."
+    words = f"{verb} from {compact(first)} to {compact(last)}"
+    return f"{figure.title} {words} between steps {first_step:,} and {last_step:,}."

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apps.core.templatetags.studio import significant
 from apps.training.models import TrainingRun
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
@@ -24,15 +25,22 @@ class OptionRow:
     def differs(self) -> bool:
         return len(set(self.values)) > 1
 
+    @property
+    def words(self) -> list[str]:
+        """The values as people read them."""
+        return [value_words(value) for value in self.values]
+
 
 def option_rows(runs: Sequence[TrainingRun]) -> list[OptionRow]:
     """Every option of the runs but their names; options without meaning for a run's architecture are None there."""
     specs = [spec_load(TrainSpec, run.spec) for run in runs]
-    return [
+    caches = tuple(f"{run.activation_cache} ({run.activation_cache_id})" for run in runs)
+    rows = [
         OptionRow(option.label, option.unit, tuple(_value(spec, name) for spec in specs))
         for name, option in TrainSpec.options().items()
-        if name != "name"
+        if name not in ("name", "activation_cache")
     ]
+    return [OptionRow("Activation cache", "", caches), *rows]
 
 
 def _value(spec: TrainSpec, name: str) -> Any:
@@ -55,12 +63,15 @@ def _difference(first: TrainingRun, run: TrainingRun) -> str:
         return f"has the same settings as {against}"
     if len(rows) > MOST_NAMED:
         return f"differs from {against} in {len(rows)} settings"
-    named = ", ".join(f"{row.label} ({_words(row.values[0])} → {_words(row.values[1])})" for row in rows)
+    named = ", ".join(f"{row.label} ({row.words[0]} → {row.words[1]})" for row in rows)
     return f"differs from {against} only in {named}"
 
 
-def _words(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def value_words(value: Any) -> str:
+    """An option's value as people read it: 1,000,000; 0.0003; none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "–" if value is None else significant(value) if isinstance(value, float) else str(value)
 
 
 def _effect(first: TrainingRun, run: TrainingRun) -> str:

@@ -10,6 +10,7 @@ from apps.core.live.topics import TRAININGS
 from apps.training.models import TrainingRun
 
 EVENTS_SHOWN = 12
+PARTS = ("detail.html#numbers", "detail.html#past", "list.html#progress", "list.html#l0", "list.html#fvu")
 
 
 def live_context(run: TrainingRun) -> dict[str, Any]:
@@ -35,5 +36,4 @@ def render(pk: str) -> str | None:
     if run is None:
         return None
     context = live_context(run)
-    parts = ("training/detail.html#numbers", "training/detail.html#past", "training/list.html#progress")
-    return "".join(render_to_string(part, context) for part in parts)
+    return "".join(render_to_string(f"training/{part}", context) for part in PARTS)

@@ -113,7 +113,7 @@ def test_live_fragments_of_an_sae_and_its_evaluation():
     renderers_discover()
     sae = sae_make()
     evaluation = sae.evaluations.get()
-    assert "not measured yet" in fragment(f"saes/{sae.pk}")
+    assert "Not measured yet" in fragment(f"saes/{sae.pk}")
     assert f'id="evaluation-{evaluation.pk}-state"' in fragment(evaluation.topic)
     evaluation_finish(evaluation)
     assert "0.33" in fragment(f"saes/{sae.pk}")

@@ -21,7 +21,7 @@ def test_a_run_has_a_page_in_every_state_of_its_job(client_in, state):
     TrainRunner().checkpoint(run.job, checkpoint_write(run.job, 20))
     state_set(run.job, state, error_code="loss_not_finite", error_message="The loss <b>was</b> not finite.")
     page = client_in.get(f"/training/{run.pk}/").content.decode()
-    assert "TopK 64 k=4" in page and "FVU fell from 0.5 to 0.3333" in page
+    assert "TopK 64 k=4" in page and "FVU fell from 0.5 to 0.333" in page
     assert ("The loss &lt;b&gt;was&lt;/b&gt; not finite." in page) == (state == State.FAILED)
 
 
