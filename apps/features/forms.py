@@ -38,6 +38,12 @@ class FeatureFilterForm(forms.Form):
     )
     sort = forms.ChoiceField(required=False, label="Sort by", choices=SORT_CHOICES)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            if name != "query":
+                field.widget.attrs["data-submits"] = True
+
     def features(self, *, sae: int | None = None) -> QuerySet[Feature]:
         """The features that the valid form asks for."""
         chosen: dict[str, Any] = dict(self.cleaned_data)

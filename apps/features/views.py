@@ -46,6 +46,7 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
     page: Page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     snippets = snippets_of(list(page))
     run = feature_run_newest(sae)
+    is_narrowed = bool(form.errors) or form.narrows
     context = {
         "sae": sae,
         "form": form,
@@ -53,7 +54,8 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
         "rows": [(feature, _snippet(snippets, feature)) for feature in page],
         "run": run,
         "job": run.job if run and not run.is_ready else None,
-        "is_narrowed": bool(form.errors) or form.narrows,
+        "is_narrowed": is_narrowed,
+        "has_features": is_narrowed or page.paginator.count > 0,
         "sort": request.GET.get("sort") or "index",
         "new_url": f"{reverse('features:new')}?sae={sae.pk}",
     }

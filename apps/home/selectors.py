@@ -9,7 +9,9 @@ from django.utils.http import urlencode
 
 from apps.activations.models import ActivationCache
 from apps.datasets.models import Dataset, Tokenization
-from apps.features.models import Feature
+from apps.features.models import Feature, FeatureRun
+from apps.jobs.models import Job
+from apps.jobs.states import ACTIVE
 from apps.language_models.models import LanguageModel
 from apps.saes.models import Sae
 from apps.steering.models import Experiment
@@ -78,7 +80,9 @@ def next_step(stops: list[Stop]) -> NextStep | None:
 
 def _next_of_full() -> NextStep:
     """With something at every stop: features for an SAE that has none, or another training run."""
-    bare = Sae.objects.exclude(pk__in=Feature.objects.values("sae")).first()
+    active = Job.objects.filter(subject_entity=FeatureRun.ENTITY, state__in=ACTIVE).values("subject_id")
+    under_way = FeatureRun.objects.filter(pk__in=active).values("sae")
+    bare = Sae.objects.exclude(pk__in=Feature.objects.values("sae")).exclude(pk__in=under_way).first()
     if bare is not None:
         return _features_step(bare)
     cache = _newest(ActivationCache)

@@ -46,7 +46,7 @@ def _metrics(experiment: Experiment) -> list[dict[str, Any]]:
         {
             "label": "Relative strength",
             "value": percent(share),
-            "help": "Added length in units of the activation. Text usually breaks down well below 100 %.",
+            "help": "Added length in units of the activation it is added to.",
             "formula": "‖Δ‖ / ‖h‖",
             **of_positions,
         },

@@ -80,6 +80,8 @@ def test_a_full_pipeline_points_at_an_sae_without_features_or_at_another_run():
     assert step() == f"/training/new/?activation_cache={cache.pk}"
     bare = sae_make()
     assert step() == f"/features/new/?sae={bare.pk}&tokenization={bare.tokenization_id}"
+    run_make(bare)
+    assert step() == f"/training/new/?activation_cache={cache.pk}"
 
 
 def test_the_full_page_shows_jobs_saes_and_starred_features(client_in, django_assert_max_num_queries):
