@@ -21,7 +21,10 @@ from tests.apps.training.worlds import (
     run_make,
     state_set,
 )
+from tests.engine.training.worlds import D_IN as ENGINE_D_IN
+from tests.engine.training.worlds import random_cache
 from workers.runners.train import TrainRunner
+from workers.supervisor.foreground import supervise_here
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 WHERE = {"job_dir": "job", "out_dir": "out", "device": "cpu"}
@@ -163,3 +166,20 @@ def test_a_run_finished_early_counts_the_steps_it_did():
     TrainRunner().finish(job, job.loaded_spec, result, str(draft_make(job)))
     run.refresh_from_db()
     assert run.step == 42 and run.steps == STEPS and run.report["finished_early"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_real_child_trains_on_a_small_cache_and_leaves_charts_and_an_sae():
+    cache = cache_make()
+    random_cache(data_path("activations", cache.pk))
+    type(cache).objects.update(d_in=ENGINE_D_IN)
+    run = run_make(cache, steps=40, batch_size=64, checkpoint_every=20, log_every=5, device="cpu")
+    supervise_here(run.job)
+    run.refresh_from_db()
+    assert run.job.state == State.SUCCEEDED, run.job.error_message
+    assert list(run.metric_points.values_list("step", flat=True)) == list(range(5, 45, 5))
+    assert run.step == 40 and run.fvu == run.report["fvu"] and run.l0 == pytest.approx(4)
+    sae = run.saes.get()
+    folder = data_path("saes", sae.pk)
+    assert json.loads((folder / "provenance.json").read_text())["inputs"]["dataset"]["name"] == "stories"
+    assert sae.encode["sink_threshold"] == 50.0 and not (data_path("jobs", run.job.pk) / "checkpoints").exists()

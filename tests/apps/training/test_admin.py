@@ -1,0 +1,52 @@
+"""The admin of training runs, SAEs and exports: numbers stay, deletions go through the services."""
+
+import pytest
+
+from apps.core.storage import data_path
+from apps.exports.models import Export
+from apps.jobs.states import State
+from apps.saes.models import Sae
+from apps.training.models import TrainingRun
+from tests.apps.exports.worlds import export_make
+from tests.apps.training.worlds import evaluation_finish, sae_make, state_set
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
+
+
+@pytest.fixture
+def world(owner):
+    owner.is_staff = owner.is_superuser = True
+    owner.save()
+    export = export_make(sae_make())
+    state_set(export.job, State.SUCCEEDED)
+    evaluation_finish(export.sae.evaluations.get())
+    return export
+
+
+@pytest.mark.parametrize(
+    "page", ["training/trainingrun", "training/checkpoint", "saes/sae", "saes/evaluation", "exports/export"]
+)
+def test_every_list_answers(client_in, world, page):
+    assert client_in.get(f"/admin/{page}/").status_code == 200
+
+
+def test_a_name_can_be_changed_and_a_measured_number_cannot(client_in, world):
+    run = TrainingRun.objects.get()
+    answer = client_in.post(f"/admin/training/trainingrun/{run.pk}/change/", {"name": "mine", "fvu": "0.001"})
+    run.refresh_from_db()
+    assert answer.status_code == 302 and run.name == "mine" and run.fvu == 0.25
+
+
+def test_a_deletion_frees_the_files_too(client_in, world):
+    sae = world.sae
+    folder = data_path("saes", sae.pk)
+    assert folder.exists()
+    client_in.post(f"/admin/saes/sae/{sae.pk}/delete/", {"post": "yes"})
+    assert not Sae.objects.exists() and not Export.objects.exists() and not folder.exists()
+
+
+def test_a_refused_deletion_is_a_message(client_in, world):
+    state_set(world.job, State.RUNNING)
+    url = f"/admin/exports/export/{world.pk}/delete/"
+    page = client_in.post(url, {"post": "yes"}, follow=True).content.decode()
+    assert Export.objects.exists() and "still works on" in page

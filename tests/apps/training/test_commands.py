@@ -1,0 +1,72 @@
+"""Commands of training runs, SAEs and exports: the same services, words for people and JSON for scripts."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.exports.models import Export
+from apps.jobs.states import State
+from apps.saes.models import Sae
+from apps.training.models import TrainingRun
+from tests.apps.training.worlds import cache_make, evaluation_finish, run_finish, run_make, state_set
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
+
+
+def output(capsys, *arguments: object) -> object:
+    """What the command printed, as JSON."""
+    call_command(*[str(a) for a in arguments], "--json")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_train_queues_a_run_with_the_options_given(capsys):
+    cache = cache_make()
+    job = output(capsys, "train", "--activation-cache", cache.pk, "--batch-size", 100, "--k", 4, "--d-sae", 64)
+    run = TrainingRun.objects.get()
+    assert job["state"] == "queued" and job["result_url"] == f"/training/{run.pk}/" and run.spec["k"] == 4
+
+
+def test_a_refusal_ends_the_command_with_its_words():
+    with pytest.raises(CommandError, match="nothing ready with the id 7"):
+        call_command("train", "--activation-cache", "7")
+    with pytest.raises(CommandError, match="no training run 9"):
+        call_command("training_pause", "9")
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "after"),
+    [
+        ("training_stop", State.QUEUED, State.CANCELLED),
+        ("training_pause", State.RUNNING, State.STOPPING),
+        ("training_resume", State.PAUSED, State.QUEUED),
+        ("training_finish", State.RUNNING, State.STOPPING),
+    ],
+)
+def test_a_run_can_be_asked_things_by_its_id(capsys, command, before, after):
+    run = run_make()
+    state_set(run.job, before)
+    assert output(capsys, command, run.pk)["state"] == after
+
+
+def test_lists_and_deletions(capsys):
+    run = run_make()
+    sae = run_finish(run)
+    assert [(row["id"], row["state"]) for row in output(capsys, "training_list")] == [(run.pk, "succeeded")]
+    assert output(capsys, "sae_list")[0]["name"] == sae.name
+    call_command("sae_list")
+    assert "3.resid_post" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="still used by"):
+        call_command("training_delete", str(run.pk))
+    evaluation_finish(sae.evaluations.get())
+    output(capsys, "sae_delete", sae.pk)
+    output(capsys, "training_delete", run.pk)
+    assert not Sae.objects.exists() and not TrainingRun.objects.exists()
+
+
+def test_evaluate_and_export_queue_their_jobs(capsys):
+    sae = run_finish(run_make())
+    job = output(capsys, "evaluate", "--sae", sae.pk, "--tokenization", sae.tokenization_id)
+    assert job["kind"] == "evaluate" and sae.evaluations.count() == 2
+    assert output(capsys, "export", "--sae", sae.pk)["kind"] == "export"
+    assert output(capsys, "export_list")[0]["file_name"] == Export.objects.get().file_name
