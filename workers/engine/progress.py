@@ -14,7 +14,7 @@ from typing import Any
 ENDING_WISHES = ("pause", "interrupt", "cancel")
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the work ended because somebody asked for it
+class Stopped(Exception):
     """Raised inside the engine to leave it at a safe point; `wish` says why."""
 
     def __init__(self, wish: str) -> None:

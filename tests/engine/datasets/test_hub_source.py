@@ -43,20 +43,6 @@ def test_unknown_split_and_configuration_list_what_there_is(repository):
     assert caught.value.code == "unknown_config"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "roneneldan/TinyStories",
-        " https://huggingface.co/datasets/roneneldan/TinyStories/viewer/default/train?p=1 ",
-        "huggingface.co/datasets/roneneldan/TinyStories/tree/main",
-        "https://hf.co/datasets/roneneldan/TinyStories#card",
-        "datasets/roneneldan/TinyStories",
-    ],
-)
-def test_a_pasted_address_is_as_good_as_an_id(text):
-    assert hub.repo_id_of(text) == "roneneldan/TinyStories"
-
-
 def _answer(status):
     return httpx2.Response(status, request=httpx2.Request("GET", "https://huggingface.co/api"))
 

@@ -1,4 +1,4 @@
-"""Rows from a data set on the Hugging Face Hub, streamed: nothing but the rows that are kept is downloaded.
+"""Rows from a dataset on the Hugging Face Hub, streamed: nothing but the rows that are kept is downloaded.
 
 Columns of images and audio stay as stored bytes: nothing is decoded. The access token is taken from the environment by
 huggingface_hub itself.
@@ -13,21 +13,13 @@ from typing import Any
 import datasets
 import pyarrow as pa
 from huggingface_hub import HfApi
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
 
 from workers.engine.datasets.source import RowSource
-from workers.engine.specs.errors import EngineError, Transient
+from workers.engine.hub import hub_errors, unknown_repository
+from workers.engine.specs.errors import EngineError
 
 STREAM_ROWS = 100
 """Rows taken from the stream at once; few, because a row may hold an image."""
-PAGE_ADDRESS = re.compile(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/")
 
 
 @dataclass(frozen=True)
@@ -39,19 +31,9 @@ class HubRepository:
     licence: str
 
 
-def repo_id_of(text: str) -> str:
-    """ "owner/name" from an id or from the pasted address of a page of the data set."""
-    path = PAGE_ADDRESS.sub("", text.strip()).split("?")[0].split("#")[0]
-    parts = [part for part in path.removeprefix("datasets/").split("/") if part]
-    for page in ("tree", "viewer", "blob", "resolve", "discussions"):
-        if page in parts[1:]:
-            parts = parts[: parts.index(page, 1)]
-    return "/".join(parts)
-
-
 def hub_source(repo_id: str, config: str, split: str, row_cap: int | None) -> RowSource:
-    """Rows of one split. Raises EngineError with the codes of `hub_errors`, unknown_config, unknown_split."""
-    with hub_errors(repo_id):
+    """Rows of one split. Raises EngineError with the codes of `dataset_errors`, unknown_config, unknown_split."""
+    with dataset_errors(repo_id):
         repository = hub_repository(repo_id)
         stream = _stream_open(repository, config, split)
     total = _split_rows(stream, split)
@@ -71,38 +53,16 @@ def hub_repository(repo_id: str) -> HubRepository:
 
 
 @contextmanager
-def hub_errors(repo_id: str) -> Iterator[None]:
-    """Turn what huggingface_hub and datasets raise into words; network trouble is transient."""
+def dataset_errors(repo_id: str) -> Iterator[None]:
+    """What huggingface_hub and datasets raise about a dataset, in words."""
     try:
-        yield
-    except GatedRepoError as error:
-        raise EngineError(
-            f"{repo_id} is gated: its owners ask you to accept their terms.",
-            "Accept them on the repository's page and store an access token in the settings.",
-            code="gated",
-        ) from error
-    except (RepositoryNotFoundError, HFValidationError, datasets.exceptions.DatasetNotFoundError) as error:
-        raise EngineError(
-            f"There is no data set {repo_id!r} on the Hub, or it is private.",
-            "Check the id (owner/name); for a private one store an access token in the settings.",
-            code="unknown_repository",
-        ) from error
-    except OfflineModeIsEnabled as error:
-        raise EngineError(
-            "The Hub cannot be reached: offline mode is on.", "Unset HF_HUB_OFFLINE, or import a file.", code="offline"
-        ) from error
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else None
-        words = f"The Hub answered {status} for {repo_id}."
-        is_busy = status is None or status == 429 or status >= 500
-        raise EngineError(
-            words, "Try again later, or check the access token.", code="hub_refused", transient=is_busy
-        ) from error
-    except (HTTPError, ConnectionError, TimeoutError) as error:
-        raise Transient("The Hub cannot be reached.", "Check the network; the job is tried again.") from error
+        with hub_errors(repo_id, "dataset"):
+            yield
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise unknown_repository(repo_id, "dataset") from error
     except datasets.exceptions.DataFilesNotFoundError as error:
         raise EngineError(
-            f"{repo_id} has no files that can be read as rows.", "Choose another data set.", code="no_data_files"
+            f"{repo_id} has no files that can be read as rows.", "Choose another dataset.", code="no_data_files"
         ) from error
 
 
@@ -131,7 +91,7 @@ def _stream_open(repository: HubRepository, config: str, split: str) -> datasets
             raise
         raise EngineError(
             f"{repository.repo_id} is read by a script of its own, which is never run here.",
-            "Choose a version of the data set in Parquet.",
+            "Choose a version of the dataset in Parquet.",
             code="dataset_script",
         ) from error
     return _undecoded(stream).with_format("arrow")
@@ -156,6 +116,6 @@ def _split_rows(stream: datasets.IterableDataset, split: str) -> int | None:
 
 
 def _tables(stream: datasets.IterableDataset, repo_id: str) -> Iterator[pa.Table]:
-    with hub_errors(repo_id):
+    with dataset_errors(repo_id):
         for table in stream.iter(batch_size=STREAM_ROWS):
             yield pa.table(table.columns, names=table.column_names)

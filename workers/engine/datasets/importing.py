@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.engine.datasets.file_sources import file_source
-from workers.engine.datasets.hub_source import hub_source, repo_id_of
+from workers.engine.datasets.hub_source import hub_source
 from workers.engine.datasets.row_parts import RowParts
 from workers.engine.datasets.rows import Rows
 from workers.engine.datasets.source import RowSource
 from workers.engine.datasets.text_column import text_column_choose, text_column_notes
 from workers.engine.disk import disk_require
+from workers.engine.hub import repo_id_of
 from workers.engine.progress import Progress
 from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportResult, DatasetImportSpec
 from workers.engine.specs.errors import EngineError

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from gguf import GGUFReader
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from workers.engine.disk import disk_require
 from workers.engine.specs.errors import BadArtifact, EngineError
@@ -31,7 +31,9 @@ def gguf_convert(path: str | Path, target: str | Path) -> str:
     architecture, licence = _text(reader, ARCHITECTURE), _text(reader, LICENCE)
     place = {"gguf_file": path.name, "local_files_only": True}
     try:
-        model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.bfloat16, **place)
+        model = AutoModelForCausalLM.from_pretrained(
+            path.parent, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **place
+        )
         tokenizer = AutoTokenizer.from_pretrained(path.parent, **place)
     except (ValueError, NotImplementedError, KeyError) as error:
         raise EngineError(
