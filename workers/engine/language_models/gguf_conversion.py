@@ -5,18 +5,20 @@ bfloat16 keeps 8 bits of a weight: a little coarser than what a 4-bit block stan
 the file too. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import struct
+from math import prod
 from pathlib import Path
 
 import torch
-from gguf import GGUFReader
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers.integrations.gguf.reader import GgufHeader, read_gguf_metadata
 
 from workers.engine.disk import disk_require
 from workers.engine.specs.errors import BadArtifact, EngineError
 
 MAGIC = b"GGUF"
-ARCHITECTURE, LICENCE = "general.architecture", "general.license"
+LICENCE = "general.license"
 
 
 def gguf_convert(path: str | Path, target: str | Path) -> str:
@@ -25,10 +27,8 @@ def gguf_convert(path: str | Path, target: str | Path) -> str:
     Raises BadArtifact when the file is no GGUF or is cut short, EngineError "unsupported_architecture", DiskFull.
     """
     path = Path(path)
-    reader = _reader(path)
-    parameters = sum(int(tensor.n_elements) for tensor in reader.tensors)
-    disk_require(target, parameters * torch.bfloat16.itemsize)
-    architecture, licence = _text(reader, ARCHITECTURE), _text(reader, LICENCE)
+    header, licence = _header(path)
+    disk_require(target, sum(prod(tensor.shape) for tensor in header.tensors) * torch.bfloat16.itemsize)
     place = {"gguf_file": path.name, "local_files_only": True}
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -37,7 +37,7 @@ def gguf_convert(path: str | Path, target: str | Path) -> str:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, **place)
     except (ValueError, NotImplementedError, KeyError) as error:
         raise EngineError(
-            f"Transformers cannot convert GGUF files of the architecture {architecture!r}: {error}",
+            f"Transformers cannot convert GGUF files of the architecture {header.architecture!r}: {error}",
             "Import the model's original in safetensors from the Hub instead.",
             code="unsupported_architecture",
         ) from error
@@ -54,23 +54,18 @@ def gguf_convert(path: str | Path, target: str | Path) -> str:
     return licence
 
 
-def _reader(path: Path) -> GGUFReader:
-    """The open file, its header checked."""
+def _header(path: Path) -> tuple[GgufHeader, str]:
+    """The file's table of tensors and the licence it names, read without the weights; all of it is checked to be there."""
     if not path.is_file():
         raise BadArtifact(f"There is no file {path}.", "Give a .gguf file on the studio's machine.")
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise BadArtifact(f"{path.name} is no GGUF file, whatever its name says.", "Choose another file.")
     try:
-        reader = GGUFReader(path)
-        end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
-    except (ValueError, IndexError, KeyError, OverflowError) as error:
+        header, (metadata, _) = GgufHeader.from_file(str(path)), read_gguf_metadata(str(path))
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
         raise BadArtifact(f"{path.name} is cut short or damaged: {error}", "Download the file again.") from error
-    if not end or end > path.stat().st_size:
-        raise BadArtifact(f"{path.name} is cut short: its weights are missing.", "Download the file again.")
-    return reader
-
-
-def _text(reader: GGUFReader, key: str) -> str:
-    field = reader.get_field(key)
-    return str(field.contents()) if field else ""
+    end = header.data_start + max((tensor.offset + tensor.nbytes for tensor in header.tensors), default=1)
+    if end > path.stat().st_size:
+        raise BadArtifact(f"{path.name} is cut short: weights are missing.", "Download the file again.")
+    return header, str(metadata.get(LICENCE, ""))
