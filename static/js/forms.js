@@ -42,7 +42,12 @@ document.addEventListener("htmx:confirm", (event) => {
   const dialog = document.getElementById("ask-dialog");
   dialog.querySelector("p").textContent = event.detail.question;
   dialog.returnValue = "";
-  dialog.onclose = () => { if (dialog.returnValue === "yes") event.detail.issueRequest(true); };
+  const asker = event.detail.elt;
+  asker.dataset.asking = ""; // live.js leaves it in place: htmx sends nothing for an element that was swapped away
+  dialog.onclose = () => {
+    if (dialog.returnValue === "yes") event.detail.issueRequest(true);
+    delete asker.dataset.asking;
+  };
   dialog.showModal();
 });
 

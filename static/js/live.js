@@ -14,14 +14,17 @@ const ENDS = { succeeded: ["✓", "done"], failed: ["✗", "failed"], cancelled:
 const live = { isOpen: false, heard: new Map(), since: Date.now(), polledAt: 0 };
 const seconds = (from) => (Date.now() - from) / 1000;
 
-// Fragments that this page does not show are dropped; those with an open dialog wait for the next update.
+// What a swap must not take away under somebody's hands: an open dialog, a button held down, one whose question is open.
+const IN_USE = "dialog[open], :active, [data-asking]";
+
+// Fragments that this page does not show are dropped; those in use wait for the next update.
 function fragmentsTake(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
   for (const fresh of [...template.content.children]) {
     if (fresh.id === "live-heard") live.heard.set(fresh.dataset.topic, Date.now());
     const shown = fresh.id && document.getElementById(fresh.id);
-    if (!shown || shown.querySelector("dialog[open]")) fresh.remove();
+    if (!shown || shown.querySelector(IN_USE)) fresh.remove();
     else stateCarry(shown, fresh);
   }
   return template.innerHTML;
@@ -132,7 +135,7 @@ document.addEventListener("studio:topic", ({ detail: { topic } }) => {
 async function partRefresh(part) {
   const answer = await fetch(location.href);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-  if (!fresh || part.querySelector("dialog[open], :focus")) return;
+  if (!fresh || part.querySelector(`${IN_USE}, :focus`)) return;
   stateCarry(part, fresh);
   part.replaceWith(fresh);
   htmx.process(fresh);
