@@ -9,7 +9,7 @@ from workers.engine.language_models.loading import language_model_load, tokenize
 from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
-from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.errors import EngineError, SpecInvalid
 from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.steering import SteeredFeature, SteerInputs, SteerSpec
 from workers.engine.steering.generating import SteeringHadNoEffect, steer
@@ -117,6 +117,35 @@ def test_temperature_zero_is_greedy_whatever_the_seed(inputs):
 def test_a_feature_that_the_sae_does_not_have_is_refused(inputs):
     with pytest.raises(SpecInvalid, match="no feature 64"):
         steer(asked(features=(SteeredFeature(index=64, strength=1.0),)), inputs, Progress())
+
+
+def sae_at(folder, inputs, W_dec, **encode):
+    """`inputs` with another SAE, written to `folder`."""
+    spec = EncodeSpec(d_in=W_dec.shape[1], d_sae=D_SAE, hook_site=HookSite(layer=2, site="resid_post"), **encode)
+    sae_write(Sae(W_dec.T.contiguous(), torch.zeros(D_SAE), W_dec, torch.zeros(W_dec.shape[1]), spec), folder)
+    return dataclasses.replace(inputs, sae_dir=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("encode", "length"),
+    [
+        ({"architecture": "standard"}, 4 * 5.0),  # brought to the unit gauge, as its activations are
+        ({"architecture": "topk", "k": 4, "rescale_acts_by_decoder_norm": True}, 4 * 5.0),
+        ({"architecture": "topk", "k": 4}, 4 * 5.0 * 3),  # has no unit gauge: an activation of 5 adds a vector of 15
+    ],
+)
+def test_a_multiple_of_the_max_activation_is_the_length_the_sae_itself_would_add(inputs, tmp_path, encode, length):
+    W_dec = 3 * torch.nn.functional.normalize(torch.randn(D_SAE, D_IN), dim=-1)
+    result = steer(asked(), sae_at(tmp_path, inputs, W_dec, **encode), Progress())
+    assert result.raw_strengths[0] == pytest.approx(length, rel=1e-5)
+    assert result.delta_norm == pytest.approx(length, rel=1e-4)
+
+
+def test_an_sae_of_another_model_is_refused(inputs, tmp_path):
+    other = sae_at(tmp_path, inputs, torch.randn(D_SAE, 2 * D_IN), architecture="standard")
+    with pytest.raises(EngineError) as caught:
+        steer(asked(), other, Progress())
+    assert caught.value.code == "wrong_width"
 
 
 def test_a_feature_that_never_fired_has_no_max_activation(inputs):

@@ -2,8 +2,8 @@
 
 At the SAE's hook site h becomes h + Σ c_i d̂_i, with d̂_i = W_dec[i] / ‖W_dec[i]‖, at every position but 0 of the prompt,
 prompt and generated tokens alike (Neuronpedia's additive steering, which includes position 0 as well). The raw strength c_i
-is the given one, or the given multiple of the feature's largest activation; in the unit gauge in which activations are
-shown, an activation of a means a vector of length a.
+is the given one, or the given multiple of the feature's largest activation a times ‖W_dec[i]‖: the length of what the SAE
+itself adds at a. Activations are those of the unit gauge wherever an SAE has one (Sae.with_unit_decoder), and that norm 1.
 
 What was done is measured, not assumed: calls of the hook, mean ‖Δ‖ added, mean ‖h‖. A run that changed nothing fails.
 
@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCrite
 
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
+from workers.engine.hooks.sites import hook_point
 from workers.engine.language_models.loading import (
     first_token_id,
     language_model_load,
@@ -49,8 +50,10 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     )
     tokenizer = tokenizer_load(inputs.model_dir)
     sae = sae_read(inputs.sae_dir).with_unit_decoder()
-    strengths = raw_strengths(spec, inputs.max_activations)
-    delta_D = steering_vector(sae, spec, strengths).to(model.device)
+    _width_check(sae, model)
+    rows_ID = _decoder_rows(sae, spec)
+    strengths = raw_strengths(spec, inputs.max_activations, rows_ID.norm(dim=-1).tolist())
+    delta_D = (torch.tensor(strengths) @ torch.nn.functional.normalize(rows_ID, dim=-1)).to(model.device)
     prompt_ids = _prompt_ids(tokenizer, model, spec)
 
     progress.phase("writing without steering", spec.max_new_tokens, "tokens")
@@ -78,8 +81,11 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     )
 
 
-def raw_strengths(spec: SteerSpec, max_activations: tuple[float, ...]) -> tuple[float, ...]:
-    """Lengths of the added vectors, in units of the activation. SpecInvalid for a feature that never fired."""
+def raw_strengths(spec: SteerSpec, max_activations: tuple[float, ...], decoder_norms: list[float]) -> tuple[float, ...]:
+    """Lengths of the added vectors, in units of the activation. SpecInvalid for a feature that never fired.
+
+    `max_activations` and `decoder_norms` are those of the steered features, in their order.
+    """
     if spec.unit == "raw":
         return tuple(feature.strength for feature in spec.features)
     for feature, largest in zip(spec.features, max_activations, strict=True):
@@ -89,11 +95,26 @@ def raw_strengths(spec: SteerSpec, max_activations: tuple[float, ...]) -> tuple[
                 "Choose another feature, or give the strength as raw.",
                 field="features",
             )
-    return tuple(f.strength * largest for f, largest in zip(spec.features, max_activations, strict=True))
+    return tuple(
+        feature.strength * largest * norm
+        for feature, largest, norm in zip(spec.features, max_activations, decoder_norms, strict=True)
+    )
 
 
-def steering_vector(sae: Sae, spec: SteerSpec, strengths: tuple[float, ...]) -> torch.Tensor:
-    """Σ c_i d̂_i as (D,) float32. SpecInvalid for an index beyond d_sae."""
+def _width_check(sae: Sae, model: PreTrainedModel) -> None:
+    """Raise EngineError "wrong_width" when the SAE was not made for this place in this model."""
+    site, d_in = sae.encode_spec.hook_site, sae.encode_spec.d_in
+    width = hook_point(model, site).width
+    if width != d_in:
+        raise EngineError(
+            f"The SAE has d_in = {d_in}; at {site} the language model has width {width}.",
+            "Choose the language model that the SAE was trained on.",
+            code="wrong_width",
+        )
+
+
+def _decoder_rows(sae: Sae, spec: SteerSpec) -> torch.Tensor:
+    """W_dec of the steered features, (I, D) float32. SpecInvalid for an index beyond d_sae."""
     indices = [feature.index for feature in spec.features]
     beyond = [i for i in indices if not 0 <= i < sae.encode_spec.d_sae]
     if beyond:
@@ -102,8 +123,7 @@ def steering_vector(sae: Sae, spec: SteerSpec, strengths: tuple[float, ...]) -> 
             f"Its features go from 0 to {sae.encode_spec.d_sae - 1}.",
             field="features",
         )
-    directions_ID = torch.nn.functional.normalize(sae.W_dec[indices], dim=-1)
-    return torch.tensor(strengths) @ directions_ID
+    return sae.W_dec[indices]
 
 
 @dataclass
