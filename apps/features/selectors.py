@@ -3,11 +3,12 @@
 import random
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
 from apps.features import artifacts
 from apps.features.models import Feature, FeatureRun
+from apps.jobs.models import Job
 from apps.saes.models import Sae
 
 SORTS = {
@@ -33,6 +34,13 @@ def feature_run_get(pk: int) -> FeatureRun:
     if found is None:
         raise NotFound("feature run", pk)
     return found
+
+
+def feature_run_list() -> QuerySet[FeatureRun]:
+    """Feature runs of all SAEs, newest first, each with `job_state` of its newest job."""
+    jobs = Job.objects.filter(subject_entity=FeatureRun.ENTITY, subject_id=OuterRef("pk")).order_by("-id")
+    runs = FeatureRun.objects.select_related("sae", "tokenization__dataset", "tokenization__language_model")
+    return runs.annotate(job_state=Subquery(jobs.values("state")[:1]))
 
 
 def feature_run_newest(sae: Sae) -> FeatureRun | None:

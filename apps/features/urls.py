@@ -6,6 +6,7 @@ from apps.features import views
 
 app_name = "features"
 urlpatterns = [
+    path("", views.feature_run_list_page, name="index"),
     path("new/", views.feature_run_new, name="new"),
     path("runs/<int:pk>/delete/", views.feature_run_remove, name="run-delete"),
     path("sae/<int:sae_id>/", views.feature_list_page, name="list"),

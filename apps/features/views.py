@@ -18,6 +18,7 @@ from apps.features.selectors import (
     feature_of,
     feature_random,
     feature_run_get,
+    feature_run_list,
     feature_run_newest,
     snippets_of,
 )
@@ -33,8 +34,16 @@ from apps.saes.selectors import sae_get
 from workers.engine.specs.features import FeatureRunSpec
 
 PAGE_SIZE = 50
+RUNS_PAGE_SIZE = 25
 SNIPPET_WIDTH = 8
 """Tokens on each side of the peak in the list."""
+
+
+@require_GET
+def feature_run_list_page(request: HttpRequest) -> HttpResponse:
+    """Feature runs of all SAEs: the way to their features."""
+    page = Paginator(feature_run_list(), RUNS_PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "features/runs.html", {"page": page})
 
 
 @require_GET

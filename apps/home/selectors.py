@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -64,10 +64,16 @@ def _stop(model: type[Model], name: str, icon: str, url: str) -> Stop:
 
 
 def _features_stop() -> Stop:
-    """Features that fire; the link leads to those of the newest SAE that has some."""
-    newest = Feature.objects.order_by("-sae_id").values_list("sae_id", flat=True).first()
-    url = reverse("saes:list") if newest is None else reverse("features:list", args=[newest])
-    return Stop("Features", "sparkles", url, Feature.objects.filter(density__gt=0).count())
+    """Features that fire, and the feature runs that are under way."""
+    waiting = FeatureRun.objects.filter(pk__in=_active_runs()).count()
+    return Stop(
+        "Features", "sparkles", reverse("features:index"), Feature.objects.filter(density__gt=0).count(), waiting
+    )
+
+
+def _active_runs() -> QuerySet:
+    """Ids of feature runs whose job has not ended."""
+    return Job.objects.filter(subject_entity=FeatureRun.ENTITY, state__in=ACTIVE).values("subject_id")
 
 
 def next_step(stops: list[Stop]) -> NextStep | None:
@@ -80,8 +86,7 @@ def next_step(stops: list[Stop]) -> NextStep | None:
 
 def _next_of_full() -> NextStep:
     """With something at every stop: features for an SAE that has none, or another training run."""
-    active = Job.objects.filter(subject_entity=FeatureRun.ENTITY, state__in=ACTIVE).values("subject_id")
-    under_way = FeatureRun.objects.filter(pk__in=active).values("sae")
+    under_way = FeatureRun.objects.filter(pk__in=_active_runs()).values("sae")
     bare = Sae.objects.exclude(pk__in=Feature.objects.values("sae")).exclude(pk__in=under_way).first()
     if bare is not None:
         return _features_step(bare)

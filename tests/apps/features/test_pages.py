@@ -224,3 +224,15 @@ def test_deleting_a_run_asks_first(client_in, sae):
     assert "labels and notes" in client_in.get(url).text
     client_in.post(url)
     assert not FeatureRun.objects.exists() and sae.features.count() == 6
+
+
+def test_all_runs_are_listed_with_their_state_in_few_queries(client_in, sae, django_assert_max_num_queries):
+    run_make(sae)
+    with django_assert_max_num_queries(8):
+        text = client_in.get("/features/").text
+    assert text.count("<tr data-row>") == 2
+    assert "queued" in text and "ready" in text and "of <data" in text
+
+
+def test_without_runs_the_list_of_runs_leads_to_the_form(client_in):
+    assert "/features/new/" in client_in.get("/features/").text
