@@ -40,7 +40,7 @@ class RowMarkAdmin(admin.ModelAdmin):
     list_filter = ["excluded", "dataset"]
     search_fields = ["tags", "note", "text"]
     autocomplete_fields = ["dataset"]
-    actions = ["leave_out", "include"]
+    actions = ["leave_out", "take_in"]
 
     @admin.action(description="Leave out of new tokenizations")
     def leave_out(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
@@ -48,7 +48,7 @@ class RowMarkAdmin(admin.ModelAdmin):
         self._set(request, marks, excluded=True)
 
     @admin.action(description="Take in again")
-    def rows_include(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
+    def take_in(self, request: HttpRequest, marks: QuerySet[RowMark]) -> None:
         """Take the exclusion away; a mark without anything else on it goes."""
         self._set(request, marks, excluded=False)
 

@@ -93,13 +93,14 @@ def tokenization_ready(pk: int) -> Tokenization:
 
 
 def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
-    """`coverage`: distinct tokens / vocabulary size; `adds_up`: whether every token is accounted for."""
+    """`coverage`: distinct tokens / vocabulary size, with words; `adds_up`: whether every token is accounted for."""
     report = tokenization.report
     if not report:
         return {"coverage": None, "adds_up": True}
     made = report["document_tokens"] + report["join_tokens"] + report["bos_tokens"]
     return {
         "coverage": report["distinct_tokens"] / report["vocab_size"],
+        "distinct_words": f"{report['distinct_tokens']:,} distinct",
         "adds_up": made == tokenization.tokens + report["dropped_tokens"],
     }
 

@@ -31,9 +31,9 @@ def test_deleting_frees_files_and_says_what_is_still_used(client_in):
 
 def test_rows_are_excluded_and_included(client_in):
     mark = row_mark(dataset=make_dataset(), row=1, tags="odd")
-    act(client_in, "datasets_rowmark", "rows_exclude", mark)
+    act(client_in, "datasets_rowmark", "leave_out", mark)
     assert RowMark.objects.get().excluded
-    act(client_in, "datasets_rowmark", "rows_include", mark)
+    act(client_in, "datasets_rowmark", "take_in", mark)
     assert not RowMark.objects.get().excluded
 
 
