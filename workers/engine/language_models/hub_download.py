@@ -5,6 +5,8 @@ the attempt, so a retry goes on where the last one ended.
 """
 
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,9 +44,11 @@ def hub_download(repo_id: str, revision: str, target: str | Path, keep_dir: str 
         arrived = {"repo_id": repo_id, "revision": model.revision, "local_dir": keep_dir}
         snapshot_download(**arrived, allow_patterns="config.json")
         decoder_only_check(keep_dir)
-        disk_require(keep_dir, sum(model.sizes.values()))
-        progress.phase("Downloading", sum(model.sizes.values()), "bytes")
-        snapshot_download(**arrived, allow_patterns=list(model.sizes), tqdm_class=_bar_class(progress))
+        total = sum(model.sizes.values())
+        disk_require(keep_dir, total)
+        progress.phase("Downloading", total, "bytes")
+        bar = _bar_class(lambda: progress.reach(min(_bytes_in(keep_dir), total)))
+        snapshot_download(**arrived, allow_patterns=list(model.sizes), tqdm_class=bar)
     for name in model.sizes:
         shutil.move(keep_dir / name, Path(target) / name)
     shutil.rmtree(keep_dir)
@@ -66,22 +70,32 @@ def hub_model(repo_id: str, revision: str) -> HubModel:
     )
 
 
-def _bar_class(progress: Progress) -> type[tqdm]:
-    """A progress bar that draws nothing and passes bytes on; huggingface_hub also opens one that counts files."""
+def _bar_class(arrived: Callable[[], None]) -> type[tqdm]:
+    """A progress bar that draws nothing and calls `arrived` whenever huggingface_hub would move it.
+
+    What it is told is not used: huggingface_hub opens several bars, which count files, bytes received and bytes written.
+    """
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.counts_bytes = kwargs.get("unit") == "B"
-            kwargs["disable"] = False
             kwargs.pop("name", None)
-            super().__init__(*args, **kwargs)
+            super().__init__(*args, **(kwargs | {"disable": False}))
 
         def display(self, *args: Any, **kwargs: Any) -> None:
             """Nothing is drawn."""
 
         def update(self, n: float | None = 1) -> bool | None:
-            if self.counts_bytes and n:
-                progress.advance(int(n))
+            arrived()
             return super().update(n)
 
     return Bar
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes of finished and unfinished files below `folder`, without huggingface_hub's own notes."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a finished file is renamed at any moment
+            if path.is_file() and path.suffix not in (".metadata", ".lock"):
+                total += path.stat().st_size
+    return total
