@@ -27,14 +27,14 @@ def sae(request, studio, data):
 
 def test_training_leaves_an_sae_with_its_numbers(sae, data):
     assert sae["d_sae"] == 256
-    assert sae["layer"] == 2
+    assert sae["hook_site"] == "2.resid_post"
     assert 0 < sae["evaluation"]["fvu"] < 1
     assert sae["evaluation"]["tokens"] > 100
 
 
 def test_every_feature_has_statistics_and_some_have_examples(studio, data, sae):
     studio.manage("feature_run", "--sae", sae["id"], "--tokenization", data.tokenization, "--wait")
-    features = studio.json("feature_list", "--sae", sae["id"], "--sort", "-maximum")
+    features = studio.json("feature_list", "--sae", sae["id"], "--sort", "maximum")
     assert features[0]["maximum"] > 0
     assert features[0]["density"] > 0
     assert features[0]["top_tokens"]
@@ -42,7 +42,7 @@ def test_every_feature_has_statistics_and_some_have_examples(studio, data, sae):
 
 def test_steering_changes_the_text_and_says_by_how_much(studio, data, sae):
     studio.manage("feature_run", "--sae", sae["id"], "--tokenization", data.tokenization, "--wait")
-    index = studio.json("feature_list", "--sae", sae["id"], "--sort", "-maximum")[0]["index"]
+    index = studio.json("feature_list", "--sae", sae["id"], "--sort", "maximum")[0]["index"]
     studio.manage(
         "steer", "--sae", sae["id"], "--features", f"{index}:20", "--prompt", "The cat", "--temperature", 0, "--wait"
     )

