@@ -45,14 +45,14 @@ class ScratchStudio:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def manage(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
+    def manage(self, *arguments: object, check: bool = True, timeout_s: float = 600) -> subprocess.CompletedProcess:
         """Run a management command to its end; its output on a failure is in the assertion."""
         done = subprocess.run(
             [*MANAGE, *[str(a) for a in arguments]],
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=timeout_s,
             check=False,
         )
         if check:

@@ -1,0 +1,62 @@
+"""The demo at a reduced size, on SmolLM2 and real English, as a newcomer runs it."""
+
+import json
+import zipfile
+
+import pytest
+from sae_lens import SAE
+
+from tests.pipeline.scratch import ScratchStudio
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    studio = ScratchStudio(tmp_path_factory.mktemp("demo"))
+    studio.environment["MISTUDIO_MONITOR_INTERVAL_S"] = "30"
+    return studio
+
+
+@pytest.fixture(scope="module")
+def figures(studio):
+    """The last line of `demo --tokens 20000 --no-serve --json`."""
+    done = studio.manage("demo", "--tokens", 20_000, "--no-serve", "--json", timeout_s=1700)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_the_last_line_tells_every_figure(figures):
+    assert {
+        "tokens", "fvu", "l0", "ce_recovered", "features_alive", "steered_differs", "seconds", "urls",
+    } == set(figures)  # fmt: skip
+
+
+def test_the_figures_are_those_of_a_trained_sae(figures):
+    assert figures["tokens"] >= 20_000
+    assert 0 < figures["fvu"] < 0.8
+    assert 1 < figures["l0"] <= 32
+    assert 0.3 < figures["ce_recovered"] < 1
+    assert figures["features_alive"] > 200
+    assert figures["steered_differs"] is True
+
+
+def test_the_training_had_at_least_three_hundred_steps(studio, figures):
+    run = studio.json("training_list")[0]
+    assert run["steps"] >= 300
+    assert run["step"] == run["steps"]
+
+
+def test_pages_and_report_read_the_same_rows(studio, figures):
+    sae = studio.json("sae_list")[0]
+    assert sae["evaluation"]["fvu"] == figures["fvu"]
+    assert sae["evaluation"]["ce_recovered"] == figures["ce_recovered"]
+    assert sae["url"] == figures["urls"]["sae"]
+
+
+def test_saelens_loads_what_was_exported(studio, figures, tmp_path):
+    archive = max((studio.data_dir / "exports").rglob("*.zip"))
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path)
+    [cfg] = tmp_path.rglob("cfg.json")
+    sae = SAE.load_from_disk(str(cfg.parent), device="cpu")
+    assert (sae.cfg.d_in, sae.cfg.d_sae) == (576, 4608)
