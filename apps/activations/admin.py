@@ -4,11 +4,11 @@ from django.contrib import admin
 
 from apps.activations.models import ActivationCache
 from apps.activations.services import activation_cache_delete
-from apps.core.row_admin import ServedAdmin
+from apps.core.row_admin import RowAdmin
 
 
 @admin.register(ActivationCache)
-class ActivationCacheAdmin(ServedAdmin):
+class ActivationCacheAdmin(RowAdmin):
     list_display = ["id", "language_model", "layer", "site", "tokens", "d_in", "bytes", "ready_at"]
     list_filter = ["language_model", "site"]
     list_select_related = ["language_model"]

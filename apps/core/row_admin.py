@@ -1,6 +1,6 @@
-"""The base of admin pages for rows that jobs make: read-only but for named fields, deleted through their service."""
+"""The admin of rows that services own: all is shown, only names change, deletion frees the files as well."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
@@ -10,33 +10,49 @@ from apps.core.errors import AppError
 from apps.core.templatetags.studio import bytes_words
 
 
-class ServedAdmin(admin.ModelAdmin):
-    """Subclasses write `delete_row`; `editable` names what a person may change."""
+class RowAdmin(admin.ModelAdmin):
+    """Subclasses write `delete_row`, and `rename_row` when `editable` holds "name"."""
 
-    editable: tuple[str, ...] = ()
+    editable: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that a person may change."""
     actions = ["delete_rows"]
 
     def delete_row(self, row: Any) -> int:
-        """Call the service; bytes freed."""
+        """Call the service that deletes the row with its files; bytes freed."""
+        raise NotImplementedError
+
+    def rename_row(self, row: Any) -> None:
+        """Call the service that gives the row the name in row.name."""
         raise NotImplementedError
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(self.editable) and super().has_change_permission(request, obj)
+
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Django's own deletion would leave the files: the action below calls the service."""
         return False
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        return [f.name for f in self.model._meta.fields if f.name not in self.editable]
+    def has_delete_rows_permission(self, request: HttpRequest) -> bool:
+        """Who may delete by Django's permissions may use the action."""
+        return super().has_delete_permission(request)
 
-    @admin.action(description="Delete with files")
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return [field.name for field in self.opts.fields if field.name not in self.editable]
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        self.rename_row(obj)
+
+    @admin.action(description="Delete with files", permissions=["delete_rows"])
     def delete_rows(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         """Delete each; what is still used is said."""
         for row in rows:
+            name = str(row)  # some names hold the id, which deletion takes away
             try:
                 freed = self.delete_row(row)
             except AppError as error:
-                self.message_user(request, f"{row}: {error.message} {error.hint}", messages.ERROR)
+                self.message_user(request, f"{name}: {error.message} {error.hint}", messages.ERROR)
             else:
-                self.message_user(request, f"{row} deleted; {bytes_words(freed)} freed.")
+                self.message_user(request, f"{name} deleted; {bytes_words(freed)} freed.")

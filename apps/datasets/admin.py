@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.core.row_admin import ServedAdmin
+from apps.core.row_admin import RowAdmin
 from apps.datasets.models import Dataset, RowMark, Tokenization
 from apps.datasets.services import dataset_delete, dataset_rename, row_mark, tokenization_delete
 
@@ -17,7 +17,7 @@ class RowMarkInline(admin.TabularInline):
 
 
 @admin.register(Dataset)
-class DatasetAdmin(ServedAdmin):
+class DatasetAdmin(RowAdmin):
     list_display = ["id", "name", "origin", "rows", "bytes", "text_column", "licence", "ready_at"]
     list_display_links = ["name"]
     list_filter = ["source", "licence"]
@@ -25,8 +25,8 @@ class DatasetAdmin(ServedAdmin):
     editable = ("name",)
     inlines = [RowMarkInline]
 
-    def save_model(self, request: HttpRequest, obj: Dataset, form: object, change: bool) -> None:
-        dataset_rename(dataset=obj, name=obj.name)
+    def rename_row(self, row: Dataset) -> None:
+        dataset_rename(dataset=row, name=row.name)
 
     def delete_row(self, row: Dataset) -> int:
         return dataset_delete(dataset=row)
@@ -59,7 +59,7 @@ class RowMarkAdmin(admin.ModelAdmin):
 
 
 @admin.register(Tokenization)
-class TokenizationAdmin(ServedAdmin):
+class TokenizationAdmin(RowAdmin):
     list_display = [
         "id",
         "dataset",

@@ -2,15 +2,15 @@
 
 from django.contrib import admin
 
-from apps.core.service_admin import ServiceAdmin
+from apps.core.row_admin import RowAdmin
 from apps.exports import services
 from apps.exports.models import Export
 
 
 @admin.register(Export)
-class ExportAdmin(ServiceAdmin):
+class ExportAdmin(RowAdmin):
     list_display = ["id", "file_name", "sae", "format", "bytes", "created_at", "ready_at"]
     list_filter = ["format"]
 
-    def delete_row(self, row: Export) -> None:
-        services.export_delete(export=row)
+    def delete_row(self, row: Export) -> int:
+        return services.export_delete(export=row)

@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.core.errors import AppError
+from apps.core.row_admin import RowAdmin
 from apps.features import services
 from apps.features.models import Feature, FeatureRun
-from apps.jobs.admin import ReadOnly
 
 
 class WordsActionForm(ActionForm):
@@ -119,19 +119,11 @@ class FeatureAdmin(admin.ModelAdmin):
 
 
 @admin.register(FeatureRun)
-class FeatureRunAdmin(ReadOnly):
+class FeatureRunAdmin(RowAdmin):
     list_display = ["id", "sae", "tokenization", "tokens", "alive", "bytes", "ready_at"]
     list_filter = ["sae"]
     list_select_related = ["sae", "tokenization__dataset", "tokenization__language_model"]
-    actions = ["delete_runs"]
 
-    @admin.action(description="Delete with their examples; labels stay")
-    def delete_runs(self, request: HttpRequest, runs: QuerySet[FeatureRun]) -> None:
-        """One by one; what cannot be deleted is said."""
-        for run in runs:
-            try:
-                services.feature_run_delete(run=run)
-            except AppError as error:
-                self.message_user(request, f"{error.message} {error.hint}", messages.ERROR)
-            else:
-                self.message_user(request, f"{run} deleted.")
+    def delete_row(self, row: FeatureRun) -> int:
+        """Words on features stay."""
+        return services.feature_run_delete(run=row)

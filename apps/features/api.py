@@ -57,6 +57,5 @@ def feature_run(request: HttpRequest, pk: int) -> Any:
     """One feature run; DELETE removes it with its examples, words on features stay."""
     run = feature_run_get(pk)
     if request.method == "DELETE":
-        feature_run_delete(run=run)
-        return {"deleted": pk}
+        return {"deleted": pk, "freed_bytes": feature_run_delete(run=run)}
     return feature_run_json(run)

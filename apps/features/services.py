@@ -68,14 +68,14 @@ def _require_no_active_run(sae: Sae) -> None:
         )
 
 
-@transaction.atomic
-def feature_run_delete(*, run: FeatureRun) -> None:
-    """Delete a run and its files. Features keep their statistics and words, but lose their examples."""
-    jobs_require_none_active(entity=run.ENTITY, pk=run.pk, name=str(run))
-    folder = data_path("features", run.pk)
-    publish(run.topic)
-    run.delete()
-    transaction.on_commit(lambda: artifact_remove(folder))
+def feature_run_delete(*, run: FeatureRun) -> int:
+    """Delete a run and its files; returns the bytes freed. Features keep statistics and words, but lose examples."""
+    with transaction.atomic():
+        jobs_require_none_active(entity=run.ENTITY, pk=run.pk, name=str(run))
+        folder = data_path("features", run.pk)
+        publish(run.topic)
+        run.delete()
+    return artifact_remove(folder)
 
 
 # one feature

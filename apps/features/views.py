@@ -200,11 +200,10 @@ def feature_run_new(request: HttpRequest) -> HttpResponse:
 def feature_run_remove(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask before a run is deleted with its examples."""
     run = feature_run_get(pk)
-    freed = run.bytes
-
-    def delete() -> int:
-        feature_run_delete(run=run)
-        return freed
-
-    note = "Features keep their statistics, labels and notes, but their examples are gone."
-    return delete_page(request, run, delete, back_url=run.get_absolute_url(), note=note)
+    return delete_page(
+        request,
+        run,
+        lambda: feature_run_delete(run=run),
+        back_url=run.get_absolute_url(),
+        note="Features keep their statistics, labels and notes, but their examples are gone.",
+    )

@@ -2,13 +2,13 @@
 
 from django.contrib import admin
 
-from apps.core.service_admin import ServiceAdmin
+from apps.core.row_admin import RowAdmin
 from apps.saes import services
 from apps.saes.models import Evaluation, Sae
 
 
 @admin.register(Sae)
-class SaeAdmin(ServiceAdmin):
+class SaeAdmin(RowAdmin):
     list_display = ["id", "name", "source", "language_model", "layer", "site", "architecture", "d_sae", "bytes"]
     list_filter = ["source", "architecture", "site"]
     search_fields = ["name"]
@@ -17,13 +17,13 @@ class SaeAdmin(ServiceAdmin):
     def rename_row(self, row: Sae) -> None:
         services.sae_rename(sae=row, name=row.name)
 
-    def delete_row(self, row: Sae) -> None:
-        services.sae_delete(sae=row)
+    def delete_row(self, row: Sae) -> int:
+        return services.sae_delete(sae=row)
 
 
 @admin.register(Evaluation)
-class EvaluationAdmin(ServiceAdmin):
+class EvaluationAdmin(RowAdmin):
     list_display = ["id", "sae", "tokens", "fvu", "l0", "dead_share", "ce_recovered", "ready_at"]
 
-    def delete_row(self, row: Evaluation) -> None:
-        services.evaluation_delete(evaluation=row)
+    def delete_row(self, row: Evaluation) -> int:
+        return services.evaluation_delete(evaluation=row)

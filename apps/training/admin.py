@@ -2,13 +2,13 @@
 
 from django.contrib import admin
 
-from apps.core.service_admin import ServiceAdmin
+from apps.core.row_admin import RowAdmin
 from apps.training import services
 from apps.training.models import Checkpoint, TrainingRun
 
 
 @admin.register(TrainingRun)
-class TrainingRunAdmin(ServiceAdmin):
+class TrainingRunAdmin(RowAdmin):
     list_display = ["id", "name", "architecture", "d_sae", "step", "steps", "l0", "fvu", "created_at", "ready_at"]
     list_filter = ["architecture"]
     search_fields = ["name"]
@@ -17,13 +17,13 @@ class TrainingRunAdmin(ServiceAdmin):
     def rename_row(self, row: TrainingRun) -> None:
         services.training_rename(run=row, name=row.name)
 
-    def delete_row(self, row: TrainingRun) -> None:
-        services.training_delete(run=row)
+    def delete_row(self, row: TrainingRun) -> int:
+        return services.training_delete(run=row)
 
 
 @admin.register(Checkpoint)
-class CheckpointAdmin(ServiceAdmin):
+class CheckpointAdmin(RowAdmin):
     list_display = ["id", "run", "step", "bytes", "created_at"]
 
-    def delete_row(self, row: Checkpoint) -> None:
-        services.checkpoint_delete(checkpoint=row)
+    def delete_row(self, row: Checkpoint) -> int:
+        return services.checkpoint_delete(checkpoint=row)

@@ -3,6 +3,7 @@
 import pytest
 
 from apps.core.live.rendering import fragment, renderers_discover
+from apps.core.storage import data_path
 from apps.features.services import feature_label_set
 from tests.apps.features.worlds import finished_run_make, run_make, sae_make
 
@@ -66,6 +67,15 @@ def test_the_lists_and_a_feature_open(admin_in, sae):
     assert admin_in.get(CHANGES, {"labelled": "yes"}).status_code == 200
     assert admin_in.get(f"{CHANGES}{sae.features.get(index=1).pk}/change/").status_code == 200
     assert admin_in.get("/admin/features/featurerun/").status_code == 200
+
+
+def test_a_run_is_deleted_with_its_files_and_words_stay(admin_in, sae):
+    run = sae.feature_runs.get()
+    values = {"action": "delete_rows", "_selected_action": [run.pk]}
+    page = admin_in.post("/admin/features/featurerun/", values, follow=True).text
+    assert f"eature run {run.pk} of" in page and "freed" in page
+    assert not sae.feature_runs.exists() and not data_path("features", run.pk).exists()
+    assert len(labels(sae)) == 3
 
 
 def test_the_fragment_of_a_run_shows_its_job_then_what_it_found():

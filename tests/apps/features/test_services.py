@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from apps.core.errors import AppError, NotFound
-from apps.core.storage import data_path
+from apps.core.storage import data_path, folder_bytes
 from apps.features import services
 from apps.features.models import Feature
 from tests.apps.features.worlds import finished_run_make, language_model_make, run_make, sae_make, tokenization_make
@@ -47,12 +47,13 @@ def test_one_sae_has_one_run_at_a_time():
         services.feature_run_start(spec=FeatureRunSpec(sae=sae.pk, tokenization=sae.tokenization_id))
 
 
-def test_deleting_a_run_removes_its_files_but_no_words(sae, django_capture_on_commit_callbacks):
+def test_deleting_a_run_removes_its_files_but_no_words(sae):
     run = sae.feature_runs.get()
     services.feature_label_set(feature=sae.features.get(index=1), label="rain", category="")
-    with django_capture_on_commit_callbacks(execute=True):
-        services.feature_run_delete(run=run)
-    assert not data_path("features", run.pk).exists()
+    folder = data_path("features", run.pk)
+    held = folder_bytes(folder)
+    assert services.feature_run_delete(run=run) == held > 0
+    assert not folder.exists()
     assert sae.features.get(index=1).label == "rain" and sae.features.get(index=1).run is None
 
 

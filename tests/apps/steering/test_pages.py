@@ -157,9 +157,12 @@ def test_the_list_takes_few_queries_for_many_experiments(client_in, sae, django_
         client_in.get("/steering/")
 
 
-def test_the_admin_lists_and_opens_experiments(client_in, owner, sae):
+def test_the_admin_lists_opens_and_deletes_experiments(client_in, owner, sae):
     owner.is_staff = owner.is_superuser = True
     owner.save()
     experiment = finished_experiment_make(sae)
     assert client_in.get("/admin/steering/experiment/").status_code == 200
     assert client_in.get(f"/admin/steering/experiment/{experiment.pk}/change/").status_code == 200
+    values = {"action": "delete_rows", "_selected_action": [experiment.pk]}
+    assert "deleted" in client_in.post("/admin/steering/experiment/", values, follow=True).text
+    assert not Experiment.objects.exists()

@@ -1,6 +1,7 @@
 """The admin of training runs, SAEs and exports: numbers stay, deletions go through the services."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from apps.core.storage import data_path
 from apps.exports.models import Export
@@ -41,12 +42,34 @@ def test_a_deletion_frees_the_files_too(client_in, world):
     sae = world.sae
     folder = data_path("saes", sae.pk)
     assert folder.exists()
-    client_in.post(f"/admin/saes/sae/{sae.pk}/delete/", {"post": "yes"})
+    page = delete_rows(client_in, "saes/sae", sae)
+    assert "deleted" in page and "freed" in page
     assert not Sae.objects.exists() and not Export.objects.exists() and not folder.exists()
 
 
 def test_a_refused_deletion_is_a_message(client_in, world):
     state_set(world.job, State.RUNNING)
-    url = f"/admin/exports/export/{world.pk}/delete/"
-    page = client_in.post(url, {"post": "yes"}, follow=True).content.decode()
+    page = delete_rows(client_in, "exports/export", world)
     assert Export.objects.exists() and "still works on" in page
+
+
+@pytest.mark.parametrize("page", ["training/trainingrun", "saes/sae", "exports/export"])
+def test_djangos_own_deletion_which_would_leave_the_files_is_off(client_in, world, page):
+    row = {"training/trainingrun": world.sae.training_run, "saes/sae": world.sae, "exports/export": world}[page]
+    assert client_in.post(f"/admin/{page}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert type(row).objects.filter(pk=row.pk).exists()
+    assert 'value="delete_selected"' not in client_in.get(f"/admin/{page}/").text
+
+
+def test_a_person_without_djangos_permission_to_delete_has_no_such_action(client_in, world, owner):
+    owner.is_superuser = False
+    owner.save()
+    owner.user_permissions.add(Permission.objects.get(codename="view_export"))
+    delete_rows(client_in, "exports/export", world)
+    assert Export.objects.exists()
+
+
+def delete_rows(client, page, row):
+    """The action of the admin's list on one row; the page that follows."""
+    values = {"action": "delete_rows", "_selected_action": [row.pk]}
+    return client.post(f"/admin/{page}/", values, follow=True).text
