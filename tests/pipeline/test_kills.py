@@ -9,17 +9,10 @@ import psutil
 import pytest
 
 from tests.pipeline.scratch import ScratchStudio
-from tests.pipeline.tiny_pipeline import copy_of, tiny_data, training_arguments
+from tests.pipeline.tiny_pipeline import copy_of, training_arguments
 
 pytestmark = pytest.mark.slow
 STEPS = 3000
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A data folder with activations, which each test copies."""
-    studio = ScratchStudio(tmp_path_factory.mktemp("kills"))
-    return studio, tiny_data(studio, tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture(scope="module", params=["topk", "standard"])

@@ -7,7 +7,16 @@ from django_q.models import OrmQ
 from apps.core.errors import AppError
 from apps.core.models import Pulse
 from apps.jobs.models import Job
-from apps.jobs.services import job_cancel, job_enqueue, job_finish, job_move, job_pause, job_priority_set, job_resume, job_retry
+from apps.jobs.services import (
+    job_cancel,
+    job_enqueue,
+    job_finish,
+    job_move,
+    job_pause,
+    job_priority_set,
+    job_resume,
+    job_retry,
+)
 from apps.jobs.states import ACTIVE, ENDED, MOVES, State
 from apps.training.models import TrainingRun
 from tests.supervisor.conftest import make_job
