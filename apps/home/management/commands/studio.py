@@ -27,6 +27,8 @@ from workers.supervisor.waking import worker_registered
 
 DRAIN_S = 11.0
 GRACE_S = 3.0
+LOOK_EVERY_S = 0.25
+BEAT_EVERY_S = 3.0
 """DRAIN_S + GRACE_S: all is gone within 15 s."""
 
 
@@ -52,10 +54,7 @@ class Command(BaseCommand):
             tree = ProcessTree(_members(listener), on_start=_started, report=self.stderr.write)
             tree.start()
             self._announce(host, listener.getsockname()[1])
-            while not self.signals:
-                tree.look_after()
-                Worker.objects.filter(pk=own.pk).update(heartbeat_at=timezone.now())
-                time.sleep(0.5)
+            self._look_after(tree, own)
             self._drain(own)
             tree.stop(GRACE_S, hurry=lambda: len(self.signals) > 1)
             reap()
@@ -99,6 +98,16 @@ class Command(BaseCommand):
         self.stdout.write(f"Sign in once with  {entry_url_make(base_url=address)}")
         self.stdout.write("Ctrl-C ends it; running jobs go on at the next start.\n")
         self.stdout.flush()
+
+    def _look_after(self, tree: ProcessTree, own: Worker) -> None:
+        """Restart what crashes and show that the studio lives, until a signal comes."""
+        next_beat = 0.0
+        while not self.signals:
+            tree.look_after()
+            if time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + BEAT_EVERY_S
+                Worker.objects.filter(pk=own.pk).update(heartbeat_at=timezone.now())
+            time.sleep(LOOK_EVERY_S)
 
     def _drain(self, own: Worker) -> None:
         """Ask supervisors to interrupt their jobs and wait until they have."""
