@@ -14,6 +14,7 @@ from apps.core.references import references_to
 from apps.core.spec_forms import spec_form
 from apps.core.templatetags.studio import bytes_words
 from workers.engine.specs.base import Spec
+from workers.engine.specs.errors import SpecInvalid
 
 
 def spec_page(
@@ -46,12 +47,12 @@ def _started(form: Any, start: Callable[..., models.Model], request: HttpRequest
         return None
     try:
         return start(spec=form.spec(), user=request.user)
-    except AppError as error:
+    except (AppError, SpecInvalid) as error:
         form_refuse(form, error)
         return None
 
 
-def form_refuse(form: forms.Form, error: AppError) -> None:
+def form_refuse(form: forms.Form, error: AppError | SpecInvalid) -> None:
     """Show a service's refusal at the field it names, or above the form."""
     form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.hint}".strip())
 

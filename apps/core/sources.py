@@ -1,30 +1,11 @@
-"""Where imported things come from: paths on the studio's machine, ids on the Hugging Face Hub, and names made of them."""
+"""Where imported things come from: paths on the studio's machine, and the names that rows get."""
 
 import os
-import re
 from pathlib import Path
 
 from django.db import models
 
 from apps.core.errors import AppError
-
-HUB_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?:datasets/)?(?P<id>[^?#]+)")
-HUB_PAGE = re.compile(r"/(?:tree|viewer|blob|resolve|discussions)(?:/|$)")
-HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
-
-
-def hub_id(text: str) -> str:
-    """The repository id in an id or a page's address: "owner/name". AppError "bad_repository" when there is none."""
-    found = HUB_ADDRESS.match(text.strip())
-    wanted = HUB_PAGE.split(found["id"])[0].strip("/") if found else text.strip()
-    if not HUB_ID.fullmatch(wanted) or ".." in wanted:
-        raise AppError(
-            "bad_repository",
-            f"{text!r} is no repository of the Hugging Face Hub.",
-            "Give an id such as owner/name, or the address of its page.",
-            field="repo_id",
-        )
-    return wanted
 
 
 def local_path(text: str, *, suffixes: tuple[str, ...] = (), folder: bool = False) -> Path:

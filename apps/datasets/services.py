@@ -8,7 +8,7 @@ from django.db import transaction
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.references import references_require_none
-from apps.core.sources import free_name, given_name, hub_id, local_path
+from apps.core.sources import free_name, given_name, local_path
 from apps.core.storage import artifact_remove
 from apps.datasets.models import Dataset, RowMark, Tokenization
 from apps.datasets.selectors import dataset_folder, dataset_ready, tokenization_folder
@@ -17,6 +17,7 @@ from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready
 from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.hub_ids import hub_id
 from workers.engine.text.decoding import safe_text
 
 

@@ -17,6 +17,7 @@ from apps.jobs.models import Job
 from apps.jobs.selectors import job_json
 from apps.jobs.states import ENDED, State
 from workers.engine.specs.base import Spec
+from workers.engine.specs.errors import EngineError
 from workers.supervisor.foreground import is_served, supervise_here
 
 BAR_WIDTH = 28
@@ -60,7 +61,7 @@ class SpecCommand(JobCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             job = self.start(spec_from_arguments(self.spec_class, options))
-        except AppError as error:
+        except (AppError, EngineError) as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from None
         self.follow(job, wait=options["wait"], as_json=options["json"])
 

@@ -8,12 +8,13 @@ from django.db import transaction
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.references import references_require_none
-from apps.core.sources import free_name, given_name, hub_id, local_path
+from apps.core.sources import free_name, given_name, local_path
 from apps.core.storage import artifact_remove
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_folder
+from workers.engine.specs.hub_ids import hub_id
 from workers.engine.specs.language_models import LanguageModelImportSpec
 
 

@@ -1,6 +1,5 @@
-"""The Hugging Face Hub as both importers see it: ids from pasted addresses, and its errors in words."""
+"""The Hugging Face Hub as both importers see it: its errors in words."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,19 +16,7 @@ from huggingface_hub.errors import (
 
 from workers.engine.specs.errors import EngineError, Transient
 
-PAGE_ADDRESS = re.compile(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/")
-PAGES = ("tree", "viewer", "blob", "resolve", "discussions", "commits")
 BUSY_STATUSES = (408, 429)
-
-
-def repo_id_of(text: str) -> str:
-    """ "owner/name" from an id or from the pasted address of a page of the repository."""
-    path = PAGE_ADDRESS.sub("", text.strip()).split("?")[0].split("#")[0]
-    parts = [part for part in path.removeprefix("datasets/").removeprefix("models/").split("/") if part]
-    for page in PAGES:
-        if page in parts[1:]:
-            parts = parts[: parts.index(page, 1)]
-    return "/".join(parts)
 
 
 @contextmanager

@@ -30,6 +30,11 @@ def test_a_bad_path_ends_the_command_with_words():
         run("dataset_import", "--source", "file", "--path", "/nowhere.txt")
 
 
+def test_a_bad_repository_ends_the_command_with_words():
+    with pytest.raises(CommandError, match="no repository of the Hugging Face Hub"):
+        run("dataset_import", "--repo-id", "a/b/c")
+
+
 def test_lists_are_lines_or_json():
     tokenization = make_tokenization()
     assert [row["name"] for row in json.loads(run("dataset_list", "--json"))] == ["stories"]

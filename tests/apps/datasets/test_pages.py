@@ -114,6 +114,12 @@ def test_deleting_what_is_used_names_what_stands_on_it(client_in):
     assert client_in.post(url).status_code == 409
 
 
+def test_a_repository_that_cannot_be_is_refused_at_its_field(client_in):
+    answer = client_in.post(reverse("datasets:new"), {"source": "hub", "repo_id": "a/b/c", "row_cap": "10"})
+    assert answer.status_code == 422 and "no repository of the Hugging Face Hub" in answer.text
+    assert list(answer.context["form"].errors) == ["repo_id"]
+
+
 def test_the_form_of_a_tokenization_starts_it(client_in):
     dataset, language_model = make_dataset(), make_language_model()
     url = reverse("datasets:tokenize", args=[dataset.pk])

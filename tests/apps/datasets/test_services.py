@@ -19,6 +19,7 @@ from apps.jobs.models import Job
 from apps.jobs.states import State
 from tests.apps.prepared import job_about, make_cache, make_dataset, make_language_model, make_tokenization
 from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.hub_ids import BadRepository
 
 pytestmark = pytest.mark.django_db
 
@@ -59,8 +60,8 @@ def test_a_pasted_address_becomes_a_repository_id(given, repo_id):
 
 @pytest.mark.parametrize("given", ["../../etc", "a/b/c", "a b", "https://example.org/datasets/a/b"])
 def test_what_is_no_repository_is_refused(given):
-    error = refusal(dataset_import, spec=DatasetImportSpec(repo_id=given))
-    assert (error.code, error.field) == ("bad_repository", "repo_id")
+    with pytest.raises(BadRepository):
+        dataset_import(spec=DatasetImportSpec(repo_id=given))
     assert not Dataset.objects.exists()
 
 

@@ -9,7 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from tests.engine.language_models.hub_server import COMMIT, REPO_ID, hub_serve
 from tests.engine.tiny_models import LAYERS, tiny_model_folder
-from workers.engine.hub import hub_errors, repo_id_of
+from workers.engine.hub import hub_errors
 from workers.engine.language_models.importing import language_model_import
 from workers.engine.progress import Progress, Stopped
 from workers.engine.specs.errors import DiskFull, EngineError, Transient
@@ -153,24 +153,5 @@ def test_offline_mode_is_final(tmp_path):
 
 def test_an_id_that_cannot_be_one_is_refused(tmp_path, connect):
     connect("http://127.0.0.1:9")
-    assert error_of(tmp_path, "a/b/c d").code == "unknown_repository"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "owner/name",
-        " owner/name ",
-        "https://huggingface.co/owner/name",
-        "huggingface.co/owner/name/",
-        "https://hf.co/owner/name/tree/main/sub",
-        "https://huggingface.co/owner/name?library=transformers#usage",
-        "https://www.huggingface.co/owner/name/blob/main/config.json",
-    ],
-)
-def test_addresses_of_model_pages_are_understood(text):
-    assert repo_id_of(text) == "owner/name"
-
-
-def test_models_of_no_owner_keep_their_name():
-    assert repo_id_of("https://huggingface.co/gpt2") == "gpt2"
+    assert error_of(tmp_path, "a/b/c d").code == "bad_repository"
+    assert error_of(tmp_path, "a--b/c").code == "unknown_repository"

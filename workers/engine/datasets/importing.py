@@ -19,10 +19,10 @@ from workers.engine.datasets.rows import Rows
 from workers.engine.datasets.source import RowSource
 from workers.engine.datasets.text_column import text_column_choose, text_column_notes
 from workers.engine.disk import disk_require
-from workers.engine.hub import repo_id_of
 from workers.engine.progress import Progress
 from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportResult, DatasetImportSpec
 from workers.engine.specs.errors import EngineError
+from workers.engine.specs.hub_ids import hub_id
 
 MEBIBYTE = 2**20
 
@@ -67,7 +67,7 @@ def dataset_import(spec: DatasetImportSpec, inputs: DatasetImportInputs, progres
 
 def _source_open(spec: DatasetImportSpec, inputs: DatasetImportInputs) -> RowSource:
     if spec.source == "hub":
-        return hub_source(repo_id_of(spec.repo_id), spec.config, spec.split, spec.row_cap)
+        return hub_source(hub_id(spec.repo_id), spec.config, spec.split, spec.row_cap)
     return file_source(inputs.path)
 
 

@@ -15,9 +15,10 @@ from huggingface_hub import HfApi, snapshot_download
 from tqdm.auto import tqdm
 
 from workers.engine.disk import disk_require
-from workers.engine.hub import hub_errors, repo_id_of
+from workers.engine.hub import hub_errors
 from workers.engine.language_models.model_files import decoder_only_check, files_check, files_kept
 from workers.engine.progress import Progress
+from workers.engine.specs.hub_ids import hub_id
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def hub_download(repo_id: str, revision: str, target: str | Path, keep_dir: str 
     Architecture and disk space are checked before any weight is asked for. Raises EngineError with the codes of
     `hub_errors`, `files_check` and `decoder_only_check`.
     """
-    repo_id, keep_dir = repo_id_of(repo_id), Path(keep_dir)
+    repo_id, keep_dir = hub_id(repo_id), Path(keep_dir)
     progress.phase("Asking the Hub")
     with hub_errors(repo_id, "language model"):
         model = hub_model(repo_id, revision)
