@@ -1,4 +1,4 @@
-"""Tests of connection to services outside: one small GET each, by plain HTTPS; no client library slows the web process.
+"""Tests of connection to services outside: one small request each, by plain HTTPS; no client library slows the web process.
 
 Addresses that people enter are resolved and checked first: link-local and cloud metadata hosts are refused always, hosts
 of this machine or network unless MISTUDIO_ALLOW_PRIVATE_LLM. Redirects are not followed, answers are cut at LARGEST_ANSWER.
@@ -67,9 +67,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
-def json_get(url: str, *, headers: dict[str, str] | None = None) -> Any:
+def json_ask(url: str, *, headers: dict[str, str] | None = None, method: str = "GET") -> Any:
     """The JSON at a checked address; AppError "connection_failed" with the reason otherwise. Headers are never logged."""
-    request = urllib.request.Request(url, headers={"Accept": "application/json", **(headers or {})})
+    request = urllib.request.Request(url, headers={"Accept": "application/json", **(headers or {})}, method=method)
     host = urlsplit(url).hostname
     try:
         with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
@@ -88,27 +88,41 @@ def json_get(url: str, *, headers: dict[str, str] | None = None) -> Any:
         raise AppError("connection_failed", f"{host} did not send JSON.", "Check the address.") from None
 
 
-def _key(name: str) -> dict[str, str]:
+def _key(name: str) -> str:
     value = secret_get(name)
     if value is None:
         raise AppError("secret_missing", f"No {secret_kind(name).label} is stored.", "Enter one and save it.")
-    return {"Authorization": f"Bearer {value}"}
+    return value
+
+
+def _bearer(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {_key(name)}"}
 
 
 def _hugging_face() -> str:
-    answer = json_get("https://huggingface.co/api/whoami-v2", headers=_key("hf_token"))
+    answer = json_ask("https://huggingface.co/api/whoami-v2", headers=_bearer("hf_token"))
     return f"Hugging Face knows the token as {_text(answer, 'name')}."
 
 
 def _openai() -> str:
-    answer = json_get("https://api.openai.com/v1/models", headers=_key("openai_key"))
+    answer = json_ask("https://api.openai.com/v1/models", headers=_bearer("openai_key"))
     return f"OpenAI offers {len(_names(answer, 'data', 'id'))} models."
+
+
+def _neuronpedia() -> str:
+    """Asks for the account's own lists: every GET of Neuronpedia answers without a key, this POST reads only."""
+    headers = {"X-Api-Key": _key("neuronpedia_key")}
+    lists = json_ask("https://www.neuronpedia.org/api/list/list", headers=headers, method="POST")
+    if not isinstance(lists, list):
+        raise _another_form()
+    count = f"{len(lists)} list{'s' * (len(lists) != 1)}"
+    return f"Neuronpedia accepts the key: it showed the {count} of the key's account. Nothing was uploaded."
 
 
 def _ollama() -> str:
     url = preferences().ollama_url
     address_allowed(url)
-    return _models("Ollama", _names(json_get(f"{url.rstrip('/')}/api/tags"), "models", "name"))
+    return _models("Ollama", _names(json_ask(f"{url.rstrip('/')}/api/tags"), "models", "name"))
 
 
 def _endpoint() -> str:
@@ -116,7 +130,7 @@ def _endpoint() -> str:
     if not url:
         raise AppError("setting_missing", "No endpoint is set.", "Enter its address and save it.")
     address_allowed(url)  # no key is sent: the stored one is for OpenAI's own address
-    return _models("The endpoint", _names(json_get(f"{url.rstrip('/')}/models"), "data", "id"))
+    return _models("The endpoint", _names(json_ask(f"{url.rstrip('/')}/models"), "data", "id"))
 
 
 def _models(who: str, names: list[str]) -> str:
@@ -129,8 +143,12 @@ def _models(who: str, names: list[str]) -> str:
 def _names(answer: Any, key: str, name: str) -> list[str]:
     rows = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(rows, list):
-        raise AppError("connection_failed", "The server's answer has another form than expected.", "Check the address.")
+        raise _another_form()
     return [_text(row, name) for row in rows]
+
+
+def _another_form() -> AppError:
+    return AppError("connection_failed", "The server's answer has another form than expected.", "Check the address.")
 
 
 def _text(row: Any, name: str) -> str:
@@ -140,6 +158,7 @@ def _text(row: Any, name: str) -> str:
 CONNECTIONS: dict[str, Callable[[], str]] = {
     "hf_token": _hugging_face,
     "openai_key": _openai,
+    "neuronpedia_key": _neuronpedia,
     "ollama_url": _ollama,
     "endpoint_url": _endpoint,
 }

@@ -181,8 +181,12 @@ def server():
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
     class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.do_GET()
+
         def do_GET(self):
             self.server.asked.append((self.path, dict(self.headers)))
+            self.server.methods.append(self.command)
             status, headers, body = self.server.answers[self.path]
             self.send_response(status)
             for name, value in headers.items():
@@ -194,7 +198,7 @@ def server():
             pass
 
     found = HTTPServer(("127.0.0.1", 0), Answer)
-    found.answers, found.asked = {}, []
+    found.answers, found.asked, found.methods = {}, [], []
     found.url = f"http://127.0.0.1:{found.server_port}"
     threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield found
@@ -236,7 +240,7 @@ def test_an_answer_that_is_not_meant_is_an_error_with_words(db, server, answer, 
 
 
 def test_hugging_face_is_asked_with_the_token_and_an_error_does_not_tell_it(db, server, monkeypatch):
-    monkeypatch.setattr(connections, "json_get", _rerouted(server.url, connections.json_get))
+    monkeypatch.setattr(connections, "json_ask", _rerouted(server.url, connections.json_ask))
     with pytest.raises(AppError) as refused:
         connections.connection_test("hf_token")
     assert refused.value.code == "secret_missing"
@@ -250,10 +254,28 @@ def test_hugging_face_is_asked_with_the_token_and_an_error_does_not_tell_it(db, 
     assert TOKEN not in refused.value.message + refused.value.hint
 
 
+def test_neuronpedia_is_asked_for_what_only_the_keys_account_may_read(db, server, monkeypatch):
+    monkeypatch.setattr(connections, "json_ask", _rerouted(server.url, connections.json_ask))
+    with pytest.raises(AppError, match="No Neuronpedia key"):
+        connections.connection_test("neuronpedia_key")
+    secret_set(name="neuronpedia_key", value=TOKEN)
+    server.answers["/api/list/list"] = (200, {}, b'[{"id": "x", "name": "Weather"}]')
+    assert "accepts the key: it showed the 1 list of" in connections.connection_test("neuronpedia_key")
+    headers = server.asked[-1][1]
+    assert server.methods == ["POST"] and headers["X-Api-Key"] == TOKEN and "Authorization" not in headers
+    server.answers["/api/list/list"] = (200, {}, b'{"error": "moved"}')
+    with pytest.raises(AppError, match="another form"):
+        connections.connection_test("neuronpedia_key")
+    server.answers["/api/list/list"] = (401, {}, b'{"error": "This endpoint requires authorization."}')
+    with pytest.raises(AppError, match="401") as refused:
+        connections.connection_test("neuronpedia_key")
+    assert refused.value.hint == "Check the key." and TOKEN not in refused.value.message
+
+
 def _rerouted(base, original):
     from urllib.parse import urlsplit
 
-    return lambda url, headers=None: original(base + urlsplit(url).path, headers=headers)
+    return lambda url, **asked: original(base + urlsplit(url).path, **asked)
 
 
 def test_the_test_button_tells_what_happened_as_a_fragment_and_without_scripts(client_in, server):
