@@ -23,13 +23,18 @@ def result_make(steered_tokens: tuple[str, ...] = ("Ġis", "Ġwind"), steered: s
     )
 
 
+def experiment_make(sae: Sae, prompt: str = "The weather") -> Experiment:
+    """An experiment whose job waits in the queue."""
+    spec = SteerSpec(sae=sae.pk, features=(SteeredFeature(index=4, strength=3.0),), prompt=prompt, unit="raw")
+    return experiment_start(spec=spec)
+
+
 def finished_experiment_make(sae: Sae, prompt: str = "The weather", result: SteerResult | None = None) -> Experiment:
     """An experiment that has been through its runner's finish."""
     from workers.runners.steer import SteerRunner
 
-    spec = SteerSpec(sae=sae.pk, features=(SteeredFeature(index=4, strength=3.0),), prompt=prompt, unit="raw")
-    experiment = experiment_start(spec=spec)
-    SteerRunner().finish(experiment.job, spec, result or result_make(), "nowhere")
+    experiment = experiment_make(sae, prompt)
+    SteerRunner().finish(experiment.job, experiment.job.loaded_spec, result or result_make(), "nowhere")
     Job.objects.filter(pk=experiment.job.pk).update(state="succeeded")
     experiment.refresh_from_db()
     return experiment

@@ -131,9 +131,9 @@ def sae_make() -> Sae:
     return run_finish(run_make())
 
 
-def evaluation_finish(evaluation: Evaluation) -> None:
-    """Give a waiting evaluation its numbers."""
-    result = EvaluateResult(
+def evaluation_result_make() -> EvaluateResult:
+    """What the engine returns for an evaluation."""
+    return EvaluateResult(
         tokens=5_000,
         sink_tokens=12,
         fvu=0.33,
@@ -147,6 +147,11 @@ def evaluation_finish(evaluation: Evaluation) -> None:
         ce_recovered=0.95,
         density_histogram=(0,) * 12 + (3, 9, 20, 15, 8, 3) + (0,) * 10,
     )
+
+
+def evaluation_finish(evaluation: Evaluation) -> None:
+    """Give a waiting evaluation its numbers."""
+    result = evaluation_result_make()
     for name in ("tokens", "fvu", "fvu_with_sinks", "l0", "dead_share", "ce_recovered"):
         setattr(evaluation, name, getattr(result, name))
     evaluation.report = result.to_json()

@@ -1,20 +1,17 @@
 """From publish() to the socket: replay, coalescing, rollback, refusals. Runs on SQLite, and again on PostgreSQL."""
 
 import asyncio
-import re
 import time
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.testing import WebsocketCommunicator
-from django.conf import settings
 from django.db import transaction
 
 from apps.core.live import hub as hub_module
 from apps.core.live.hub import HUB, SPACING_S, Hub
 from apps.core.live.publishing import publish
 from apps.jobs.models import Job
-from mistudio_site.asgi import application
+from tests.apps.core.live.sockets import next_news, socket, source_is_listening, until_silent
 
 TRANSACTIONAL = pytest.mark.django_db(transaction=True)
 
@@ -24,27 +21,6 @@ def job(db) -> Job:
     return Job.objects.create(
         kind="train", queue="gpu", title="Train <b>SAEs</b>", priority=50, spec={}, state="queued"
     )
-
-
-def socket(client, path, origin="http://testserver") -> WebsocketCommunicator:
-    cookie = client.cookies.get(settings.SESSION_COOKIE_NAME)
-    headers = [(b"origin", origin.encode())]
-    if cookie is not None:
-        headers.append((b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie.value}".encode()))
-    return WebsocketCommunicator(application, path, headers=headers)
-
-
-async def next_news(page: WebsocketCommunicator) -> tuple[str, str]:
-    """The next (topic, html) that is no heartbeat."""
-    while True:
-        text = await page.receive_from(timeout=10)
-        if topic := re.search(r'data-topic="([^"]*)"', text)[1]:
-            return topic, text
-
-
-async def source_is_listening() -> None:
-    """The hub marks everything once its source listens: after that replay, whatever is published is heard."""
-    await asyncio.sleep(SPACING_S + 0.3)
 
 
 @TRANSACTIONAL
@@ -63,8 +39,7 @@ async def test_a_committed_change_reaches_the_page_and_a_rolled_back_one_does_no
     page = socket(client_in, f"/ws/live/?topic=jobs/all&topic=jobs/{job.pk}")
     await page.connect()
     await source_is_listening()
-    while not await page.receive_nothing(timeout=0.6):
-        await page.receive_from()
+    await until_silent(page)
 
     await sync_to_async(publish_and_roll_back)(f"jobs/{job.pk}")
     await sync_to_async(publish)("jobs/all")
