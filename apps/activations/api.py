@@ -19,7 +19,7 @@ def activation_caches(request: HttpRequest) -> Any:
         spec = spec_from_json(ActivationCacheSpec, request.json)
         cache = services.activation_cache_create(spec=spec, user=request.user)
         return accepted(cache.job, cache.get_absolute_url())
-    found = activation_cache_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "new"))
+    found = activation_cache_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "newest"))
     return paged(found, request, activation_cache_json)
 
 

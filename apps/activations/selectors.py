@@ -11,7 +11,7 @@ from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
 
 BFLOAT16_BYTES = 2
-SORTS = {"new": "-id", "tokens": "-tokens", "size": "-bytes", "site": "layer"}
+SORTS = {"newest": "-id", "tokens": "-tokens", "size": "-bytes", "layer": "layer"}
 
 
 def activation_cache_get(pk: int) -> ActivationCache:
@@ -22,7 +22,7 @@ def activation_cache_get(pk: int) -> ActivationCache:
         raise NotFound("activation cache", pk) from None
 
 
-def activation_cache_list(*, query: str = "", sort: str = "new") -> QuerySet[ActivationCache]:
+def activation_cache_list(*, query: str = "", sort: str = "newest") -> QuerySet[ActivationCache]:
     """Activation caches whose language model or dataset has `query` in its name, sorted by a key of SORTS."""
     found = _with_names()
     if query:

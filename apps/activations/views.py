@@ -2,14 +2,11 @@
 
 from typing import Any
 
-from django.core.paginator import Paginator
-from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
-from apps.activations.models import ActivationCache
 from apps.activations.selectors import (
     SORTS,
     activation_cache_get,
@@ -20,27 +17,15 @@ from apps.activations.services import activation_cache_create, activation_cache_
 from apps.core.pages import delete_page, spec_page
 from apps.core.storage import disk_free_bytes
 from apps.datasets.models import Tokenization
-from apps.jobs.subjects import subject_topics, with_newest_jobs
+from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
 from apps.language_models.models import LanguageModel
 from workers.engine.specs.activations import ActivationCacheSpec
-
-LIST_ROWS = 50
 
 
 @require_GET
 def activation_cache_list_page(request: HttpRequest) -> HttpResponse:
     """All activation caches: ?q= searches, ?sort= is a key of SORTS."""
-    query, sort = request.GET.get("q", ""), request.GET.get("sort", "new")
-    page = Paginator(activation_cache_list(query=query, sort=sort), LIST_ROWS).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "rows": with_newest_jobs(page.object_list),
-        "query": query,
-        "sort": sort if sort in SORTS else "new",
-        "used_bytes": ActivationCache.objects.aggregate(sum=Sum("bytes"))["sum"],
-        "free_bytes": disk_free_bytes(),
-    }
-    return render(request, "activations/list.html", context)
+    return subject_list_page(request, activation_cache_list, SORTS, "activations/list.html")
 
 
 @require_http_methods(["GET", "POST"])

@@ -36,7 +36,7 @@ def datasets(request: HttpRequest) -> Any:
     if request.method == "POST":
         dataset = services.dataset_import(spec=spec_from_json(DatasetImportSpec, request.json), user=request.user)
         return accepted(dataset.job, dataset.get_absolute_url())
-    found = dataset_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "new"))
+    found = dataset_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "newest"))
     return paged(found, request, dataset_json)
 
 

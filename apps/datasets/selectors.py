@@ -10,7 +10,7 @@ from apps.core.errors import AppError, NotFound
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, RowMark, Tokenization
 
-SORTS = {"new": "-id", "name": "name", "size": "-bytes", "rows": "-rows"}
+SORTS = {"newest": "-id", "name": "name", "size": "-bytes", "rows": "-rows"}
 
 
 def dataset_get(pk: int) -> Dataset:
@@ -21,7 +21,7 @@ def dataset_get(pk: int) -> Dataset:
         raise NotFound("dataset", pk) from None
 
 
-def dataset_list(*, query: str = "", sort: str = "new") -> QuerySet[Dataset]:
+def dataset_list(*, query: str = "", sort: str = "newest") -> QuerySet[Dataset]:
     """Datasets whose name or origin contains `query`, sorted by a key of SORTS, with `tokenization_count`."""
     found = Dataset.objects.annotate(tokenization_count=Count("tokenizations"))
     if query:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -35,27 +34,16 @@ from apps.datasets.services import (
     tokenization_create,
     tokenization_delete,
 )
-from apps.jobs.subjects import subject_topics, with_newest_jobs
+from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
 from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
 
-LIST_ROWS = 50
 SAMPLE_CONTEXTS = 5
 
 
 @require_GET
 def dataset_list_page(request: HttpRequest) -> HttpResponse:
     """All datasets: ?q= searches, ?sort= is a key of SORTS."""
-    query, sort = request.GET.get("q", ""), request.GET.get("sort", "new")
-    page = Paginator(dataset_list(query=query, sort=sort), LIST_ROWS).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "rows": with_newest_jobs(page.object_list),
-        "query": query,
-        "sort": sort if sort in SORTS else "new",
-        "used_bytes": Dataset.objects.aggregate(sum=Sum("bytes"))["sum"],
-        "free_bytes": disk_free_bytes(),
-    }
-    return render(request, "datasets/list.html", context)
+    return subject_list_page(request, dataset_list, SORTS, "datasets/list.html")
 
 
 @require_http_methods(["GET", "POST"])

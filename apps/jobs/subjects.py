@@ -1,9 +1,37 @@
-"""Rows that jobs make, with their newest jobs fetched in one query: for lists."""
+"""Rows that jobs make, with their newest jobs fetched in one query, and the page that lists them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from django.core.paginator import Paginator
+from django.db.models import QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from apps.core.storage import disk_free_bytes
 from apps.jobs.models import Job
+
+LIST_ROWS = 50
+
+
+def subject_list_page(
+    request: HttpRequest, find: Callable[..., QuerySet[Any]], sorts: Collection[str], template: str
+) -> HttpResponse:
+    """The rows of `find(query=, sort=)` with the bytes they take: ?q= searches, ?sort= is one of `sorts`, else its first."""
+    query, sort = request.GET.get("q", ""), request.GET.get("sort", "")
+    sort = sort if sort in sorts else next(iter(sorts))
+    found = find(query=query, sort=sort)
+    page = Paginator(found, LIST_ROWS).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": with_newest_jobs(page.object_list),
+        "query": query,
+        "sort": sort,
+        "sorts": sorts,
+        "used_bytes": found.model._default_manager.aggregate(sum=Sum("bytes"))["sum"],
+        "free_bytes": disk_free_bytes(),
+    }
+    return render(request, template, context)
 
 
 def with_newest_jobs(subjects: Iterable[Any]) -> list[Any]:

@@ -25,7 +25,7 @@ def language_models(request: HttpRequest) -> Any:
         spec = spec_from_json(LanguageModelImportSpec, request.json)
         language_model = services.language_model_import(spec=spec, user=request.user)
         return accepted(language_model.job, language_model.get_absolute_url())
-    found = language_model_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "new"))
+    found = language_model_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "newest"))
     return paged(found, request, language_model_json)
 
 

@@ -11,7 +11,7 @@ from apps.core.storage import data_path
 from apps.language_models.models import LanguageModel
 
 SORTS = {
-    "new": "-id",
+    "newest": "-id",
     "name": "name",
     "size": "-bytes",
     "parameters": "-parameters",
@@ -26,7 +26,7 @@ def language_model_get(pk: int) -> LanguageModel:
         raise NotFound("language model", pk) from None
 
 
-def language_model_list(*, query: str = "", sort: str = "new") -> QuerySet[LanguageModel]:
+def language_model_list(*, query: str = "", sort: str = "newest") -> QuerySet[LanguageModel]:
     """Language models whose name or origin contains `query`, sorted by a key of SORTS."""
     found = LanguageModel.objects.all()
     if query:

@@ -1,7 +1,5 @@
 """Pages of language models: list, import, architecture with hook sites."""
 
-from django.core.paginator import Paginator
-from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -10,8 +8,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.core.name_form import NameForm
 from apps.core.pages import delete_page, spec_page
 from apps.core.storage import disk_free_bytes
-from apps.jobs.subjects import subject_topics, with_newest_jobs
-from apps.language_models.models import LanguageModel
+from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
 from apps.language_models.selectors import (
     SORTS,
     hook_site_rows,
@@ -22,23 +19,11 @@ from apps.language_models.selectors import (
 from apps.language_models.services import language_model_delete, language_model_import, language_model_rename
 from workers.engine.specs.language_models import LanguageModelImportSpec
 
-LIST_ROWS = 50
-
 
 @require_GET
 def language_model_list_page(request: HttpRequest) -> HttpResponse:
     """All language models: ?q= searches, ?sort= is a key of SORTS."""
-    query, sort = request.GET.get("q", ""), request.GET.get("sort", "new")
-    page = Paginator(language_model_list(query=query, sort=sort), LIST_ROWS).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "rows": with_newest_jobs(page.object_list),
-        "query": query,
-        "sort": sort if sort in SORTS else "new",
-        "used_bytes": LanguageModel.objects.aggregate(sum=Sum("bytes"))["sum"],
-        "free_bytes": disk_free_bytes(),
-    }
-    return render(request, "language_models/list.html", context)
+    return subject_list_page(request, language_model_list, SORTS, "language_models/list.html")
 
 
 @require_http_methods(["GET", "POST"])

@@ -36,8 +36,8 @@ def list_page(request: HttpRequest) -> HttpResponse:
         "rows": [(sae, newest_finished(sae)) for sae in page],
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
-        "architectures": ARCHITECTURES,
-        "language_models": LanguageModel.objects.filter(saes__isnull=False).distinct(),
+        "architectures": [(value, value) for value, _ in ARCHITECTURES],
+        "language_models": [(str(lm.pk), lm) for lm in LanguageModel.objects.filter(saes__isnull=False).distinct()],
     }
     return render(request, "saes/list.html", context)
 

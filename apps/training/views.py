@@ -40,7 +40,7 @@ def list_page(request: HttpRequest) -> HttpResponse:
         "topics": [run.topic for run in page if run.ready_at is None],
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
-        "architectures": ARCHITECTURES,
+        "architectures": [(value, value) for value, _ in ARCHITECTURES],
         "states": State.choices,
     }
     return render(request, "training/list.html", context)

@@ -29,6 +29,7 @@ def test_the_list_is_sorted_and_searched(client_in):
     make_dataset(name="whales")
     make_dataset(pa.table({"text": ["a"]}), name="cats")
     by_rows = client_in.get(reverse("datasets:list"), {"sort": "rows"}).content.decode()
+    assert '<option value="rows" selected>' in by_rows
     assert by_rows.index("whales") < by_rows.index("cats")
     assert "whales" not in client_in.get(reverse("datasets:list"), {"q": "cats"}).content.decode()
 
