@@ -39,7 +39,7 @@ MOST_STEPS = 1500
 PASSES = 15
 """Passes over the cached activations: later ones still lower FVU on held-out text, more slowly each time."""
 PROMPT = "The weather this morning was"
-STEER_STRENGTH = 3.0
+STEER_STRENGTH = 1.0
 MOST_FEATURE_TOKENS = 100_000
 """Enough to read features; the pass through the model is the demo's longest part on a slow processor."""
 

@@ -3,7 +3,7 @@
 For a latent with activations f over n included positions:
 
     density        share of positions with f > 0
-    mean           Σ f / n, silent positions counted
+    mean           Σ f / firings: the mean of the positive activations
     second_moment  Σ f² / n
     maximum        largest f
     histogram      counts of the firings in equal-width bins between 0 and maximum, as numpy.histogram has them
@@ -43,7 +43,7 @@ def latent_statistics(firings: LatentFirings, positions: int) -> LatentStatistic
     return LatentStatistics(
         count=count,
         density=count / positions,
-        mean=np.bincount(owner_N, value_N, latents) / positions,
+        mean=np.bincount(owner_N, value_N, latents) / np.maximum(count, 1),
         second_moment=np.bincount(owner_N, value_N**2, latents) / positions,
         maximum=maximum,
         histogram=_histogram(owner_N, value_N, maximum),

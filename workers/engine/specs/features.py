@@ -97,7 +97,8 @@ class FeatureRunInputs(Inputs):
 class FeatureRunResult(Result):
     """The folder holds, F = d_sae, W = window_before + 1 + window_after:
 
-    statistics.safetensors: density, mean, maximum, second_moment (F,) float32; count (F,) int64 of firings;
+    statistics.safetensors: density, mean (of firings), maximum, second_moment (of all positions) (F,) float32;
+      count (F,) int64 of firings;
       histogram (F, HISTOGRAM_BINS) int32 of positive activations, linear between 0 and `maximum`.
     examples.safetensors: per slot S = top + groups × per group + zero examples:
       token_ids (F, S, W) int32, -1 beyond the context's edge; activations (F, S, W) float16 or float32;
