@@ -12,7 +12,7 @@ from tests.pipeline.scratch import ScratchStudio
 from tests.pipeline.tiny_pipeline import copy_of, training_arguments
 
 pytestmark = pytest.mark.slow
-STEPS = 3000
+STEPS = 1500
 
 
 @pytest.fixture(scope="module", params=["topk", "standard"])
@@ -36,10 +36,11 @@ def begin(studio: ScratchStudio, prepared, architecture: str) -> int:
     arguments = training_arguments(prepared[1], steps=STEPS, architecture=architecture)
     job = studio.json("train", *arguments)["id"]
     step = random.randint(60, STEPS // 3)
-    until = time.monotonic() + 120
-    while studio.job(job)["progress"]["done"] < step:
+    until = time.monotonic() + 240
+    while studio.progress(job) < ("running", step):
         assert time.monotonic() < until, studio.job(job)
-        assert studio.job(job)["state"] in ("queued", "running")
+        assert studio.progress(job)[0] in ("queued", "running")
+        time.sleep(0.05)
     return job
 
 
