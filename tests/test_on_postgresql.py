@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.postgres import run_tests_on_postgres
+from tests.pipeline.scratch import ScratchStudio
+from tests.pipeline.tiny_pipeline import DOCUMENTS, text_file
+from tests.postgres import postgres_url, run_tests_on_postgres
 
 pytestmark = pytest.mark.postgres
 
@@ -14,3 +16,17 @@ def test_it_holds_on_postgresql(path):
     answer = run_tests_on_postgres(path)
     assert answer.returncode == 0, answer.stdout[-4000:]
     assert " passed" in answer.stdout
+
+
+def test_the_studio_runs_a_job_on_postgresql_and_ends_cleanly(tmp_path):
+    with postgres_url() as url:
+        studio = ScratchStudio(tmp_path, database_url=url)
+        try:
+            studio.start()
+            job = studio.json("dataset_import", "--source", "file", "--path", text_file(tmp_path), "--wait")
+            assert job["state"] == "succeeded"
+            assert studio.json("dataset_list")[0]["rows"] == DOCUMENTS
+            assert not (tmp_path / "db.sqlite3").exists()
+            studio.end()
+        finally:
+            studio.kill_all()
