@@ -143,7 +143,7 @@ def _members(listener: socket.socket) -> list[Member]:
         "--fd",
         str(listener.fileno()),
         "-v",
-        "1",
+        "0",  # no line for every request: the address above must stay in sight
         "mistudio_site.asgi:application",
     ]
     settings_module = {"DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"]}
