@@ -14,7 +14,8 @@ from workers.engine.specs.kinds import INPUTS
 from workers.runners.base import Runner
 from workers.supervisor import supervising
 from workers.supervisor.claiming import HOST, claim
-from workers.supervisor.supervising import MOST_ATTEMPTS, Supervision, retry_pause_s
+from workers.supervisor.ending import MOST_ATTEMPTS, retry_pause_s
+from workers.supervisor.supervising import Supervision
 
 pytestmark = pytest.mark.django_db
 

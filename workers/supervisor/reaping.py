@@ -16,7 +16,7 @@ from apps.jobs.services import event_write, job_move, wake_send
 from apps.jobs.states import ENDED, ON_WORKER, State
 from workers.supervisor.child_process import process_group_kill, process_is
 from workers.supervisor.claiming import HOST
-from workers.supervisor.supervising import MOST_ATTEMPTS
+from workers.supervisor.ending import MOST_ATTEMPTS
 
 SILENT_FOR = timedelta(seconds=30)
 """Without a heartbeat for so long a supervisor of this host counts as dead, even if its process lives."""

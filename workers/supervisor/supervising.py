@@ -4,53 +4,38 @@
 2. the child runs; its lines become progress, metrics, checkpoints and events, at most twice a second.
 3. wishes (from the row, or from a studio that drains) go to the child through control.json; after a grace period comes
    SIGTERM's elder sister.
-4. the end: finish, fail, retry later, pause, interrupt or cancel.
+4. the end: see ending.py.
 """
 
-import contextlib
 import json
 import queue
-import random
 import shutil
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from apps.core.secrets import secret_environment
 from django.db import transaction
 from django.utils import timezone
 
 from apps.core.errors import AppError
+from apps.core.secrets import secret_environment
 from apps.core.storage import data_path
 from apps.jobs.models import DeviceLease, Job, Worker
-from apps.jobs.services import event_write, job_move, publish_job
-from apps.jobs.states import ON_WORKER, State, Wish
+from apps.jobs.services import event_write, publish_job
+from apps.jobs.states import ON_WORKER, Wish
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import EngineError
 from workers.runners.base import Runner
 from workers.runners.registry import runner_for
 from workers.supervisor.child_process import ChildProcess
 from workers.supervisor.claiming import is_draining
+from workers.supervisor.ending import Ending, Outcome
 
 FLUSH_EVERY_S = 0.5
 BEAT_EVERY_S = 1.0
 GRACE_S = 10.0
 """From a wish that ends the work to SIGKILL; a drain must be over in 15 s."""
-MOST_ATTEMPTS = 3
-FIRST_PAUSE_S = 5.0
-LONGEST_PAUSE_S = 600.0
-
-
-@dataclass
-class Outcome:
-    """What the child said last; all empty when it died without a word."""
-
-    result: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    stopped: str = ""
-    exit_code: int = 0
 
 
 @dataclass
@@ -95,7 +80,7 @@ class Supervision:
         try:
             spec, job_file = self._prepare()
         except (AppError, EngineError) as error:
-            self._end_failed(error.code, error.message, error.hint)
+            Ending(self.job, self.worker, self.runner, self.out_dir).fail(error.code, error.message, error.hint)
             return
         if warm is None:
             log = self.attempt_dir / "log.txt"
@@ -105,7 +90,7 @@ class Supervision:
             child.ask({"job": str(job_file)})
         Job.objects.filter(pk=self.job.pk).update(pid=child.pid, pid_started=child.started)
         outcome = self._watch(child, is_warm=warm is not None)
-        self._end(spec, outcome)
+        Ending(self.job, self.worker, self.runner, self.out_dir, asked=self._asked).end(spec, outcome)
 
     def _prepare(self) -> tuple[Spec, Path]:
         self.attempt_dir.mkdir(parents=True, exist_ok=True)
@@ -250,117 +235,3 @@ class Supervision:
         draft = control.with_suffix(".draft")
         draft.write_text(json.dumps({"wish": wish, "number": self._control_number}))
         draft.rename(control)
-
-    # the end
-
-    def _end(self, spec: Spec, outcome: Outcome) -> None:
-        if outcome.result is not None:
-            self._end_succeeded(spec, outcome.result)
-        elif outcome.stopped == Wish.CANCEL or (self._asked == Wish.CANCEL and outcome.error is None):
-            self._release()
-            self.runner.discard(self.job)
-            job_move(self.job, State.CANCELLED, frm=(State.STOPPING, State.RUNNING), text="Cancelled.")
-            self._forget_output()
-        elif outcome.stopped == Wish.PAUSE:
-            self._release()
-            job_move(self.job, State.PAUSED, frm=(State.STOPPING,), text="Paused; it goes on from its checkpoint.")
-        elif outcome.stopped or self._asked == Wish.INTERRUPT:
-            self._release()
-            self._interrupt("Interrupted; it goes on when the studio starts again.")
-        elif outcome.error is not None:
-            self._end_error(outcome.error)
-        else:
-            self._end_crashed(outcome.exit_code)
-
-    def _end_succeeded(self, spec: Spec, result: dict[str, Any]) -> None:
-        """Rows and artifact in one transaction: the job has succeeded exactly when its subject is ready."""
-        self._release()
-        try:
-            with transaction.atomic():
-                self.runner.finish(self.job, spec, self.runner.result.from_json(result), str(self.out_dir))
-                moved = job_move(
-                    self.job,
-                    State.SUCCEEDED,
-                    frm=(State.RUNNING, State.STOPPING),
-                    text="Done.",
-                    message="",
-                )
-                if not moved:
-                    raise AppError("not_running", "The job was taken away while it finished.", "Start it again.")
-        except (AppError, EngineError) as error:
-            self._end_failed(error.code, error.message, error.hint)
-            return
-        self._forget_output()
-
-    def _end_error(self, error: dict[str, Any]) -> None:
-        """Transient errors are tried again after a growing pause; others are final."""
-        attempts = self.job.attempts_without_progress + 1
-        if error["transient"] and attempts < MOST_ATTEMPTS:
-            pause_s = retry_pause_s(attempts)
-            self._release()
-            self._forget_output()
-            event_write(self.job, f"{error['message']} Tried again in {pause_s:.0f} s.", level="warning")
-            job_move(
-                self.job,
-                State.QUEUED,
-                frm=(State.RUNNING,),
-                next_attempt_at=timezone.now() + timedelta(seconds=pause_s),
-                attempts_without_progress=attempts,
-                error_code=error["code"],
-                error_message=error["message"],
-                error_hint=error["hint"],
-                waits_for="tries again after a passing error",
-            )
-            return
-        self._end_failed(error["code"], error["message"], error["hint"], error["traceback"])
-
-    def _end_crashed(self, exit_code: int) -> None:
-        """The child died without a word: killed by a signal, or by the system for its memory."""
-        died = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-        self.job.refresh_from_db()
-        attempts = self.job.attempts_without_progress + 1
-        Job.objects.filter(pk=self.job.pk).update(attempts_without_progress=attempts)
-        if self.job.resumes and attempts < MOST_ATTEMPTS:
-            self._release()
-            self._interrupt(f"The process ended by {died}; going on from the last checkpoint.")
-            job_move(self.job, State.QUEUED, frm=(State.INTERRUPTED,))
-            return
-        self._end_failed(
-            "crashed",
-            f"The job's process ended by {died}.",
-            "If it was signal 9, the machine was probably out of memory: choose smaller sizes. The log may say more.",
-        )
-
-    def _end_failed(self, code: str, message: str, hint: str, traceback: str = "") -> None:
-        self._release()
-        with contextlib.suppress(AppError):
-            self.runner.discard(self.job)
-        job_move(
-            self.job,
-            State.FAILED,
-            frm=(State.RUNNING, State.STOPPING),
-            text=message,
-            error_code=code,
-            error_message=message,
-            error_hint=hint,
-            error_traceback=traceback,
-        )
-        self._forget_output()
-
-    def _interrupt(self, text: str) -> None:
-        job_move(self.job, State.INTERRUPTED, frm=(State.RUNNING, State.STOPPING), text=text)
-
-    def _release(self) -> None:
-        """Give the device back and forget the process."""
-        DeviceLease.objects.filter(job=self.job).delete()
-        Worker.objects.filter(pk=self.worker.pk).update(job=None)
-        Job.objects.filter(pk=self.job.pk).update(pid=None, pid_started=None)
-
-    def _forget_output(self) -> None:
-        shutil.rmtree(self.out_dir, ignore_errors=True)
-
-
-def retry_pause_s(attempt: int) -> float:
-    """Seconds before attempt number `attempt` + 1: doubling, capped, with jitter so that many do not return at once."""
-    pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempt - 1))
-    return pause * random.uniform(0.75, 1.25)
