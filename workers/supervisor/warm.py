@@ -6,10 +6,10 @@ WARM_IDLE_S, another job wants the device, or the studio drains. Then the child 
 
 import time
 
-from apps.core.secrets import secret_environment
 from django.conf import settings
 from django.utils import timezone
 
+from apps.core.secrets import secret_environment
 from apps.core.storage import data_path
 from apps.jobs.models import DeviceLease, Job, Worker
 from workers.supervisor.child_process import ChildProcess
