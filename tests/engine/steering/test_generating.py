@@ -109,6 +109,14 @@ def test_every_sampling_option_changes_what_is_written(inputs, option):
     assert changed.baseline_tokens != steer(asked(**plain), inputs, Progress()).baseline_tokens
 
 
+def test_a_written_row_beyond_the_tokenizer_is_an_empty_token(inputs):
+    flat = {"temperature": 2.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 60}
+    results = [steer(asked(seed=seed, **flat), inputs, Progress()) for seed in range(4)]
+    tokens = [token for result in results for token in (*result.baseline_tokens, *result.steered_tokens)]
+    assert "" in tokens
+    assert all(isinstance(token, str) for token in tokens)
+
+
 def test_temperature_zero_is_greedy_whatever_the_seed(inputs):
     texts = {steer(asked(temperature=0.0, seed=s), inputs, Progress()).baseline for s in (1, 2, 3)}
     assert len(texts) == 1

@@ -98,6 +98,7 @@ class SteerResult(Result):
     steered: str
     baseline_tokens: tuple[str, ...]
     steered_tokens: tuple[str, ...]
+    """Raw token strings; "" for an id that the tokenizer does not know."""
     raw_strengths: tuple[float, ...]
     """Length of each added vector, in units of the activation."""
     delta_norm: float

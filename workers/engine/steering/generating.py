@@ -69,8 +69,8 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     return SteerResult(
         baseline=tokenizer.decode(baseline_ids, skip_special_tokens=True),
         steered=tokenizer.decode(steered_ids, skip_special_tokens=True),
-        baseline_tokens=tuple(tokenizer.convert_ids_to_tokens(baseline_ids)),
-        steered_tokens=tuple(tokenizer.convert_ids_to_tokens(steered_ids)),
+        baseline_tokens=_tokens(tokenizer, baseline_ids),
+        steered_tokens=_tokens(tokenizer, steered_ids),
         raw_strengths=strengths,
         delta_norm=added.delta_norm_sum / added.positions,
         activation_norm=added.activation_norm_sum / added.positions,
@@ -79,6 +79,11 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
         differs=baseline_ids != steered_ids,
         seconds=time.monotonic() - began,
     )
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[str, ...]:
+    """Raw token strings; "" for rows of the embedding beyond the tokenizer's last id, which a model may write too."""
+    return tuple(token or "" for token in tokenizer.convert_ids_to_tokens(ids))
 
 
 def raw_strengths(spec: SteerSpec, max_activations: tuple[float, ...], decoder_norms: list[float]) -> tuple[float, ...]:
