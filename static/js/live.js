@@ -119,26 +119,30 @@ function fragmentsSwap(html) {
   }
 }
 
-// <section id="rows" data-refresh="jobs/all">: the page is asked for this part anew after the topic spoke, for lists that
+// <section id="rows" data-refresh="jobs/all">: the page is asked for such parts anew after the topic spoke, for lists that
 // gain and lose rows. The first message is the replay on connect and says nothing new.
 const refreshes = new Map();
+const partsOf = (topic) => document.querySelectorAll(`[data-refresh="${CSS.escape(topic)}"]`);
 document.addEventListener("studio:topic", ({ detail: { topic } }) => {
   const known = refreshes.get(topic);
   if (!known) return refreshes.set(topic, { at: 0, timer: null });
-  if (known.timer || !document.querySelector(`[data-refresh="${CSS.escape(topic)}"]`)) return;
+  if (known.timer || !partsOf(topic).length) return;
   known.timer = setTimeout(() => {
     Object.assign(known, { at: Date.now(), timer: null });
-    partRefresh(document.querySelector(`[data-refresh="${CSS.escape(topic)}"]`));
+    partsRefresh(topic);
   }, Math.max(0, 1000 * (REFRESH_S - seconds(known.at))));
 });
 
-async function partRefresh(part) {
+async function partsRefresh(topic) {
   const answer = await fetch(location.href);
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-  if (!fresh || part.querySelector(`${IN_USE}, :focus`)) return;
-  stateCarry(part, fresh);
-  part.replaceWith(fresh);
-  htmx.process(fresh);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of partsOf(topic)) {
+    const fresh = page.getElementById(part.id);
+    if (!fresh || part.querySelector(`${IN_USE}, :focus`)) continue;
+    stateCarry(part, fresh);
+    part.replaceWith(fresh);
+    htmx.process(fresh);
+  }
   document.dispatchEvent(new Event("htmx:afterSettle"));
 }
 
