@@ -91,7 +91,7 @@ def spec_form(spec_class: type[Spec]) -> type[SpecForm]:
 
 
 def _field(hint: Any, option: Option, default: Any) -> forms.Field:
-    """One form field; `only_for`, `unit` and `source` are left on it for the templates."""
+    """One form field; `only_for`, `unit`, `source` and `is_needed` are left on it for the templates."""
     inner = [a for a in typing.get_args(hint) if a is not type(None)] if type(None) in typing.get_args(hint) else [hint]
     is_optional = hint is not inner[0]
     common = {
@@ -103,6 +103,7 @@ def _field(hint: Any, option: Option, default: Any) -> forms.Field:
     }
     field = _typed_field(inner[0], option, common)
     field.only_for, field.unit, field.source = option.only_for, option.unit, option.source
+    field.is_needed = option.is_needed
     return field
 
 

@@ -44,6 +44,8 @@ class Option:
     """A text that spans lines."""
     is_path: bool = False
     """A path on the server's disk."""
+    is_needed: bool = False
+    """Empty by default, yet asked for whenever the option matters; `Spec.check` insists."""
 
 
 def option(default: Any = MISSING, **known: Any) -> Any:

@@ -25,6 +25,7 @@ class DatasetImportSpec(Spec):
         "",
         label="Repository",
         only_for=("source", ("hub",)),
+        is_needed=True,
         help="Id on the Hub such as roneneldan/TinyStories, or the address of its page.",
     )
     config: str = option(
@@ -36,6 +37,7 @@ class DatasetImportSpec(Spec):
         label="Path",
         only_for=("source", ("file",)),
         is_path=True,
+        is_needed=True,
         help="A .txt (one document per paragraph), .jsonl, .csv or .parquet file on the studio's machine.",
     )
     text_column: str = option(

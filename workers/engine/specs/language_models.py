@@ -28,6 +28,7 @@ class LanguageModelImportSpec(Spec):
         "",
         label="Repository",
         only_for=("source", ("hub",)),
+        is_needed=True,
         help="Id on the Hub such as HuggingFaceTB/SmolLM2-135M, or the address of its page.",
     )
     revision: str = option(
@@ -42,6 +43,7 @@ class LanguageModelImportSpec(Spec):
         label="Path",
         only_for=("source", ("folder", "gguf")),
         is_path=True,
+        is_needed=True,
         help="A folder with config.json and *.safetensors, or a .gguf file, on the studio's machine.",
     )
 
