@@ -142,12 +142,13 @@ if env.read_bool("MISTUDIO_BEHIND_TLS"):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 31536000
 
-# Plotly makes one empty <style> (its hash is allowed) and sets style attributes; nothing else needs more than 'self'.
+# Plotly makes an empty <style> and one for its maps, allowed by their hashes, and sets style attributes.
+PLOTLY_STYLES = ("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o=")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF],
-        "style-src": [SELF, "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"],
+        "style-src": [SELF, *(f"'sha256-{digest}'" for digest in PLOTLY_STYLES)],
         "style-src-attr": ["'unsafe-inline'"],
         "img-src": [SELF, "data:", "blob:"],
         "connect-src": [SELF],
