@@ -35,8 +35,8 @@ CONTEXT_LENGTH = 128
 D_SAE = 4608
 K = 32
 LEAST_STEPS = 300
-MOST_STEPS = 1500
-PASSES = 15
+MOST_STEPS = 1000
+PASSES = 10
 """Passes over the cached activations: later ones still lower FVU on held-out text, more slowly each time."""
 PROMPT = "The weather this morning was"
 STEER_STRENGTH = 1.0
