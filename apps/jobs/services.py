@@ -41,19 +41,24 @@ def job_enqueue(
     )
     if subject is not None:
         job.subject_entity, job.subject_id, job.subject_name = subject.ENTITY, subject.pk, str(subject)[:200]
+    return _queue(job, f"Queued on {job.queue}.")
+
+
+def _queue(job: Job, text: str) -> Job:
+    """Save a new job with its first event; the pages hear of it and a worker wakes when the transaction commits."""
     try:
         with transaction.atomic():
             job.save()
+            event_write(job, text)
+            publish_job(job)
+            transaction.on_commit(wake_send)
     except IntegrityError:
         raise AppError(
             "already_active",
-            f"{spec.TITLE} is already under way for {job.subject_name}.",
+            f"{job.title} is already under way for {job.subject_name}.",
             "Wait for it, or cancel it first.",
             status=409,
         ) from None
-    event_write(job, f"Queued on {job.queue}.")
-    publish_job(job)
-    transaction.on_commit(wake_send)
     return job
 
 
@@ -152,15 +157,7 @@ def job_retry(*, job: Job, user: AbstractBaseUser | None = None) -> Job:
         device_wish=job.device_wish,
         created_by=user,
     )
-    try:
-        with transaction.atomic():
-            again.save()
-            event_write(again, f"Queued as another try of job {job.pk}.")
-            publish_job(again)
-            transaction.on_commit(wake_send)
-    except IntegrityError:
-        raise AppError("already_active", f"{job.title} is already under way.", "Wait for it.", status=409) from None
-    return again
+    return _queue(again, f"Queued as another try of job {job.pk}.")
 
 
 def job_priority_set(*, job: Job, priority: int) -> None:
