@@ -37,7 +37,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MISTUDIO_MONITOR_INTERVAL_S", "2", "Seconds between samples of the machine.", 1, 30),
     Variable("MISTUDIO_SLOTS_GPU", "1", "Jobs of the gpu queue at once on this host.", 0, 64),
     Variable("MISTUDIO_SLOTS_CPU", "1", "Jobs of the cpu queue at once on this host.", 0, 64),
-    Variable("MISTUDIO_SLOTS_IO", "2", "Jobs of the io queue at once on this host.", 0, 64),
+    Variable("MISTUDIO_SLOTS_IO", "3", "Downloads, imports and look-ups at once on this host.", 0, 64),
     Variable("MISTUDIO_SLOTS_STEER", "1", "Steering jobs at once on this host; the warm child serves them.", 0, 1),
     Variable("MISTUDIO_WARM_IDLE_S", "120", "Seconds after which an unused warm child ends.", 1, 86400),
     Variable(

@@ -25,7 +25,8 @@ from apps.datasets.selectors import (
     tokenization_list,
 )
 from apps.jobs.subjects import with_job
-from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.datasets import DatasetImportSpec
+from workers.engine.specs.tokenization import TokenizeSpec
 
 API_CELL_CHARACTERS = 10_000
 

@@ -1,9 +1,9 @@
-"""Datasets (rows of text), what curators marked in them, and tokenizations (fixed-length contexts)."""
+"""Datasets (rows of text), what curators marked in them, tokenizations (contexts), and what was asked before either."""
 
 from django.db import models
 from django.urls import reverse
 
-from apps.core.live.topics import DATASETS, TOKENIZATIONS
+from apps.core.live.topics import DATASET_LOOKUPS, DATASETS, TOKEN_PREVIEWS, TOKENIZATIONS
 from apps.jobs.models import Subject
 from apps.language_models.models import LanguageModel
 from workers.engine.specs.datasets import DATASET_SOURCES
@@ -63,6 +63,8 @@ class Tokenization(Subject):
     context_length = models.PositiveIntegerField()
     contexts = models.BigIntegerField(default=0)
     heldout_contexts = models.BigIntegerField(default=0)
+    train_tokens = models.BigIntegerField(default=0)
+    heldout_tokens = models.BigIntegerField(default=0)
     tokenizer_sha256 = models.CharField(max_length=64, blank=True)
     tokens_sha256 = models.CharField(max_length=64, blank=True)
     bytes = models.BigIntegerField(default=0)
@@ -80,4 +82,41 @@ class Tokenization(Subject):
     @property
     def tokens(self) -> int:
         """Tokens stored, both parts, first tokens included."""
-        return (self.contexts + self.heldout_contexts) * self.context_length
+        return self.train_tokens + self.heldout_tokens
+
+
+class DatasetLookup(Subject):
+    """What the Hub said of a dataset; `report` is the full Result. Kept for a day."""
+
+    ENTITY = DATASET_LOOKUPS
+
+    repo_id = models.CharField(max_length=200)
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.repo_id
+
+    def get_absolute_url(self) -> str:
+        return f"{reverse('datasets:new')}?lookup={self.pk}"
+
+
+class TokenPreview(Subject):
+    """What a tokenization would make of some rows; `report` is the full Result. Kept for a day."""
+
+    ENTITY = TOKEN_PREVIEWS
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="previews")
+    language_model = models.ForeignKey(LanguageModel, on_delete=models.CASCADE, related_name="previews")
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} × {self.language_model}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("datasets:preview", args=[self.pk])

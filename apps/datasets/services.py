@@ -16,8 +16,9 @@ from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready
-from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec
 from workers.engine.specs.hub_ids import hub_id
+from workers.engine.specs.tokenization import TokenizeSpec
 from workers.engine.text.decoding import safe_text
 
 

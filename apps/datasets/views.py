@@ -35,7 +35,8 @@ from apps.datasets.services import (
     tokenization_delete,
 )
 from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
-from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.datasets import DatasetImportSpec
+from workers.engine.specs.tokenization import TokenizeSpec
 
 SAMPLE_CONTEXTS = 5
 

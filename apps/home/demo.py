@@ -25,10 +25,10 @@ from apps.steering.services import experiment_start
 from apps.training.models import TrainingRun
 from apps.training.services import training_start
 from workers.engine.specs.activations import ActivationCacheSpec
-from workers.engine.specs.datasets import TokenizeSpec
 from workers.engine.specs.exports import ExportSpec
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.steering import SteeredFeature, SteerSpec
+from workers.engine.specs.tokenization import TokenizeSpec
 from workers.engine.specs.training import TrainSpec
 
 CONTEXT_LENGTH = 128

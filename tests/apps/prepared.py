@@ -16,8 +16,9 @@ from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel
 from workers.engine.specs.activations import ActivationCacheSpec
-from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.language_models import LanguageModelImportSpec
+from workers.engine.specs.tokenization import TokenizeSpec
 
 VOCABULARY = ["<s>", "</s>", "The", "Ġcat", "Ġsat", "<b>", "Ċ", "Ġon"]
 CONTEXT_LENGTH = 8

@@ -17,8 +17,9 @@ from apps.jobs.states import State
 from apps.language_models.services import language_model_import
 from tests.apps.prepared import make_dataset, make_language_model, make_tokenization
 from workers.engine.specs.activations import ActivationCacheResult, ActivationCacheSpec
-from workers.engine.specs.datasets import DatasetImportSpec, EditedRow, TokenizeResult, TokenizeSpec
+from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.language_models import HookSiteWidth, LanguageModelImportResult, LanguageModelImportSpec
+from workers.engine.specs.tokenization import EditedRow, TokenizeResult, TokenizeSpec
 from workers.runners.registry import runner_for
 from workers.supervisor.foreground import supervise_here
 

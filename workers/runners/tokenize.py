@@ -9,7 +9,7 @@ from apps.datasets.selectors import dataset_folder, dataset_ready, tokenization_
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.language_models.selectors import language_model_folder, language_model_ready
-from workers.engine.specs.datasets import EditedRow, TokenizeInputs, TokenizeResult, TokenizeSpec
+from workers.engine.specs.tokenization import EditedRow, TokenizeInputs, TokenizeResult, TokenizeSpec
 from workers.runners.base import Runner
 
 

@@ -2,8 +2,11 @@
 
 JOBS = "jobs"
 DATASETS = "datasets"
+DATASET_LOOKUPS = "dataset-lookups"
+TOKEN_PREVIEWS = "token-previews"
 TOKENIZATIONS = "tokenizations"
 LANGUAGE_MODELS = "language-models"
+LANGUAGE_MODEL_LOOKUPS = "language-model-lookups"
 ACTIVATIONS = "activations"
 TRAININGS = "trainings"
 SAES = "saes"
@@ -16,8 +19,11 @@ SYSTEM = "system"
 ENTITIES = (
     JOBS,
     DATASETS,
+    DATASET_LOOKUPS,
+    TOKEN_PREVIEWS,
     TOKENIZATIONS,
     LANGUAGE_MODELS,
+    LANGUAGE_MODEL_LOOKUPS,
     ACTIVATIONS,
     TRAININGS,
     SAES,

@@ -12,9 +12,10 @@ from apps.core.spec_arguments import add_spec_arguments, spec_from_arguments
 from apps.core.spec_forms import spec_form, spec_from_json
 from apps.datasets.models import Dataset
 from apps.language_models.models import LanguageModel
-from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.kinds import SPECS
 from workers.engine.specs.steering import SteeredFeature, SteerSpec
+from workers.engine.specs.tokenization import TokenizeSpec
 from workers.engine.specs.training import TrainSpec
 
 ALL_SPECS = [pytest.param(spec, id=kind) for kind, spec in SPECS.items()]

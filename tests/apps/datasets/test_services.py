@@ -18,8 +18,9 @@ from apps.datasets.services import (
 from apps.jobs.models import Job
 from apps.jobs.states import State
 from tests.apps.prepared import job_about, make_cache, make_dataset, make_language_model, make_tokenization
-from workers.engine.specs.datasets import DatasetImportSpec, TokenizeSpec
+from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.hub_ids import BadRepository
+from workers.engine.specs.tokenization import TokenizeSpec
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from workers.engine.datasets.contexts import Contexts
 from workers.engine.datasets.row_parts import RowParts
 from workers.engine.datasets.tokenizing import is_heldout, tokenize
 from workers.engine.progress import Progress
-from workers.engine.specs.datasets import EditedRow, TokenizeInputs, TokenizeSpec
 from workers.engine.specs.errors import EngineError
+from workers.engine.specs.tokenization import EditedRow, TokenizeInputs, TokenizeSpec
 
 BOS, EOS = 0, 1
 

@@ -24,8 +24,8 @@ from workers.engine.disk import disk_require
 from workers.engine.language_models.loading import first_token_id, tokenizer_load
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.progress import Progress
-from workers.engine.specs.datasets import TokenizeInputs, TokenizeResult, TokenizeSpec
 from workers.engine.specs.errors import EngineError
+from workers.engine.specs.tokenization import TokenizeInputs, TokenizeResult, TokenizeSpec
 
 BATCH_CHARACTERS = 4_000_000
 """Text handed to the tokenizer at once; its encodings take some hundred bytes for each token."""

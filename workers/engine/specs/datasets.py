@@ -1,12 +1,16 @@
-"""Specs of datasets: bringing text in and cutting it into contexts of tokens."""
+"""Specs of datasets: asking the Hub about one, and bringing rows of text in."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from workers.engine.specs.base import Inputs, Record, Result, Spec, option
 from workers.engine.specs.errors import SpecInvalid
 
-DATASET_SOURCES = (("hub", "Hugging Face Hub"), ("file", "Local file or folder"))
+DATASET_SOURCES = (
+    ("hub", "Hugging Face Hub"),
+    ("file", "Local file or folder"),
+    ("upload", "Upload from this computer"),
+)
 FILE_FORMATS = (".txt", ".jsonl", ".json", ".csv", ".parquet")
 
 
@@ -32,6 +36,19 @@ class DatasetImportSpec(Spec):
         "", label="Configuration", only_for=("source", ("hub",)), help="Subset of the repository; empty: the default."
     )
     split: str = option("train", label="Split", only_for=("source", ("hub",)), help="train, validation, test, …")
+    revision: str = option(
+        "",
+        label="Revision",
+        only_for=("source", ("hub",)),
+        advanced=True,
+        help="Branch, tag or commit; empty: the default branch.",
+    )
+    streaming: bool = option(
+        True,
+        label="Stream",
+        only_for=("source", ("hub",)),
+        help="Fetch only the rows that are kept. Off: whole files are downloaded first, checked, then read.",
+    )
     path: str = option(
         "",
         label="Path",
@@ -40,8 +57,18 @@ class DatasetImportSpec(Spec):
         is_needed=True,
         help="A .txt (one document per paragraph), .jsonl, .csv or .parquet file on the studio's machine.",
     )
+    upload: str = option(
+        "",
+        label="File",
+        only_for=("source", ("upload",)),
+        pattern=r"|[0-9a-f]{32}\.[a-z]+",
+        is_needed=True,
+        help="A .txt (one document per paragraph), .jsonl, .json, .csv or .parquet file, sent by the browser or the API.",
+    )
     text_column: str = option(
-        "", label="Text column", help="Column with the text; empty: text, content, else the first string column."
+        "",
+        label="Text column",
+        help="Column with the text; empty: a column of conversations, text, content, else the first string column.",
     )
     row_cap: int | None = option(
         100_000, label="Most rows", minimum=1, help="Stop after so many rows; empty takes all.", unit="rows"
@@ -52,13 +79,30 @@ class DatasetImportSpec(Spec):
             raise SpecInvalid("No repository was named.", "Give an id such as roneneldan/TinyStories.", field="repo_id")
         if self.source == "file" and not self.path:
             raise SpecInvalid("No file was named.", "Give the path of a file on the studio's machine.", field="path")
+        if self.source == "upload" and not self.upload:
+            raise SpecInvalid("No file was sent.", "Choose a file to upload.", field="upload")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetImportInputs(Inputs):
-    """`path` is the checked absolute path of a local source; empty for the Hub. The token comes by environment."""
+    """`path` is the checked absolute path of a local or uploaded source; empty for the Hub. The token comes by
+    environment. What arrives is kept in `job_dir`/download until the import succeeds, so that a retry goes on there."""
 
     path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnHistogram(Record):
+    """How the values of one column are distributed; a click on a bar filters the rows by it."""
+
+    column: str
+    kind: str
+    """"number" (bins between `edges`), "length" (characters of a text, bins between `edges`) or "value" (`values`)."""
+    edges: tuple[float, ...] = ()
+    """Bin borders, one more than `counts`; a bin holds its left border, the last one both."""
+    values: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    nulls: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,91 +125,64 @@ class DatasetImportResult(Result):
     revision: str = ""
     content_sha256: str = ""
     """Hash over the text column, row by row: the dataset's identity in provenance records."""
+    is_conversation: bool = False
+    """The text column holds conversations: lists of turns with a role and a content."""
+    histograms: tuple[ColumnHistogram, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizeSpec(Spec):
-    """Cut a dataset into packed contexts of fixed length with the tokenizer of a language model."""
+class DatasetLookupSpec(Spec):
+    """Ask the Hub what a dataset is, before anything of it is imported: size, licence, splits, first rows."""
 
-    KIND: ClassVar[str] = "tokenize"
-    QUEUE: ClassVar[str] = "cpu"
-    TITLE: ClassVar[str] = "Tokenize dataset"
-    ENGINE: ClassVar[str] = "datasets.tokenizing:tokenize"
+    KIND: ClassVar[str] = "dataset_lookup"
+    QUEUE: ClassVar[str] = "io"
+    TITLE: ClassVar[str] = "Look up dataset"
+    ENGINE: ClassVar[str] = "datasets.hub_lookup:dataset_lookup"
 
-    dataset: int = option(label="Dataset", reference="datasets.Dataset", help="The rows to cut.")
-    language_model: int = option(
-        label="Tokenizer of",
-        reference="language_models.LanguageModel",
-        help="The language model whose tokenizer cuts the text.",
+    repo_id: str = option(
+        label="Repository", help="Id on the Hub such as roneneldan/TinyStories, or the address of its page."
     )
-    context_length: int = option(
-        128,
-        label="Context length",
-        minimum=8,
-        maximum=8192,
-        unit="tokens",
-        help="Tokens in each context, first token (BOS) included. 128 is the field's habit for small models.",
-        source="SAELens context_size",
-    )
-    heldout_pct: float = option(
-        5.0,
-        label="Held out",
-        minimum=0.5,
-        maximum=50.0,
-        unit="%",
-        advanced=True,
-        help="Share of documents, chosen by their hash, kept out of every training and used for evaluation.",
+    config: str = option("", label="Configuration", help="Subset of the repository; empty: the default.")
+    split: str = option("", label="Split", help="train, validation, test, …; empty: train, else the first.")
+    revision: str = option(
+        "", label="Revision", advanced=True, help="Branch, tag or commit; empty: the default branch."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditedRow(Record):
-    """A row whose text the curator replaced."""
-
-    row: int
-    text: str
+class DatasetLookupInputs(Inputs):
+    """Nothing lies on this machine; the token comes by environment."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizeInputs(Inputs):
-    """`dataset_dir` has the rows, `model_dir` the tokenizer; rows excluded or edited by the curator come by index."""
+class SplitSize(Record):
+    """One split as the Hub describes it; None where it does not say."""
 
-    dataset_dir: str = ""
-    model_dir: str = ""
-    text_column: str = ""
-    excluded_rows: tuple[int, ...] = ()
-    edited_rows: tuple[EditedRow, ...] = ()
+    name: str
+    rows: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizeResult(Result):
-    """The folder holds train.safetensors and heldout.safetensors, each with `tokens` (contexts, context_length) int32
-    and `first_row` (contexts,) int64, the dataset row in which the context begins.
+class DatasetLookupResult(Result):
+    """What the Hub says of a dataset, and its first rows. `text_column` is "" when no column holds text."""
 
-    Every token is accounted for: document_tokens + joins + bos_tokens = stored + dropped, for each part.
-    """
-
-    contexts: int
-    heldout_contexts: int
-    documents: int
-    heldout_documents: int
-    empty_rows: int
-    excluded_rows: int
-    """Rows that the curator left out."""
-    document_tokens: int
-    """Tokens that the tokenizer made of the documents' text, both parts."""
-    join_tokens: int
-    """EOS tokens put between documents."""
-    bos_tokens: int
-    """First tokens put before each stored context."""
-    dropped_tokens: int
-    """Tokens of the last, incomplete context of each part."""
-    bos_token_id: int | None
-    eos_token_id: int | None
-    vocab_size: int
-    distinct_tokens: int
-    tokenizer_sha256: str
-    tokens_sha256: str
+    repo_id: str
+    revision: str
+    licence: str
+    gated: bool
+    configs: tuple[str, ...]
+    config: str
+    """The configuration that the rest is about; "" when the repository has but one."""
+    splits: tuple[SplitSize, ...]
+    split: str
     bytes: int
-    edited_rows: int = 0
-    """Rows cut with the curator's text in place of their own."""
+    """Size of the data files of that configuration on the Hub."""
+    columns: tuple[str, ...]
+    column_types: tuple[str, ...]
+    text_column: str
+    is_conversation: bool
+    first_rows: tuple[dict[str, Any], ...]
+    """Up to five rows, every value as text of at most 300 characters."""
+    text_bytes_per_row: float
+    """Mean UTF-8 bytes of the text column over up to 100 first rows: what a size estimate rests on."""

@@ -2,17 +2,29 @@
 
 from workers.engine.specs.activations import ActivationCacheInputs, ActivationCacheSpec
 from workers.engine.specs.base import Inputs, Spec
-from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportSpec, TokenizeInputs, TokenizeSpec
+from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportSpec, DatasetLookupInputs, DatasetLookupSpec
 from workers.engine.specs.exports import ExportInputs, ExportSpec
 from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
-from workers.engine.specs.language_models import LanguageModelImportInputs, LanguageModelImportSpec
+from workers.engine.specs.language_models import (
+    LanguageModelImportInputs,
+    LanguageModelImportSpec,
+    LanguageModelLookupInputs,
+    LanguageModelLookupSpec,
+    LanguageModelQuantizeInputs,
+    LanguageModelQuantizeSpec,
+)
 from workers.engine.specs.saes import EvaluateInputs, EvaluateSpec
 from workers.engine.specs.steering import SteerInputs, SteerSpec
+from workers.engine.specs.tokenization import TokenizeInputs, TokenizeSpec, TokenPreviewInputs, TokenPreviewSpec
 from workers.engine.specs.training import TrainInputs, TrainSpec
 
 _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
+    (DatasetLookupSpec, DatasetLookupInputs),
     (DatasetImportSpec, DatasetImportInputs),
+    (LanguageModelLookupSpec, LanguageModelLookupInputs),
     (LanguageModelImportSpec, LanguageModelImportInputs),
+    (LanguageModelQuantizeSpec, LanguageModelQuantizeInputs),
+    (TokenPreviewSpec, TokenPreviewInputs),
     (TokenizeSpec, TokenizeInputs),
     (ActivationCacheSpec, ActivationCacheInputs),
     (TrainSpec, TrainInputs),

@@ -12,6 +12,27 @@ LANGUAGE_MODEL_SOURCES = (
     ("gguf", "GGUF file (converted once)"),
 )
 
+QUANTIZATIONS = (
+    ("fp32", "float32"),
+    ("bf16", "bfloat16"),
+    ("fp16", "float16"),
+    ("int8", "8-bit (bitsandbytes, LLM.int8)"),
+    ("nf4", "4-bit (bitsandbytes, nf4 with double quantization)"),
+)
+"""How a language model's weights are held in memory. On disk they stay as published."""
+QUANTIZATION_CHOICES = (("auto", "As published"), *QUANTIZATIONS)
+
+
+def quantization_option() -> Any:
+    """The choice of how the weights are held."""
+    return option(
+        "auto",
+        label="Quantization",
+        choices=QUANTIZATION_CHOICES,
+        help="How the weights are held in memory. 8-bit and 4-bit quantize the matrices of the blocks and save memory at "
+        "some cost in accuracy; an SAE belongs to the quantization it was trained on.",
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelImportSpec(Spec):
@@ -47,6 +68,8 @@ class LanguageModelImportSpec(Spec):
         help="A folder with config.json and *.safetensors, or a .gguf file, on the studio's machine.",
     )
 
+    quantization: str = quantization_option()
+
     def check(self) -> None:
         if self.source == "hub" and not self.repo_id:
             raise SpecInvalid(
@@ -60,7 +83,8 @@ class LanguageModelImportSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelImportInputs(Inputs):
-    """`path` is the checked absolute path of a local source; empty for the Hub. The token comes by environment."""
+    """`path` is the checked absolute path of a local source; empty for the Hub. The token comes by environment. What
+    arrives is kept in `job_dir`/download until the import succeeds, so that a retry goes on there."""
 
     path: str = ""
 
@@ -103,3 +127,87 @@ class LanguageModelImportResult(Result):
     tokenizer_sha256: str = ""
     has_chat_template: bool = False
     tied_embeddings: bool = False
+    quantization: str = ""
+    """A key of QUANTIZATIONS; "as published" is resolved."""
+    linear_parameters: int = 0
+    """Weights that 8-bit and 4-bit quantize: the matrices of the blocks, without embeddings and output head."""
+    kv_width: int = 0
+    """Numbers that the key-value cache holds for each token, all layers together: Σ 2 × kv heads × head width."""
+    footprint_bytes: int = 0
+    """`get_memory_footprint()` of the model loaded as this row says, on the CPU of the machine that imported it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelLookupSpec(Spec):
+    """Ask the Hub what a language model is, before any weight is downloaded: size, licence, what it needs."""
+
+    KIND: ClassVar[str] = "language_model_lookup"
+    QUEUE: ClassVar[str] = "io"
+    TITLE: ClassVar[str] = "Look up language model"
+    ENGINE: ClassVar[str] = "language_models.hub_lookup:language_model_lookup"
+
+    repo_id: str = option(
+        label="Repository", help="Id on the Hub such as HuggingFaceTB/SmolLM2-135M, or the address of its page."
+    )
+    revision: str = option(
+        "", label="Revision", advanced=True, help="Branch, tag or commit; empty: the default branch."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelLookupInputs(Inputs):
+    """Nothing lies on this machine; the token comes by environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelLookupResult(Result):
+    """What the Hub's config.json and file list say; weights are counted on a model without storage (device "meta")."""
+
+    repo_id: str
+    revision: str
+    licence: str
+    gated: bool
+    bytes: int
+    """Of the files that an import downloads."""
+    model_type: str
+    architecture: str
+    layers: int
+    d_model: int
+    d_mlp: int
+    vocab_size: int
+    max_context: int
+    parameters: int
+    linear_parameters: int
+    kv_width: int
+    dtype: str
+    """In which the weights are published: bfloat16, float32, …"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelQuantizeSpec(Spec):
+    """Hold a language model in another quantization from now on. Its files and all that refers to it stay."""
+
+    KIND: ClassVar[str] = "language_model_quantize"
+    QUEUE: ClassVar[str] = "cpu"
+    TITLE: ClassVar[str] = "Quantize language model"
+    ENGINE: ClassVar[str] = "language_models.quantizing:language_model_quantize"
+
+    language_model: int = option(
+        label="Language model", reference="language_models.LanguageModel", help="The model to hold otherwise."
+    )
+    quantization: str = quantization_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelQuantizeInputs(Inputs):
+    """`model_dir` holds the weights as published."""
+
+    model_dir: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelQuantizeResult(Result):
+    """The quantization, resolved, and the measured footprint as in LanguageModelImportResult. No files."""
+
+    quantization: str
+    footprint_bytes: int

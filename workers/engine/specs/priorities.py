@@ -1,9 +1,13 @@
 """The order in which waiting jobs are taken, by kind: lower first. One table; a queued job's own number can be changed."""
 
 PRIORITIES: dict[str, int] = {
+    "token_preview": 5,
+    "dataset_lookup": 5,
+    "language_model_lookup": 5,
     "steer": 10,
     "dataset_import": 20,
     "language_model_import": 20,
+    "language_model_quantize": 25,
     "tokenize": 30,
     "activation_cache": 40,
     "train": 50,

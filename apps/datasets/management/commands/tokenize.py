@@ -3,7 +3,7 @@
 from apps.datasets.services import tokenization_create
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
-from workers.engine.specs.datasets import TokenizeSpec
+from workers.engine.specs.tokenization import TokenizeSpec
 
 
 class Command(SpecCommand):
