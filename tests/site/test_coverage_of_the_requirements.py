@@ -24,10 +24,17 @@ ENDPOINTS = [
     ("POST", "datasets/1/download"),
     ("POST", "datasets/1/tokenize"),
     ("GET", "datasets/1/statistics"),
+    ("GET", "datasets/1/samples"),
+    ("GET", "datasets/lookups/1"),
+    ("GET", "previews/1"),
+    ("GET", "tokenizations/1/statistics"),
+    ("GET", "tokenizations/1/dropped"),
     ("GET", "models"),
     ("POST", "models"),
     ("POST", "models/1/download"),
     ("GET", "models/1/architecture"),
+    ("GET", "models/1/memory"),
+    ("GET", "models/lookups/1"),
     ("GET", "trainings"),
     ("POST", "trainings"),
     ("GET", "trainings/1/metrics"),
@@ -56,6 +63,20 @@ LATER = [
 KINDS = {
     # kind: page to start it from, endpoint, command, admin model
     "dataset_import": (("datasets:new", []), "datasets", "dataset_import", "datasets.Dataset"),
+    "dataset_lookup": (("datasets:lookup", []), "datasets/lookups", "dataset_lookup", "datasets.DatasetLookup"),
+    "token_preview": (("datasets:preview-start", [1]), "datasets/1/preview", "token_preview", "datasets.TokenPreview"),
+    "language_model_lookup": (
+        ("language_models:lookup", []),
+        "models/lookups",
+        "language_model_lookup",
+        "language_models.LanguageModelLookup",
+    ),
+    "language_model_quantize": (
+        ("language_models:quantize", [1]),
+        "models/1/quantize",
+        "language_model_quantize",
+        "language_models.LanguageModel",
+    ),
     "tokenize": (("datasets:tokenize", [1]), "datasets/1/tokenize", "tokenize", "datasets.Tokenization"),
     "language_model_import": (
         ("language_models:new", []),

@@ -106,7 +106,7 @@ def test_every_option_is_an_argument_with_help(spec_class):
 def test_what_is_left_out_takes_the_default_and_an_emptied_optional_means_none():
     assert spec_from_json(DatasetImportSpec, {"repo_id": "a/b"}) == DatasetImportSpec(repo_id="a/b")
     assert spec_from_json(DatasetImportSpec, {"repo_id": "a/b", "row_cap": None}).row_cap is None
-    form = spec_form(DatasetImportSpec)(QueryDict("repo_id=a/b&row_cap="))
+    form = spec_form(DatasetImportSpec)(QueryDict("repo_id=a/b&streaming=on&row_cap="))
     assert form.is_valid()
     assert form.spec() == DatasetImportSpec(repo_id="a/b", row_cap=None)
 
