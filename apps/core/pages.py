@@ -39,6 +39,7 @@ def spec_page(
     else:
         asked = {name: value for name, value in request.GET.items() if name in spec_class.options()}
         form = form_class(initial={**(initial or {}), **asked})
+        form.rows_preselect()
     return render(request, template, {"form": form, **context}, status=422 if form.errors else 200)
 
 

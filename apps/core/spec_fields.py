@@ -16,9 +16,21 @@ class RowField(forms.ModelChoiceField):
 
     default_error_messages = {"invalid_choice": "There is nothing ready with the id %(value)s."}
 
+    def only_row(self) -> int | None:
+        """The id of the row, when there is but one to choose."""
+        found = list(self.queryset.values_list("pk", flat=True)[:2])
+        return found[0] if len(found) == 1 else None
+
     def clean(self, value: Any) -> int | None:
         row: Model | None = super().clean(value)
         return None if row is None else row.pk
+
+
+class NumberField(forms.FloatField):
+    """A number shown without a needless fraction: 20, not 20.0."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{value:.12g}" if isinstance(value, float) else value
 
 
 class MultilineField(forms.CharField):

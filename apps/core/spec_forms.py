@@ -16,7 +16,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
-from apps.core.spec_fields import MultilineField, RecordsField, RowField
+from apps.core.spec_fields import MultilineField, NumberField, RecordsField, RowField
 from workers.engine.specs.base import Option, Record, Spec
 from workers.engine.specs.errors import SpecInvalid
 
@@ -34,6 +34,12 @@ class SpecForm(forms.Form):
         super().__init__(data, *args, **kwargs)
         if data is not None:
             self.data = self._with_defaults(data)
+
+    def rows_preselect(self) -> None:
+        """For an empty form: a needed row is preselected when there is no other to choose."""
+        for name, field in self.fields.items():
+            if isinstance(field, RowField) and field.required and self.initial.get(name) is None:
+                self.initial[name] = field.only_row()
 
     def _with_defaults(self, data: Any) -> Any:
         """Options that the sender left out take their defaults; an unticked checkbox is no omission."""
@@ -116,7 +122,7 @@ def _typed_field(kind: Any, option: Option, common: dict[str, Any]) -> forms.Fie
     if kind is bool:
         return forms.BooleanField(**common | {"required": False})
     if kind in (int, float):
-        number = forms.IntegerField if kind is int else forms.FloatField
+        number = forms.IntegerField if kind is int else NumberField
         field = number(min_value=option.minimum, max_value=option.maximum, **common)
         _word_limits(field, option)
         return field
@@ -127,7 +133,9 @@ def _typed_field(kind: Any, option: Option, common: dict[str, Any]) -> forms.Fie
     validators = (
         [RegexValidator(rf"\A(?:{option.pattern})\Z", "This has not the right form.")] if option.pattern else []
     )
-    return forms.CharField(max_length=LONGEST_PATH if option.is_path else LONGEST_LINE, validators=validators, **common)
+    # A pattern says itself how long the text may be.
+    longest = None if option.pattern else LONGEST_PATH if option.is_path else LONGEST_LINE
+    return forms.CharField(max_length=longest, validators=validators, **common)
 
 
 def _word_limits(field: forms.Field, option: Option) -> None:

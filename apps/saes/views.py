@@ -6,7 +6,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.core.errors import NotFound
 from apps.core.pages import delete_page, spec_page
@@ -97,11 +97,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     return delete_page(request, sae, lambda: services.sae_delete(sae=sae), back_url=reverse("saes:list"), note=note)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def evaluation_delete(request: HttpRequest, pk: int, evaluation: int) -> HttpResponse:
-    """Delete one evaluation of the SAE."""
+    """Ask, then delete one evaluation of the SAE."""
     row = Evaluation.objects.select_related("sae").filter(sae=pk, pk=evaluation).first()
     if row is None:
         raise NotFound("evaluation", evaluation)
-    services.evaluation_delete(evaluation=row)
-    return redirect(row.sae)
+    sae_url = row.sae.get_absolute_url()
+    return delete_page(request, row, lambda: services.evaluation_delete(evaluation=row), back_url=sae_url)

@@ -165,3 +165,18 @@ def test_steered_features_read_as_text_and_as_json_are_the_same():
 def test_a_prompt_keeps_its_spaces_and_loses_only_the_carriage_returns_of_browsers():
     field = spec_form(SteerSpec).base_fields["prompt"]
     assert field.clean("One\r\ntwo ") == "One\ntwo "
+
+
+def test_whole_numbers_are_shown_without_a_fraction():
+    assert 'value="5"' in str(spec_form(TokenizeSpec)()["heldout_pct"])
+
+
+@pytest.mark.django_db
+def test_the_only_ready_row_is_preselected_and_one_of_several_is_not():
+    first = Dataset.objects.create(name="a", source="file", origin="a", ready_at=timezone.now())
+    alone, among_two = spec_form(TokenizeSpec)(), spec_form(TokenizeSpec)()
+    alone.rows_preselect()
+    assert alone["dataset"].value() == first.pk
+    Dataset.objects.create(name="b", source="file", origin="b", ready_at=timezone.now())
+    among_two.rows_preselect()
+    assert among_two["dataset"].value() is None

@@ -82,6 +82,18 @@ def test_an_evaluation_is_started_from_the_form(client_in):
     assert answer.status_code == 302 and sae.evaluations.count() == 2
 
 
+def test_an_evaluation_is_deleted_only_after_a_question(client_in):
+    sae = sae_make()
+    evaluation = sae.evaluations.get()
+    evaluation_finish(evaluation)
+    evaluation.jobs.update(state="succeeded")
+    url = f"/saes/{sae.pk}/evaluations/{evaluation.pk}/delete"
+    assert "cannot be undone" in client_in.get(url).content.decode()
+    assert sae.evaluations.count() == 1
+    assert client_in.post(url).url == sae.get_absolute_url()
+    assert not sae.evaluations.exists()
+
+
 def test_the_api_evaluates_on_the_tokenization_it_was_trained_on(client_in):
     sae = sae_make()
     answer = client_in.post(f"/api/v1/saes/{sae.pk}/evaluate", {"max_tokens": 500}, content_type=JSON)
