@@ -11,7 +11,7 @@ from apps.core.references import references_require_none
 from apps.core.storage import artifact_remove, disk_free_bytes
 from apps.core.templatetags.studio import bytes_words
 from apps.datasets.models import Tokenization
-from apps.datasets.selectors import tokenization_ready
+from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.jobs.services import job_enqueue, jobs_require_none_active
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready, site_width

@@ -6,7 +6,8 @@ from django.http import HttpRequest
 
 from apps.core.row_admin import RowAdmin
 from apps.datasets.models import Dataset, RowMark, Tokenization
-from apps.datasets.services import dataset_delete, dataset_rename, row_mark, tokenization_delete
+from apps.datasets.services import dataset_delete, dataset_rename, row_mark
+from apps.datasets.tokenization_services import tokenization_delete
 
 
 class RowMarkInline(admin.TabularInline):

@@ -1,4 +1,4 @@
-"""Datasets and their tokenizations as JSON."""
+"""Datasets as JSON."""
 
 from typing import Any
 
@@ -12,21 +12,9 @@ from apps.core.spec_forms import spec_from_json
 from apps.datasets import services
 from apps.datasets.models import Dataset
 from apps.datasets.rows import PAGE_ROWS, rows_page
-from apps.datasets.selectors import (
-    dataset_get,
-    dataset_json,
-    dataset_list,
-    dataset_ready,
-    dataset_statistics,
-    mark_json,
-    marks_of,
-    tokenization_get,
-    tokenization_json,
-    tokenization_list,
-)
+from apps.datasets.selectors import dataset_get, dataset_json, dataset_list, dataset_ready, mark_json, marks_of
 from apps.jobs.subjects import with_job
 from workers.engine.specs.datasets import DatasetImportSpec
-from workers.engine.specs.tokenization import TokenizeSpec
 
 API_CELL_CHARACTERS = 10_000
 
@@ -71,21 +59,6 @@ def dataset_download(request: HttpRequest, pk: int) -> Any:
     return accepted(services.dataset_import_again(dataset=found, user=request.user), found.get_absolute_url())
 
 
-@api("POST", spec=TokenizeSpec)
-def dataset_tokenize(request: HttpRequest, pk: int) -> Any:
-    """Cut the dataset into contexts; the body is a TokenizeSpec, `dataset` is taken from the address."""
-    body = {**request.json, "dataset": pk} if isinstance(request.json, dict) else request.json
-    dataset_ready(pk)
-    tokenization = services.tokenization_create(spec=spec_from_json(TokenizeSpec, body), user=request.user)
-    return accepted(tokenization.job, tokenization.get_absolute_url())
-
-
-@api("GET")
-def dataset_statistics_view(request: HttpRequest, pk: int) -> Any:
-    """The dataset's numbers and those of its tokenizations."""
-    return dataset_statistics(dataset_get(pk))
-
-
 @api("GET")
 def dataset_samples(request: HttpRequest, pk: int) -> Any:
     """Rows of the dataset, 100 on each ?page=; cells are text, clipped at 10,000 characters."""
@@ -108,18 +81,3 @@ def dataset_samples(request: HttpRequest, pk: int) -> Any:
         for row in shown.rows
     ]
     return {"columns": shown.columns, "items": items, "page": int(text), "pages": pages.num_pages, "total": found.rows}
-
-
-@api("GET")
-def dataset_tokenizations(request: HttpRequest, pk: int) -> Any:
-    """The dataset's tokenizations."""
-    return paged(tokenization_list(dataset=dataset_get(pk)), request, tokenization_json)
-
-
-@api("GET", "DELETE")
-def tokenization(request: HttpRequest, pk: int) -> Any:
-    """One tokenization with its full report; DELETE removes it."""
-    found = tokenization_get(pk)
-    if request.method == "DELETE":
-        return {"deleted": pk, "freed_bytes": services.tokenization_delete(tokenization=found)}
-    return {**with_job(tokenization_json(found), found), "report": found.report}

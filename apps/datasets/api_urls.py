@@ -2,15 +2,15 @@
 
 from django.urls import path
 
-from apps.datasets import api
+from apps.datasets import api, tokenization_api
 
 urlpatterns = [
     path("", api.datasets, name="datasets"),
     path("/<int:pk>", api.dataset, name="dataset"),
     path("/<int:pk>/download", api.dataset_download, name="dataset-download"),
-    path("/<int:pk>/tokenize", api.dataset_tokenize, name="dataset-tokenize"),
-    path("/<int:pk>/tokenizations", api.dataset_tokenizations, name="dataset-tokenizations"),
-    path("/<int:pk>/statistics", api.dataset_statistics_view, name="dataset-statistics"),
+    path("/<int:pk>/tokenize", tokenization_api.dataset_tokenize, name="dataset-tokenize"),
+    path("/<int:pk>/tokenizations", tokenization_api.dataset_tokenizations, name="dataset-tokenizations"),
+    path("/<int:pk>/statistics", tokenization_api.dataset_statistics_view, name="dataset-statistics"),
     path("/<int:pk>/samples", api.dataset_samples, name="dataset-samples"),
-    path("/tokenizations/<int:pk>", api.tokenization, name="tokenization"),
+    path("/tokenizations/<int:pk>", tokenization_api.tokenization, name="tokenization"),
 ]

@@ -6,7 +6,7 @@ from safetensors import SafetensorError, safe_open
 
 from apps.core.errors import AppError
 from apps.datasets.models import Tokenization
-from apps.datasets.selectors import tokenization_folder
+from apps.datasets.tokenization_selectors import tokenization_folder
 from apps.language_models.vocabulary import vocabulary_of
 
 PARTS = ("train", "heldout")

@@ -5,7 +5,7 @@ from django.template.loader import render_to_string
 from apps.core.live.rendering import renders
 from apps.core.live.topics import DATASETS, TOKENIZATIONS
 from apps.datasets.models import Dataset, Tokenization
-from apps.datasets.selectors import tokenization_account
+from apps.datasets.tokenization_selectors import tokenization_account
 
 
 @renders(DATASETS)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.datasets import views
+from apps.datasets import tokenization_views, views
 
 app_name = "datasets"
 
@@ -14,7 +14,7 @@ urlpatterns = [
     path("<int:pk>/delete/", views.dataset_delete_page, name="delete"),
     path("<int:pk>/rows/<int:row>/", views.row_page, name="row"),
     path("<int:pk>/rows/<int:row>/exclude/", views.row_exclude_toggle, name="row-exclude"),
-    path("<int:pk>/tokenize/", views.tokenize_page, name="tokenize"),
-    path("tokenizations/<int:pk>/", views.tokenization_detail, name="tokenization"),
-    path("tokenizations/<int:pk>/delete/", views.tokenization_delete_page, name="tokenization-delete"),
+    path("<int:pk>/tokenize/", tokenization_views.tokenize_page, name="tokenize"),
+    path("tokenizations/<int:pk>/", tokenization_views.tokenization_detail, name="tokenization"),
+    path("tokenizations/<int:pk>/delete/", tokenization_views.tokenization_delete_page, name="tokenization-delete"),
 ]

@@ -14,7 +14,7 @@ from apps.core.errors import AppError, NotFound
 from apps.core.live.publishing import publish
 from apps.core.storage import artifact_remove, data_path
 from apps.datasets.models import Tokenization
-from apps.datasets.selectors import tokenization_ready
+from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.features.models import Feature, FeatureRun
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, jobs_require_none_active

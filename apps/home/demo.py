@@ -9,7 +9,8 @@ from apps.activations.models import ActivationCache
 from apps.activations.services import activation_cache_create
 from apps.core.errors import AppError
 from apps.datasets.models import Dataset, Tokenization
-from apps.datasets.services import dataset_import, tokenization_create
+from apps.datasets.services import dataset_import
+from apps.datasets.tokenization_services import tokenization_create
 from apps.exports.models import Export
 from apps.exports.services import export_create
 from apps.features.models import Feature, FeatureRun

@@ -12,7 +12,8 @@ from apps.core.errors import AppError
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization
 from apps.datasets.rows import rows_page
-from apps.datasets.services import dataset_import, row_mark, tokenization_create
+from apps.datasets.services import dataset_import, row_mark
+from apps.datasets.tokenization_services import tokenization_create
 from apps.jobs.states import State
 from apps.language_models.services import language_model_import
 from tests.apps.prepared import make_dataset, make_language_model, make_tokenization

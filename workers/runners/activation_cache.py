@@ -5,7 +5,7 @@ from pathlib import Path
 from apps.activations.selectors import activation_cache_folder
 from apps.core.live.publishing import publish
 from apps.core.storage import artifact_place
-from apps.datasets.selectors import tokenization_folder, tokenization_get, tokenization_ready
+from apps.datasets.tokenization_selectors import tokenization_folder, tokenization_get, tokenization_ready
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.language_models.selectors import language_model_folder, language_model_get, language_model_ready

@@ -5,7 +5,8 @@ from pathlib import Path
 from apps.core.live.publishing import publish
 from apps.core.storage import artifact_place
 from apps.datasets.models import Dataset
-from apps.datasets.selectors import dataset_folder, dataset_ready, tokenization_folder
+from apps.datasets.selectors import dataset_folder, dataset_ready
+from apps.datasets.tokenization_selectors import tokenization_folder
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.language_models.selectors import language_model_folder, language_model_ready

@@ -6,15 +6,8 @@ from apps.core.errors import AppError, StillReferenced
 from apps.core.models import Pulse
 from apps.core.storage import data_path, folder_bytes
 from apps.datasets.models import Dataset, RowMark, Tokenization
-from apps.datasets.services import (
-    dataset_delete,
-    dataset_import,
-    dataset_import_again,
-    dataset_rename,
-    row_mark,
-    tokenization_create,
-    tokenization_delete,
-)
+from apps.datasets.services import dataset_delete, dataset_import, dataset_import_again, dataset_rename, row_mark
+from apps.datasets.tokenization_services import tokenization_create, tokenization_delete
 from apps.jobs.models import Job
 from apps.jobs.states import State
 from tests.apps.prepared import job_about, make_cache, make_dataset, make_language_model, make_tokenization

@@ -1,8 +1,8 @@
 """`manage.py tokenization_delete ID`: delete a tokenization and its files."""
 
 from apps.core.row_commands import DeleteCommand
-from apps.datasets.selectors import tokenization_get
-from apps.datasets.services import tokenization_delete
+from apps.datasets.tokenization_selectors import tokenization_get
+from apps.datasets.tokenization_services import tokenization_delete
 
 
 class Command(DeleteCommand):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apps.core.row_commands import ListCommand
-from apps.datasets.selectors import tokenization_json, tokenization_list
+from apps.datasets.tokenization_selectors import tokenization_json, tokenization_list
 
 
 class Command(ListCommand):

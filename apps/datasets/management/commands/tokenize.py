@@ -1,6 +1,6 @@
 """`manage.py tokenize`: cut a dataset into contexts of tokens."""
 
-from apps.datasets.services import tokenization_create
+from apps.datasets.tokenization_services import tokenization_create
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
 from workers.engine.specs.tokenization import TokenizeSpec

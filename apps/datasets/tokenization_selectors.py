@@ -1,0 +1,92 @@
+"""What pages, endpoints, commands and other apps read of tokenizations."""
+
+from pathlib import Path
+from typing import Any
+
+from django.db.models import QuerySet
+
+from apps.core.errors import AppError, NotFound
+from apps.core.storage import data_path
+from apps.datasets.models import Dataset, Tokenization
+from apps.datasets.selectors import dataset_json
+
+
+def tokenization_get(pk: int) -> Tokenization:
+    """The tokenization; NotFound otherwise."""
+    try:
+        return Tokenization.objects.select_related("dataset", "language_model").get(pk=pk)
+    except Tokenization.DoesNotExist:
+        raise NotFound("tokenization", pk) from None
+
+
+def tokenization_list(*, dataset: Dataset | None = None, query: str = "") -> QuerySet[Tokenization]:
+    """Tokenizations, of one dataset or all, newest first; `query` is looked for in the dataset's name."""
+    found = Tokenization.objects.select_related("dataset", "language_model").filter(dataset__name__icontains=query)
+    return found if dataset is None else found.filter(dataset=dataset)
+
+
+def tokenization_folder(pk: int) -> Path:
+    """Where its contexts lie."""
+    return data_path("tokenizations", pk)
+
+
+def tokenization_ready(pk: int) -> Tokenization:
+    """The tokenization, cut whole; AppError "not_ready" otherwise."""
+    tokenization = tokenization_get(pk)
+    if not tokenization.is_ready:
+        raise AppError(
+            "not_ready",
+            f"The tokenization {tokenization} is not ready yet.",
+            "Wait for its job, or repeat it.",
+            status=409,
+            field="tokenization",
+        )
+    return tokenization
+
+
+def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
+    """`coverage`: distinct tokens / vocabulary size, with words; `adds_up`: whether every token is accounted for."""
+    report = tokenization.report
+    if not report:
+        return {"coverage": None, "adds_up": True}
+    made = report["document_tokens"] + report["join_tokens"] + report["bos_tokens"]
+    return {
+        "coverage": report["distinct_tokens"] / report["vocab_size"],
+        "distinct_words": f"{report['distinct_tokens']:,} distinct",
+        "adds_up": made == tokenization.tokens + report["dropped_tokens"],
+    }
+
+
+def tokenization_json(tokenization: Tokenization) -> dict[str, Any]:
+    """The tokenization as the API and `--json` show it."""
+    return {
+        "id": tokenization.pk,
+        "name": str(tokenization),
+        "ready": tokenization.is_ready,
+        "dataset": {"id": tokenization.dataset_id, "name": str(tokenization.dataset)},
+        "language_model": {"id": tokenization.language_model_id, "name": str(tokenization.language_model)},
+        "context_length": tokenization.context_length,
+        "contexts": tokenization.contexts,
+        "heldout_contexts": tokenization.heldout_contexts,
+        "tokens": tokenization.tokens,
+        "bytes": tokenization.bytes,
+        "tokenizer_sha256": tokenization.tokenizer_sha256,
+        "tokens_sha256": tokenization.tokens_sha256,
+        "created_at": tokenization.created_at.isoformat(),
+        "ready_at": tokenization.ready_at.isoformat() if tokenization.ready_at else None,
+        "url": tokenization.get_absolute_url(),
+        "topic": tokenization.topic,
+    }
+
+
+def dataset_statistics(dataset: Dataset) -> dict[str, Any]:
+    """The importer's numbers of the dataset and the tokenizer's numbers of each of its tokenizations."""
+    return {
+        "dataset": {**dataset_json(dataset), "report": dataset.report},
+        "excluded_rows": dataset.marks.filter(excluded=True).count(),
+        "edited_rows": dataset.marks.exclude(text=None).exclude(text="").count(),
+        "tokenizations": [
+            {**tokenization_json(tokenization), "report": tokenization.report}
+            for tokenization in tokenization_list(dataset=dataset)
+        ],
+    }

@@ -1,0 +1,80 @@
+"""Everything that changes tokenizations."""
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from apps.core.errors import AppError
+from apps.core.live.publishing import publish
+from apps.core.references import references_require_none
+from apps.core.storage import artifact_remove
+from apps.datasets.models import Dataset, Tokenization
+from apps.datasets.selectors import dataset_ready
+from apps.datasets.tokenization_selectors import tokenization_folder
+from apps.jobs.models import Job
+from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
+from apps.language_models.models import LanguageModel
+from apps.language_models.selectors import language_model_ready
+from workers.engine.specs.tokenization import TokenizeSpec
+
+
+def tokenization_create(*, spec: TokenizeSpec, user: AbstractBaseUser | None = None) -> Tokenization:
+    """Write the row of a tokenization to come and queue its job. AppError when dataset or tokenizer cannot serve."""
+    dataset, language_model = dataset_ready(spec.dataset), language_model_ready(spec.language_model)
+    _require_tokenizable(dataset, language_model, spec.context_length)
+    with transaction.atomic():
+        tokenization = Tokenization.objects.create(
+            dataset=dataset,
+            language_model=language_model,
+            context_length=spec.context_length,
+            created_by=user,
+        )
+        job_enqueue(spec=spec, subject=tokenization, user=user)
+        publish(dataset.topic)
+    return tokenization
+
+
+def _require_tokenizable(dataset: Dataset, language_model: LanguageModel, context_length: int) -> None:
+    if not dataset.text_column:
+        raise AppError(
+            "no_text", f"{dataset} has no column with text.", "Import it with a text column.", field="dataset"
+        )
+    if not language_model.tokenizer_sha256:
+        raise AppError(
+            "no_tokenizer",
+            f"{language_model} came without a tokenizer.",
+            "Choose another model.",
+            field="language_model",
+        )
+    longest = language_model.report.get("max_context") or context_length
+    if context_length > longest:
+        raise AppError(
+            "context_too_long",
+            f"{language_model} takes at most {longest:,} tokens in a context.",
+            "Choose a shorter context.",
+            field="context_length",
+        )
+
+
+def tokenization_again(*, tokenization: Tokenization, user: AbstractBaseUser | None = None) -> Job:
+    """The tokenization's job: the one under way, or a new try of one that failed."""
+    if tokenization.is_ready:
+        raise AppError("already_ready", f"{tokenization} is ready.", "Delete it to cut it again.", status=409)
+    job = tokenization.job
+    if job is None:
+        raise AppError("no_job", f"{tokenization} has no job to repeat.", "Tokenize the dataset anew.", status=409)
+    return job if job.is_active else job_retry(job=job, user=user)
+
+
+def tokenization_delete(*, tokenization: Tokenization) -> int:
+    """Delete a tokenization and its contexts; returns the bytes freed.
+
+    StillReferenced (409) when activation caches, SAEs, evaluations or feature runs stand on it; AppError "job_active"
+    while a job works on it.
+    """
+    pk, dataset = tokenization.pk, tokenization.dataset
+    with transaction.atomic():
+        jobs_require_none_active(entity=Tokenization.ENTITY, pk=pk, name=str(tokenization))
+        references_require_none(tokenization)
+        publish(tokenization.topic, dataset.topic)
+        tokenization.delete()
+    return artifact_remove(tokenization_folder(pk))
