@@ -40,6 +40,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MISTUDIO_SLOTS_IO", "3", "Downloads, imports and look-ups at once on this host.", 0, 64),
     Variable("MISTUDIO_SLOTS_STEER", "1", "Steering jobs at once on this host; the warm child serves them.", 0, 1),
     Variable("MISTUDIO_WARM_IDLE_S", "120", "Seconds after which an unused warm child ends.", 1, 86400),
+    Variable("MISTUDIO_UPLOAD_MAX_MB", "512", "Largest file that may be uploaded, in MiB.", 1, 1_000_000),
     Variable(
         "MISTUDIO_ALLOW_PRIVATE_LLM", "1", "1 lets Ollama and endpoint addresses be on this machine or network.", 0, 1
     ),

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 
 from apps.core.errors import AppError
 from apps.core.references import references_to
-from apps.core.spec_forms import spec_form
+from apps.core.spec_forms import SpecForm, spec_form
 from apps.core.templatetags.studio import bytes_words
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import SpecInvalid
@@ -24,15 +24,16 @@ def spec_page(
     template: str,
     *,
     initial: dict[str, Any] | None = None,
+    form_class: Callable[..., SpecForm] | None = None,
     **context: Any,
 ) -> HttpResponse:
     """The form of a Spec, prefilled by the query string; a valid POST calls start(spec=, user=) and shows its row.
 
-    What `start` refuses is shown at the field it names.
+    What `start` refuses is shown at the field it names. `form_class` stands in for the Spec's plain form.
     """
-    form_class = spec_form(spec_class)
+    form_class = form_class or spec_form(spec_class)
     if request.method == "POST":
-        form = form_class(request.POST)
+        form = form_class(request.POST, request.FILES)
         started = _started(form, start, request)
         if started is not None:
             return redirect(started)

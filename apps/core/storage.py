@@ -6,7 +6,18 @@ from pathlib import Path
 from django.conf import settings
 from django.utils._os import safe_join
 
-FOLDERS = ("jobs", "datasets", "tokenizations", "models", "activations", "saes", "features", "exports", "tmp")
+FOLDERS = (
+    "jobs",
+    "uploads",
+    "datasets",
+    "tokenizations",
+    "models",
+    "activations",
+    "saes",
+    "features",
+    "exports",
+    "tmp",
+)
 
 
 def data_path(folder: str, *parts: object) -> Path:
