@@ -5,6 +5,7 @@ Sizes: d_in, d_sae, batch tokens. The engine's own check (engine/training/memory
 
 from dataclasses import dataclass
 
+from apps.core.fit import FitWord, fit_word
 from apps.training.models import TrainingRun
 from workers.engine.monitor.devices import devices
 from workers.engine.specs.training import TrainSpec
@@ -16,8 +17,6 @@ DENSE_BLOCKS = {"topk": 2, "standard": 4}
 """(batch, d_sae) blocks that one step holds at once."""
 INPUT_BLOCKS = 6
 """(batch, d_in) blocks likewise."""
-ROOMY_SHARE = 0.8
-"""A run that needs more than this share of what is free is tight."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,16 @@ class Estimate:
 
 def training_bytes(spec: TrainSpec, d_in: int) -> int:
     """Estimated peak memory on the device, matrix products in float32."""
-    return _state_bytes(spec, d_in) + _batch_bytes(spec, d_in)
+    return state_bytes(spec, d_in) + batch_bytes(spec, d_in)
 
 
-def _state_bytes(spec: TrainSpec, d_in: int) -> int:
+def state_bytes(spec: TrainSpec, d_in: int) -> int:
+    """The SAE with its gradient and Adam's moments."""
     return STATE_COPIES * FLOAT32 * (2 * d_in * spec.d_sae + spec.d_sae + d_in)
 
 
-def _batch_bytes(spec: TrainSpec, d_in: int) -> int:
+def batch_bytes(spec: TrainSpec, d_in: int) -> int:
+    """What one step holds of its batch."""
     latents = DENSE_BLOCKS[spec.architecture] * spec.batch_size * spec.d_sae * FLOAT32
     return latents + INPUT_BLOCKS * spec.batch_size * d_in * FLOAT32
 
@@ -61,8 +62,8 @@ def training_estimate(*, spec: TrainSpec, d_in: int, cache_bytes: int) -> Estima
     weights = d_in * spec.d_sae
     seconds = [spec.steps * spec.batch_size / speed * weights / size for speed, size in speeds if size]
     return Estimate(
-        state_bytes=_state_bytes(spec, d_in),
-        batch_bytes=_batch_bytes(spec, d_in),
+        state_bytes=state_bytes(spec, d_in),
+        batch_bytes=batch_bytes(spec, d_in),
         cache_bytes=cache_bytes,
         seconds=sorted(seconds)[len(seconds) // 2] if seconds else None,
         from_runs=len(seconds),
@@ -81,19 +82,19 @@ class Fit:
     """Whether a run fits on a device, and the largest dictionary that does."""
 
     device: str
-    word: str
-    tone: str
+    verdict: FitWord
     free_bytes: int
     largest_d_sae: int
 
 
 def device_fits(*, spec: TrainSpec, d_in: int, needed: int) -> list[Fit]:
-    """The run on every device of this machine: fits (a fifth stays free), tight, or will not fit."""
-    fits = []
-    for device in devices():
-        word, tone = ("fits", "good") if needed <= ROOMY_SHARE * device.free_bytes else ("tight", "warn")
-        if needed > device.free_bytes:
-            word, tone = "will not fit", "bad"
-        largest = largest_d_sae(spec=spec, d_in=d_in, room_bytes=device.free_bytes)
-        fits.append(Fit(device.name, word, tone, device.free_bytes, largest))
-    return fits
+    """The run on every device of this machine, with the largest dictionary that it can train."""
+    return [
+        Fit(
+            device=device.name,
+            verdict=fit_word(needed_bytes=needed, free_bytes=device.free_bytes),
+            free_bytes=device.free_bytes,
+            largest_d_sae=largest_d_sae(spec=spec, d_in=d_in, room_bytes=device.free_bytes),
+        )
+        for device in devices()
+    ]

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.list_page, name="list"),
     path("new/", views.new_page, name="new"),
     path("new/estimate", views.estimate_part, name="estimate"),
+    path("what-if/", views.what_if_page, name="what-if"),
     path("compare/", views.compare_page, name="compare"),
     path("<int:pk>/", views.detail_page, name="detail"),
     path("<int:pk>/rename", views.rename, name="rename"),

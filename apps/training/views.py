@@ -22,11 +22,10 @@ from apps.training.estimates import device_fits, training_estimate
 from apps.training.live import live_context
 from apps.training.models import Checkpoint, TrainingRun
 from apps.training.selectors import training_get, training_list
+from apps.training.what_if import USUAL_EXPANSION, what_if
 from workers.engine.specs.training import ARCHITECTURES, TrainSpec
 
 PAGE_SIZE = 25
-USUAL_EXPANSION = 8
-"""d_sae ÷ d_in of a new run."""
 
 
 @require_GET
@@ -95,6 +94,13 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
         "passes": spec.steps * spec.batch_size / cache.tokens if cache.tokens else None,
     }
     return render(request, "training/new.html#estimate", context)
+
+
+@require_GET
+def what_if_page(request: HttpRequest) -> HttpResponse:
+    """Memory of a training that is only thought of, as the query string sets it; the part alone for the model's page."""
+    template = "training/what_if.html#part" if request.htmx else "training/what_if.html"
+    return render(request, template, what_if(request.GET))
 
 
 @require_GET
