@@ -1,10 +1,11 @@
-"""Live fragment of a language model: the card of its page."""
+"""Live fragments of language models: the card of a model's page, and the card of a look-up."""
 
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import LANGUAGE_MODELS
-from apps.language_models.models import LanguageModel
+from apps.core.live.topics import LANGUAGE_MODEL_LOOKUPS, LANGUAGE_MODELS
+from apps.language_models.cards import card_context, lookup_context
+from apps.language_models.models import LanguageModel, LanguageModelLookup
 
 
 @renders(LANGUAGE_MODELS)
@@ -13,5 +14,13 @@ def language_model_card(pk: str) -> str | None:
     language_model = LanguageModel.objects.filter(pk=pk).first() if pk.isdecimal() else None
     if language_model is None:
         return None
-    context = {"language_model": language_model, "job": language_model.job}
-    return render_to_string("language_models/detail.html#card", context)
+    return render_to_string("language_models/detail.html#card", card_context(language_model))
+
+
+@renders(LANGUAGE_MODEL_LOOKUPS)
+def lookup_card(pk: str) -> str | None:
+    """What the Hub said of a model and how it fits this machine, or the question under way."""
+    lookup = LanguageModelLookup.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    if lookup is None:
+        return None
+    return render_to_string("language_models/new.html#lookup", lookup_context(lookup))

@@ -1,14 +1,15 @@
 """What pages, endpoints, commands and other apps read of language models."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Count, Manager, QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.core.errors import AppError, NotFound
-from apps.core.storage import data_path
-from apps.language_models.models import LanguageModel
+from apps.core.storage import data_path, folder_bytes
+from apps.jobs.models import Job
+from apps.jobs.states import ACTIVE
+from apps.language_models.models import LanguageModel, LanguageModelLookup
 
 SORTS = {
     "newest": "-id",
@@ -16,6 +17,15 @@ SORTS = {
     "size": "-bytes",
     "parameters": "-parameters",
 }
+LOADS_WEIGHTS = (
+    "language_model_import",
+    "language_model_quantize",
+    "activation_cache",
+    "evaluate",
+    "feature_run",
+    "steer",
+)
+"""Kinds of jobs that hold a language model's weights while they run."""
 
 
 def language_model_get(pk: int) -> LanguageModel:
@@ -37,6 +47,51 @@ def language_model_list(*, query: str = "", sort: str = "newest") -> QuerySet[La
 def language_model_folder(pk: int) -> Path:
     """Where its weights, tokenizer and vocabulary lie."""
     return data_path("models", pk)
+
+
+def language_model_folders(language_model: LanguageModel) -> list[Path]:
+    """Its folder, and what a download that broke left with the import's jobs."""
+    downloads = [data_path("jobs", job, "download") for job in language_model.jobs.values_list("pk", flat=True)]
+    return [language_model_folder(language_model.pk), *downloads]
+
+
+def language_model_disk_bytes(language_model: LanguageModel) -> int:
+    """Bytes that its deletion frees."""
+    return sum(folder_bytes(folder) for folder in language_model_folders(language_model))
+
+
+def lookup_get(pk: int) -> LanguageModelLookup:
+    """The look-up; NotFound otherwise."""
+    try:
+        return LanguageModelLookup.objects.get(pk=pk)
+    except LanguageModelLookup.DoesNotExist:
+        raise NotFound("look-up of a language model", pk) from None
+
+
+def work_with_language_model(language_model: LanguageModel) -> QuerySet[Job]:
+    """Unfinished jobs that load the model: about itself, or about what was made with it, however indirectly."""
+    return Job.objects.filter(_subjects_from(language_model), kind__in=LOADS_WEIGHTS, state__in=ACTIVE)
+
+
+def _subjects_from(language_model: LanguageModel) -> Q:
+    """Jobs about the model, and about the rows that refer to it or to one of those, in any app.
+
+    Datasets are left out: their tokenizations take the model's tokenizer alone.
+    """
+    found = Q(subject_entity=LanguageModel.ENTITY, subject_id=language_model.pk)
+    seen = {LanguageModel}
+    waiting: list[QuerySet[Any]] = [LanguageModel.objects.filter(pk=language_model.pk)]
+    while waiting:
+        rows = waiting.pop(0)
+        for relation in rows.model._meta.related_objects:
+            model = relation.related_model
+            if model in seen or not hasattr(model, "ENTITY") or model._meta.app_label == "datasets":
+                continue
+            seen.add(model)
+            referring = model._default_manager.filter(**{f"{relation.field.name}__in": rows.values("pk")})
+            found |= Q(subject_entity=model.ENTITY, subject_id__in=referring.values("pk"))
+            waiting.append(referring)
+    return found
 
 
 def language_model_ready(pk: int) -> LanguageModel:
@@ -73,46 +128,6 @@ def site_width(language_model: LanguageModel, layer: int, site: str) -> int:
     return sites[site]
 
 
-@dataclass(frozen=True)
-class HookSiteCell:
-    """One hook site in the table: its width, and how much was made there."""
-
-    layer: int
-    site: str
-    width: int
-    module: str
-    caches: int
-    saes: int
-
-
-def hook_site_rows(language_model: LanguageModel) -> tuple[list[str], list[tuple[int, list[HookSiteCell | None]]]]:
-    """The sites the model has, and for each layer a cell for each of them (None where the layer lacks it)."""
-    caches = _counts_by_site(language_model.activation_caches)
-    saes = _counts_by_site(language_model.saes)
-    cells: dict[int, dict[str, HookSiteCell]] = {}
-    for entry in language_model.report.get("hook_sites", []):
-        place = (entry["layer"], entry["site"])
-        cells.setdefault(entry["layer"], {})[entry["site"]] = HookSiteCell(
-            *place, entry["width"], entry["module"], caches.get(place, 0), saes.get(place, 0)
-        )
-    sites = list(dict.fromkeys(site for layer in cells.values() for site in layer))
-    return sites, [(layer, [has.get(site) for site in sites]) for layer, has in sorted(cells.items())]
-
-
-def _counts_by_site(rows: Manager) -> dict[tuple[int, str], int]:
-    counted = rows.order_by().values("layer", "site").annotate(count=Count("pk"))
-    return {(entry["layer"], entry["site"]): entry["count"] for entry in counted}
-
-
-def module_rows(language_model: LanguageModel) -> list[dict[str, Any]]:
-    """The module tree, depth first, each with `share`: its parameters / all of the model's."""
-    total = language_model.parameters or 1
-    return [
-        {**module, "name": module["path"].rsplit(".", 1)[-1], "share": module["parameters"] / total}
-        for module in language_model.report.get("modules", [])
-    ]
-
-
 def language_model_json(language_model: LanguageModel) -> dict[str, Any]:
     """The language model as the API and `--json` show it."""
     report = language_model.report
@@ -131,6 +146,8 @@ def language_model_json(language_model: LanguageModel) -> dict[str, Any]:
         "max_context": report.get("max_context"),
         "parameters": language_model.parameters,
         "dtype": language_model.dtype,
+        "quantization": language_model.quantization,
+        "footprint_bytes": language_model.footprint_bytes,
         "bytes": language_model.bytes,
         "tokenizer_sha256": language_model.tokenizer_sha256,
         "weights_sha256": language_model.weights_sha256,
@@ -138,4 +155,17 @@ def language_model_json(language_model: LanguageModel) -> dict[str, Any]:
         "ready_at": language_model.ready_at.isoformat() if language_model.ready_at else None,
         "url": language_model.get_absolute_url(),
         "topic": language_model.topic,
+    }
+
+
+def lookup_json(lookup: LanguageModelLookup) -> dict[str, Any]:
+    """The look-up as the API shows it; `found` is what the Hub said, {} before it answered."""
+    return {
+        "id": lookup.pk,
+        "repo_id": lookup.repo_id,
+        "ready": lookup.is_ready,
+        "found": lookup.report,
+        "created_at": lookup.created_at.isoformat(),
+        "url": lookup.get_absolute_url(),
+        "topic": lookup.topic,
     }

@@ -1,9 +1,11 @@
-"""Everything that changes language models: import, another try, rename, delete."""
+"""Everything that changes language models: look-up, import, another try, quantize, rename, delete."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
@@ -12,10 +14,32 @@ from apps.core.sources import free_name, given_name, local_path
 from apps.core.storage import artifact_remove
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
-from apps.language_models.models import LanguageModel
-from apps.language_models.selectors import language_model_folder
+from apps.language_models.models import LanguageModel, LanguageModelLookup
+from apps.language_models.selectors import (
+    language_model_folders,
+    language_model_ready,
+    work_with_language_model,
+)
 from workers.engine.specs.hub_ids import hub_id
-from workers.engine.specs.language_models import LanguageModelImportSpec
+from workers.engine.specs.language_models import (
+    LanguageModelImportSpec,
+    LanguageModelLookupSpec,
+    LanguageModelQuantizeSpec,
+)
+
+LOOKUPS_KEPT = timedelta(days=1)
+
+
+def language_model_lookup(
+    *, spec: LanguageModelLookupSpec, user: AbstractBaseUser | None = None
+) -> LanguageModelLookup:
+    """Queue a question to the Hub; look-ups that are older than a day go. AppError for what is no repository."""
+    spec = replace(spec, repo_id=hub_id(spec.repo_id))
+    with transaction.atomic():
+        LanguageModelLookup.objects.filter(created_at__lt=timezone.now() - LOOKUPS_KEPT).delete()
+        lookup = LanguageModelLookup.objects.create(repo_id=spec.repo_id[:200], created_by=user)
+        job_enqueue(spec=spec, subject=lookup, user=user)
+    return lookup
 
 
 def language_model_import(*, spec: LanguageModelImportSpec, user: AbstractBaseUser | None = None) -> LanguageModel:
@@ -28,6 +52,7 @@ def language_model_import(*, spec: LanguageModelImportSpec, user: AbstractBaseUs
             source=spec.source,
             origin=origin[:500],
             revision=spec.revision[:100],
+            quantization=_wished(spec.quantization),
             created_by=user,
         )
         job_enqueue(spec=spec, subject=language_model, user=user)
@@ -44,16 +69,52 @@ def _source_checked(spec: LanguageModelImportSpec) -> LanguageModelImportSpec:
     return replace(spec, name=name, path=str(local_path(spec.path, folder=True)))
 
 
-def language_model_import_again(*, language_model: LanguageModel, user: AbstractBaseUser | None = None) -> Job:
-    """The import's job: the one under way, or a new try of one that failed. AppError when the model is ready."""
+def _wished(quantization: str) -> str:
+    """As rows hold it: what "as published" means is known after the import."""
+    return "" if quantization == "auto" else quantization
+
+
+def language_model_import_again(
+    *, language_model: LanguageModel, quantization: str = "", user: AbstractBaseUser | None = None
+) -> Job:
+    """The import's job: the one under way, or a new try of one that failed, in `quantization` if one is given.
+
+    AppError when the model is ready.
+    """
     if language_model.is_ready:
         raise AppError(
-            "already_ready", f"{language_model} is imported already.", "Delete it to import again.", status=409
+            "already_ready", f"{language_model} is imported already.", "Quantize it, or delete it first.", status=409
         )
     job = language_model.job
     if job is None:
         raise AppError("no_job", f"{language_model} has no import to repeat.", "Import it anew.", status=409)
-    return job if job.is_active else job_retry(job=job, user=user)
+    if job.is_active:
+        return job
+    if not quantization or quantization == job.loaded_spec.quantization:
+        return job_retry(job=job, user=user)
+    with transaction.atomic():
+        language_model.quantization = _wished(quantization)
+        language_model.save(update_fields=["quantization"])
+        return job_enqueue(spec=replace(job.loaded_spec, quantization=quantization), subject=language_model, user=user)
+
+
+def language_model_quantize(*, spec: LanguageModelQuantizeSpec, user: AbstractBaseUser | None = None) -> LanguageModel:
+    """Hold a ready model in another quantization; its files, and what refers to it, stay.
+
+    AppError "job_active" (409) while another job works with the model: it would see both.
+    """
+    language_model = language_model_ready(spec.language_model)
+    with transaction.atomic():
+        job = work_with_language_model(language_model).first()
+        if job is not None:
+            raise AppError(
+                "job_active",
+                f"Job {job.pk} ({job.title}) still works with {language_model}.",
+                "Wait for it, or cancel it first.",
+                status=409,
+            )
+        job_enqueue(spec=spec, subject=language_model, user=user)
+    return language_model
 
 
 def language_model_rename(*, language_model: LanguageModel, name: str) -> LanguageModel:
@@ -65,15 +126,15 @@ def language_model_rename(*, language_model: LanguageModel, name: str) -> Langua
 
 
 def language_model_delete(*, language_model: LanguageModel) -> int:
-    """Delete a language model and its weights; returns the bytes freed.
+    """Delete a language model, its weights and what a broken download left; returns the bytes freed.
 
     StillReferenced (409) when tokenizations, activation caches or SAEs stand on it; AppError "job_active" while a job
     works on it.
     """
-    pk = language_model.pk
+    folders = language_model_folders(language_model)
     with transaction.atomic():
-        jobs_require_none_active(entity=LanguageModel.ENTITY, pk=pk, name=str(language_model))
+        jobs_require_none_active(entity=LanguageModel.ENTITY, pk=language_model.pk, name=str(language_model))
         references_require_none(language_model)
         publish(language_model.topic)
         language_model.delete()
-    return artifact_remove(language_model_folder(pk))
+    return sum(artifact_remove(folder) for folder in folders)

@@ -35,6 +35,14 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// Of the links that htmx follows into a part of the page, the one chosen last is marked.
+document.addEventListener("click", (event) => {
+  const chosen = event.target.closest("[data-chooses]");
+  if (!chosen) return;
+  for (const other of document.querySelectorAll("[data-chooses][aria-current]")) other.removeAttribute("aria-current");
+  chosen.setAttribute("aria-current", "true");
+});
+
 // hx-confirm asks in the studio's own dialog.
 document.addEventListener("htmx:confirm", (event) => {
   if (!event.detail.question) return;

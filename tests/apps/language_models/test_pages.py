@@ -34,11 +34,10 @@ def test_a_model_on_its_way_shows_its_job(client_in, state):
     assert f'id="job-{job.pk}"' in client_in.get(language_model.get_absolute_url()).content.decode()
 
 
-def test_a_ready_model_shows_hook_sites_that_lead_to_the_prefilled_form(client_in):
+def test_a_ready_model_shows_its_hook_sites_and_modules(client_in):
     cache = make_cache()
     page = client_in.get(cache.language_model.get_absolute_url()).content.decode()
-    link = f"{reverse('activations:new')}?language_model={cache.language_model_id}&amp;layer=1&amp;site=resid_post"
-    assert link in page and "1 cache<" in page
+    assert "?layer=1&amp;site=resid_post#site" in page and "1 cache<" in page
     assert "LlamaRMSNorm" in page and "25 %" in page and "mit" in page
 
 
