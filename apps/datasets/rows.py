@@ -6,24 +6,22 @@ size; lists and structures are clipped JSON. Escaping HTML is the templates' wor
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from apps.core.templatetags.studio import bytes_words
 from apps.datasets.models import Dataset
+from apps.datasets.scalars import value_of
 from apps.datasets.selectors import dataset_folder
 from workers.engine.text.decoding import safe_text
 
 PAGE_ROWS = 100
 CELL_CHARACTERS = 320
-SEARCH_ROWS = 200_000
-"""Rows that one search request looks at."""
 MEDIA = {
     b"\x89PNG": "image",
     b"\xff\xd8\xff": "image",
@@ -44,6 +42,11 @@ class Cell:
     text: str
     kind: str = "text"
     is_clipped: bool = False
+
+
+def cell_json(found: Cell) -> dict[str, Any]:
+    """The cell as the API shows it."""
+    return {"text": found.text, "kind": found.kind, "clipped": found.is_clipped}
 
 
 @dataclass(frozen=True)
@@ -72,40 +75,6 @@ def rows_page(dataset: Dataset, page: int, *, clip: int = CELL_CHARACTERS) -> Ro
     return rows_between(dataset, (page - 1) * PAGE_ROWS, page * PAGE_ROWS, clip=clip)
 
 
-@dataclass(frozen=True)
-class RowsFound:
-    """Rows whose text holds the words; `next_start` is the row from which to search on, None when all were looked at."""
-
-    page: RowsPage
-    searched: int
-    next_start: int | None
-
-
-def rows_search(dataset: Dataset, words: str, *, start: int = 0) -> RowsFound:
-    """Up to PAGE_ROWS rows from `start` on whose own text holds `words`, case ignored.
-
-    One request looks at SEARCH_ROWS rows at most: a search of millions goes on by its link.
-    """
-    stop = min(dataset.rows, start + SEARCH_ROWS)
-    columns: tuple[str, ...] = ()
-    found: list[Row] = []
-    at = start
-    for first, batch in _batches(dataset_folder(dataset.pk) / "rows", start, stop):
-        text = batch.column(dataset.text_column)
-        if pa.types.is_string(text.type) or pa.types.is_large_string(text.type):
-            holds = pc.match_substring(text, words, ignore_case=True)
-            hits = pc.indices_nonzero(holds.fill_null(False)).to_pylist()
-        else:
-            hits = [place for place, value in enumerate(text) if words.lower() in safe_text(_value(value)).text.lower()]
-        for place in hits:
-            columns, cells = _row_cells(batch.slice(place, 1), dataset.text_column, CELL_CHARACTERS)
-            found += [Row(first + place, values) for values in cells]
-        at = first + len(batch)
-        if len(found) >= PAGE_ROWS:
-            break
-    return RowsFound(RowsPage(columns, tuple(found)), at - start, at if at < dataset.rows else None)
-
-
 def row_whole(dataset: Dataset, index: int) -> tuple[tuple[str, Cell], ...]:
     """(column, cell) of one row, nothing clipped below 100,000 characters; empty when there is no such row."""
     found = rows_between(dataset, index, index + 1, clip=100_000)
@@ -114,48 +83,79 @@ def row_whole(dataset: Dataset, index: int) -> tuple[tuple[str, Cell], ...]:
 
 def rows_between(dataset: Dataset, start: int, stop: int, *, clip: int = CELL_CHARACTERS) -> RowsPage:
     """Rows `start` to `stop` (excluded) in dataset order, as cells of at most `clip` characters."""
+    return rows_at(dataset, range(start, stop), clip=clip)
+
+
+def rows_at(dataset: Dataset, places: Sequence[int], *, clip: int = CELL_CHARACTERS) -> RowsPage:
+    """The rows at these places, in ascending order; those past the end are left out."""
+    if not places:
+        return RowsPage(column_names(dataset), ())
+    wanted = set(places)
     columns: tuple[str, ...] = ()
     rows: list[Row] = []
-    for first, batch in _batches(dataset_folder(dataset.pk) / "rows", start, stop):
-        columns, cells = _row_cells(batch, dataset.text_column, clip)
-        rows += [Row(first + offset, values) for offset, values in enumerate(cells)]
-    return RowsPage(columns, tuple(rows))
+    for first, batch in batches_between(dataset_folder(dataset.pk), places[0], places[-1] + 1, wanted=wanted):
+        chosen = [place for place in range(len(batch)) if first + place in wanted]
+        if chosen:
+            columns, cells = _row_cells(batch.take(pa.array(chosen)), dataset, clip)
+            rows += [Row(first + place, values) for place, values in zip(chosen, cells)]
+    return RowsPage(columns or column_names(dataset), tuple(rows))
 
 
-def _row_cells(batch: pa.RecordBatch, text_column: str, clip: int) -> tuple[tuple[str, ...], list[tuple[Cell, ...]]]:
-    """Column names, the text column first, and for each row its cells in that order."""
-    names = batch.schema.names
+def column_names(dataset: Dataset) -> tuple[str, ...]:
+    """Names of the columns as pages show them, the text column first."""
+    path = min((dataset_folder(dataset.pk) / "rows").glob("part-*.parquet"))
+    return _shown_names(pq.read_schema(path).names, dataset.text_column)[1]
+
+
+def _shown_names(names: list[str], text_column: str) -> tuple[list[int], tuple[str, ...]]:
+    """The places of the columns, the text column first, and their names in that order."""
     order = sorted(range(len(names)), key=lambda place: names[place] != text_column)
-    columns = tuple(safe_text(names[place]).text for place in order)
+    return order, tuple(safe_text(names[place]).text for place in order)
+
+
+def _row_cells(batch: pa.RecordBatch, dataset: Dataset, clip: int) -> tuple[tuple[str, ...], list[tuple[Cell, ...]]]:
+    """Column names, the text column first, and for each row its cells in that order."""
+    order, columns = _shown_names(batch.schema.names, dataset.text_column)
     return columns, list(zip(*[_cells(batch.column(place), clip) for place in order]))
 
 
-def _batches(folder: Path, start: int, stop: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(index of its first row, rows) for what lies between `start` and `stop`."""
+def batches_between(
+    folder: Path,
+    start: int,
+    stop: int,
+    columns: list[str] | None = None,
+    batch_rows: int = PAGE_ROWS,
+    wanted: Collection[int] | None = None,
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(index of its first row, rows) for what lies between `start` and `stop`; all columns without `columns`.
+
+    `wanted` spares reading the row groups that hold none of these rows.
+    """
     first = 0
-    for path in sorted(folder.glob("part-*.parquet")):
+    for path in sorted((folder / "rows").glob("part-*.parquet")):
         with pq.ParquetFile(path, memory_map=True) as file:
-            if first + file.metadata.num_rows > start:
-                yield from _part_batches(file, first, start, stop)
-            first += file.metadata.num_rows
+            for group in range(file.num_row_groups):
+                count = file.metadata.row_group(group).num_rows
+                is_touched = first < stop and first + count > start
+                if is_touched and (wanted is None or any(first <= place < first + count for place in wanted)):
+                    reader = file.iter_batches(batch_size=batch_rows, row_groups=[group], columns=columns)
+                    yield from _clipped_batches(reader, first, start, stop)
+                first += count
         if first >= stop:
             return
 
 
-def _part_batches(file: pq.ParquetFile, first: int, start: int, stop: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Within one file that begins at row `first`: batches are small, so that rows of images need little memory."""
-    for group in range(file.num_row_groups):
-        count = file.metadata.row_group(group).num_rows
-        if first < stop and first + count > start:
-            at = first
-            for batch in file.iter_batches(batch_size=PAGE_ROWS, row_groups=[group]):
-                left, right = max(start - at, 0), min(stop - at, len(batch))
-                if left < right:
-                    yield at + left, batch.slice(left, right - left)
-                at += len(batch)
-                if at >= stop:
-                    break
-        first += count
+def _clipped_batches(
+    batches: Iterable[pa.RecordBatch], at: int, start: int, stop: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Of the batches of a row group that begins at row `at`, what lies between `start` and `stop`."""
+    for batch in batches:
+        left, right = max(start - at, 0), min(stop - at, len(batch))
+        if left < right:
+            yield at + left, batch.slice(left, right - left)
+        at += len(batch)
+        if at >= stop:
+            return
 
 
 def _cells(column: pa.Array, clip: int) -> list[Cell]:
@@ -164,21 +164,13 @@ def _cells(column: pa.Array, clip: int) -> list[Cell]:
         return [_text_cell(value, clip) for value in column.cast(pa.binary()).to_pylist()]
     if pa.types.is_large_string(column.type):
         return [_text_cell(value, clip) for value in column.cast(pa.large_binary()).to_pylist()]
-    return [cell(_value(scalar), clip) for scalar in column]
+    return [cell(value_of(scalar), clip) for scalar in column]
 
 
 def _text_cell(value: bytes | None, clip: int) -> Cell:
     found = safe_text(value)
     kind = "nothing" if value is None else "latin1" if found.was_latin1 else "text"
     return _clipped(found.text, kind, clip)
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    """The Python value; what Python cannot hold (nanoseconds, far dates, broken strings inside structures) as text."""
-    try:
-        return scalar.as_py()
-    except (ValueError, OverflowError, KeyError, pa.ArrowException):
-        return f"<{scalar.type}>"
 
 
 def cell(value: Any, clip: int = CELL_CHARACTERS) -> Cell:

@@ -7,8 +7,10 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from apps.core.errors import AppError, NotFound
-from apps.core.storage import data_path
-from apps.datasets.models import Dataset, RowMark
+from apps.core.storage import data_path, folder_bytes
+from apps.datasets.lookups import splits_estimated
+from apps.datasets.models import Dataset, DatasetLookup, RowMark
+from apps.datasets.uploads import upload_bytes, uploads_of
 
 SORTS = {"newest": "-id", "name": "name", "size": "-bytes", "rows": "-rows"}
 
@@ -32,6 +34,39 @@ def dataset_list(*, query: str = "", sort: str = "newest") -> QuerySet[Dataset]:
 def dataset_folder(pk: int) -> Path:
     """Where its rows lie."""
     return data_path("datasets", pk)
+
+
+def dataset_folders(dataset: Dataset) -> list[Path]:
+    """Its folder, and what a download that broke left with the jobs of its import."""
+    downloads = [data_path("jobs", job, "download") for job in dataset.jobs.values_list("pk", flat=True)]
+    return [dataset_folder(dataset.pk), *downloads]
+
+
+def dataset_disk_bytes(dataset: Dataset) -> int:
+    """Bytes that its deletion frees."""
+    return sum(map(folder_bytes, dataset_folders(dataset))) + sum(map(upload_bytes, uploads_of(dataset)))
+
+
+def lookup_get(pk: int) -> DatasetLookup:
+    """The look-up; NotFound otherwise."""
+    try:
+        return DatasetLookup.objects.get(pk=pk)
+    except DatasetLookup.DoesNotExist:
+        raise NotFound("look-up of a dataset", pk) from None
+
+
+def lookup_json(lookup: DatasetLookup) -> dict[str, Any]:
+    """The look-up as the API and `--json` show it; `found` is what the Hub said, {} before it answered."""
+    return {
+        "id": lookup.pk,
+        "repo_id": lookup.repo_id,
+        "ready": lookup.is_ready,
+        "found": lookup.report,
+        "splits": [split.to_json() for split in splits_estimated(lookup.report)],
+        "created_at": lookup.created_at.isoformat(),
+        "url": lookup.get_absolute_url(),
+        "topic": lookup.topic,
+    }
 
 
 def dataset_ready(pk: int) -> Dataset:

@@ -1,28 +1,43 @@
-"""Everything that changes datasets and the marks on their rows."""
+"""Everything that changes datasets and the marks on their rows, and what is asked of the Hub before an import."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.references import references_require_none
 from apps.core.sources import free_name, given_name, local_path
 from apps.core.storage import artifact_remove
-from apps.datasets.models import Dataset, RowMark
-from apps.datasets.selectors import dataset_folder
+from apps.datasets.models import Dataset, DatasetLookup, RowMark
+from apps.datasets.selectors import dataset_folders
+from apps.datasets.uploads import upload_path, upload_remove, uploads_of
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
-from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec
+from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec, DatasetLookupSpec
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.text.decoding import safe_text
 
+LOOKUPS_KEPT = timedelta(days=1)
+
+
+def dataset_lookup(*, spec: DatasetLookupSpec, user: AbstractBaseUser | None = None) -> DatasetLookup:
+    """Queue a question to the Hub; look-ups that are older than a day go. BadRepository for what is no repository."""
+    spec = replace(spec, repo_id=hub_id(spec.repo_id))
+    with transaction.atomic():
+        DatasetLookup.objects.filter(created_at__lt=timezone.now() - LOOKUPS_KEPT).delete()
+        lookup = DatasetLookup.objects.create(repo_id=spec.repo_id[:200], created_by=user)
+        job_enqueue(spec=spec, subject=lookup, user=user)
+    return lookup
+
 
 def dataset_import(*, spec: DatasetImportSpec, user: AbstractBaseUser | None = None) -> Dataset:
-    """Write the row of a dataset to come and queue its import. AppError for a bad path or repository."""
+    """Write the row of a dataset to come and queue its import. AppError for a bad path, repository or upload."""
     spec = _source_checked(spec)
-    origin = spec.repo_id if spec.source == "hub" else spec.path
+    origin = {"hub": spec.repo_id, "file": spec.path, "upload": f"upload of {spec.name or spec.upload}"}[spec.source]
     with transaction.atomic():
         dataset = Dataset.objects.create(
             name=spec.name or free_name(Dataset, origin.rstrip("/").rsplit("/", 1)[-1]),
@@ -35,10 +50,14 @@ def dataset_import(*, spec: DatasetImportSpec, user: AbstractBaseUser | None = N
 
 
 def _source_checked(spec: DatasetImportSpec) -> DatasetImportSpec:
-    """The Spec with a bare repository id or an absolute path, and a usable name."""
+    """The Spec with a bare repository id, an absolute path or an upload that is there, and a usable name."""
     name = given_name(spec.name) if spec.name else ""
     if spec.source == "hub":
         return replace(spec, name=name, repo_id=hub_id(spec.repo_id))
+    if spec.source == "upload":
+        if not upload_path(spec.upload).is_file():
+            raise AppError("no_upload", "The uploaded file is gone.", "Send it again.", field="upload")
+        return replace(spec, name=name)
     return replace(spec, name=name, path=str(local_path(spec.path, suffixes=FILE_FORMATS, folder=True)))
 
 
@@ -65,17 +84,17 @@ def dataset_rename(*, dataset: Dataset, name: str) -> Dataset:
 
 
 def dataset_delete(*, dataset: Dataset) -> int:
-    """Delete a dataset, its rows on disk and its marks; returns the bytes freed.
+    """Delete a dataset, its rows on disk, its marks and what a broken import left; returns the bytes freed.
 
     StillReferenced (409) while it has tokenizations; AppError "job_active" while a job works on it.
     """
-    pk = dataset.pk
+    folders, uploads = dataset_folders(dataset), uploads_of(dataset)
     with transaction.atomic():
-        jobs_require_none_active(entity=Dataset.ENTITY, pk=pk, name=str(dataset))
+        jobs_require_none_active(entity=Dataset.ENTITY, pk=dataset.pk, name=str(dataset))
         references_require_none(dataset)
         publish(dataset.topic)
         dataset.delete()
-    return artifact_remove(dataset_folder(pk))
+    return sum(map(artifact_remove, folders)) + sum(map(upload_remove, uploads))
 
 
 def row_mark(

@@ -1,25 +1,36 @@
 """Pages of datasets: list, import, rows with their marks."""
 
+from functools import partial
 from typing import Any
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from apps.core.errors import NotFound
 from apps.core.name_form import NameForm
-from apps.core.pages import delete_page, spec_page
+from apps.core.pages import delete_page, form_refuse, spec_page
+from apps.core.spec_forms import SpecForm, spec_form
 from apps.core.storage import disk_free_bytes
-from apps.datasets.forms import RowMarkForm
-from apps.datasets.models import Dataset
-from apps.datasets.rows import PAGE_ROWS, row_whole, rows_between, rows_search
-from apps.datasets.selectors import SORTS, dataset_get, dataset_list, mark_json, marks_of
-from apps.datasets.services import dataset_delete, dataset_import, dataset_rename, row_mark
+from apps.datasets.column_filters import column_filter, histograms_of
+from apps.datasets.forms import DatasetImportForm, RowMarkForm
+from apps.datasets.lookups import lookup_context
+from apps.datasets.models import Dataset, DatasetLookup
+from apps.datasets.row_search import rows_search
+from apps.datasets.rows import PAGE_ROWS, row_whole, rows_between
+from apps.datasets.selectors import SORTS, dataset_disk_bytes, dataset_get, dataset_list, mark_json, marks_of
+from apps.datasets.services import dataset_delete, dataset_import, dataset_lookup, dataset_rename, row_mark
 from apps.datasets.tokenization_selectors import tokenization_list
 from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
-from workers.engine.specs.datasets import DatasetImportSpec
+from workers.engine.specs.datasets import DatasetImportSpec, DatasetLookupSpec
+from workers.engine.specs.errors import SpecInvalid
+
+LOOKUP_IDS = "lookup_%s"
+"""Two forms of the import page have a field named repo_id: their elements' ids differ."""
 
 
 @require_GET
@@ -30,13 +41,81 @@ def dataset_list_page(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def dataset_new(request: HttpRequest) -> HttpResponse:
-    """Import a dataset."""
-    return spec_page(request, DatasetImportSpec, dataset_import, "datasets/new.html", free_bytes=disk_free_bytes())
+    """Look a dataset up on the Hub and import it; ?lookup= shows what was found and offers what there is to choose."""
+    lookup = _lookup_asked(request)
+    return spec_page(
+        request,
+        DatasetImportSpec,
+        dataset_import,
+        "datasets/new.html",
+        initial=_import_initial(lookup),
+        form_class=partial(DatasetImportForm, found=lookup.report if lookup else None),
+        lookup_form=spec_form(DatasetLookupSpec)(initial=_lookup_initial(lookup), auto_id=LOOKUP_IDS),
+        **_lookup_page_context(lookup),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def dataset_lookup_submit(request: HttpRequest) -> HttpResponse:
+    """Ask the Hub about a dataset, then show the answer above the import form.
+
+    `again` comes from the import form, when another configuration was chosen in it: its splits are others.
+    """
+    if request.method == "GET":
+        return redirect("datasets:new")
+    values = request.POST.copy()
+    if "again" in values:
+        values["split"] = ""
+    form = spec_form(DatasetLookupSpec)(values, auto_id=LOOKUP_IDS)
+    lookup = _looked_up(form, request)
+    if lookup is None:
+        context = {"form": DatasetImportForm(), "lookup_form": form, **_lookup_page_context(None)}
+        return render(request, "datasets/new.html", context, status=422)
+    typed = {name: values[name] for name in ("name", "row_cap") if values.get(name)}
+    url = f"{lookup.get_absolute_url()}&{urlencode(typed)}" if typed else lookup.get_absolute_url()
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
+
+
+def _looked_up(form: SpecForm, request: HttpRequest) -> DatasetLookup | None:
+    if not form.is_valid():
+        return None
+    try:
+        return dataset_lookup(spec=form.spec(), user=request.user)
+    except SpecInvalid as error:
+        form_refuse(form, error)
+        return None
+
+
+def _lookup_asked(request: HttpRequest) -> DatasetLookup | None:
+    """The look-up of ?lookup=; one that is gone, they are kept for a day, is as if it was not asked for."""
+    pk = request.GET.get("lookup", "")
+    return DatasetLookup.objects.filter(pk=pk).first() if pk.isdecimal() else None
+
+
+def _lookup_page_context(lookup: DatasetLookup | None) -> dict[str, Any]:
+    if lookup is None:
+        return {"free_bytes": disk_free_bytes()}
+    return {**lookup_context(lookup), "topics": subject_topics(lookup, lookup.job)}
+
+
+def _lookup_initial(lookup: DatasetLookup | None) -> dict[str, Any]:
+    return {"repo_id": lookup.repo_id} if lookup else {}
+
+
+def _import_initial(lookup: DatasetLookup | None) -> dict[str, Any]:
+    """What the import form starts with: the repository looked up, at its revision, with its configuration and split."""
+    if lookup is None:
+        return {}
+    known = {name: lookup.report[name] for name in ("revision", "config", "split") if lookup.is_ready}
+    return {"source": "hub", "repo_id": lookup.repo_id, **known}
 
 
 @require_GET
 def dataset_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """One dataset: its numbers, tokenizations and rows (?page=, or ?q= to search the text from row ?from= on)."""
+    """One dataset: its numbers, tokenizations and rows.
+
+    ?page= pages through all; ?q= searches the text and ?col= with ?value= or ?lo= and ?hi= filters, from row ?from= on.
+    """
     dataset = dataset_get(pk)
     job = dataset.job
     context = {
@@ -53,18 +132,20 @@ def dataset_detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _rows_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
-    query = request.GET.get("q", "")
-    if query:
+    query, chosen = request.GET.get("q", ""), column_filter(dataset, request.GET)
+    if query or chosen:
         start = request.GET.get("from", "0")
-        found = rows_search(dataset, query, start=int(start) if start.isdecimal() else 0)
-        shown, context = found.page, {"query": query, "search": found}
+        found = rows_search(dataset, query, chosen, start=int(start) if start.isdecimal() else 0)
+        shown, context = found.page, {"query": query, "chosen": chosen, "search": found}
     else:
         page = Paginator(range(dataset.rows), PAGE_ROWS).get_page(request.GET.get("page"))
         first = page.start_index() - 1
         shown, context = rows_between(dataset, first, first + PAGE_ROWS), {"page": page}
     marks = marks_of(dataset, [row.index for row in shown.rows])
     lines = [(row, mark_json(marks.get(row.index), row.index)) for row in shown.rows]
-    return {"columns": shown.columns, "lines": lines, **context}
+    histograms = histograms_of(dataset, chosen)
+    columns = [(column, histograms.get(column)) for column in shown.columns]
+    return {"columns": columns, "lines": lines, **context}
 
 
 @require_POST
@@ -78,6 +159,7 @@ def dataset_rename_submit(request: HttpRequest, pk: int) -> HttpResponse:
 def dataset_delete_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask, then delete a dataset."""
     dataset = dataset_get(pk)
+    dataset.bytes = dataset_disk_bytes(dataset)
     return delete_page(
         request,
         dataset,

@@ -5,7 +5,8 @@ import datetime
 import pyarrow as pa
 import pytest
 
-from apps.datasets.rows import PAGE_ROWS, row_whole, rows_between, rows_page, rows_search
+from apps.datasets.row_search import rows_search
+from apps.datasets.rows import PAGE_ROWS, row_whole, rows_between, rows_page
 from tests.apps.prepared import make_dataset
 
 pytestmark = pytest.mark.django_db

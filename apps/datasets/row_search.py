@@ -1,0 +1,72 @@
+"""Rows that hold some words or lie in a bar of a histogram. Only the columns in question are read until rows are found."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from apps.datasets.column_filters import ColumnFilter
+from apps.datasets.models import Dataset
+from apps.datasets.rows import CELL_CHARACTERS, PAGE_ROWS, RowsPage, batches_between, column_names, rows_at
+from apps.datasets.scalars import texts_of
+from apps.datasets.selectors import dataset_folder
+
+SEARCH_ROWS = 200_000
+"""Rows that one request looks at."""
+BATCH_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class RowsFound:
+    """Up to PAGE_ROWS rows; `next_start` is the row from which to search on, None when all were looked at."""
+
+    page: RowsPage
+    searched: int
+    next_start: int | None
+
+
+def rows_search(
+    dataset: Dataset,
+    words: str = "",
+    chosen: ColumnFilter | None = None,
+    *,
+    start: int = 0,
+    clip: int = CELL_CHARACTERS,
+) -> RowsFound:
+    """Up to PAGE_ROWS rows from `start` on whose own text holds `words`, case ignored, and that pass the filter.
+
+    One request looks at SEARCH_ROWS rows at most: a search of millions goes on by its link.
+    """
+    hits: list[int] = []
+    at = start
+    for first, count, places in _hits(dataset, words, chosen, start):
+        hits += [first + place for place in places]
+        at = first + count
+        if len(hits) > PAGE_ROWS:
+            at = hits[PAGE_ROWS]
+            break
+    shown = rows_at(dataset, hits[:PAGE_ROWS], clip=clip) if hits else RowsPage(column_names(dataset), ())
+    return RowsFound(shown, at - start, at if at < dataset.rows else None)
+
+
+def _hits(
+    dataset: Dataset, words: str, chosen: ColumnFilter | None, start: int
+) -> Iterator[tuple[int, int, list[int]]]:
+    """For each batch: its first row, how many rows it has, and the places in it that pass."""
+    text_column = dataset.text_column if words else ""
+    columns = sorted({name for name in (text_column, chosen.column if chosen else "") if name})
+    stop = min(dataset.rows, start + SEARCH_ROWS)
+    for first, batch in batches_between(dataset_folder(dataset.pk), start, stop, columns, BATCH_ROWS):
+        passes = pa.array([True] * len(batch))
+        if words and not text_column:
+            passes = pa.array([False] * len(batch))
+        if text_column:
+            passes = pc.and_(passes, _contains(batch.column(text_column), words))
+        if chosen:
+            passes = pc.and_(passes, chosen.holds(batch.column(chosen.column)))
+        yield first, len(batch), pc.indices_nonzero(passes).to_pylist()
+
+
+def _contains(column: pa.Array, words: str) -> pa.Array:
+    return pc.match_substring(texts_of(column), words, ignore_case=True).fill_null(False)
