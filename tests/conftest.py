@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+pytest_plugins = ["tests.hub.fixtures"]
+
 
 @pytest.fixture
 def data_dir() -> Path:
