@@ -25,7 +25,10 @@ class ContextSample:
 def contexts_sample(
     tokenization: Tokenization, *, part: str = "train", start: int = 0, count: int = 5
 ) -> list[ContextSample]:
-    """Contexts `start` to `start + count` of a part of a ready tokenization; fewer at the end."""
+    """Contexts `start` to `start + count` of a part of a ready tokenization; fewer at the end.
+
+    Of ragged contexts only the tokens that are meant are shown (`lengths`; older files have none: all are full).
+    """
     vocabulary = vocabulary_of(tokenization.language_model_id)
     path = tokenization_folder(tokenization.pk) / f"{part}.safetensors"
     try:
@@ -34,11 +37,14 @@ def contexts_sample(
             stop = min(start + count, stored.get_shape()[0])  # a slice past the end is an error of the library
             tokens = stored[start:stop] if start < stop else []
             first_rows = file.get_slice("first_row")[start:stop] if start < stop else []
+            is_ragged = "lengths" in set(file.keys())
+            lengths = file.get_slice("lengths")[start:stop] if start < stop and is_ragged else None
     except (OSError, SafetensorError):
         raise AppError(
             "bad_artifact", f"The contexts of {tokenization} cannot be read.", "Tokenize again.", status=409
         ) from None
+    meant = tokens if lengths is None else [ids[:length] for ids, length in zip(tokens, lengths)]
     return [
         ContextSample(start + offset, int(row), vocabulary.raw(ids.tolist()), vocabulary.scheme)
-        for offset, (ids, row) in enumerate(zip(tokens, first_rows))
+        for offset, (ids, row) in enumerate(zip(meant, first_rows))
     ]

@@ -3,9 +3,10 @@
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import DATASETS, TOKENIZATIONS
-from apps.datasets.models import Dataset, Tokenization
-from apps.datasets.tokenization_selectors import tokenization_account
+from apps.core.live.topics import DATASETS, TOKEN_PREVIEWS, TOKENIZATIONS
+from apps.datasets.models import Dataset, Tokenization, TokenPreview
+from apps.datasets.previews import preview_context
+from apps.datasets.tokenization_account import tokenization_account
 
 
 @renders(DATASETS)
@@ -26,3 +27,13 @@ def tokenization_card(pk: str) -> str | None:
         return None
     context = {"tokenization": tokenization, "job": tokenization.job, **tokenization_account(tokenization)}
     return render_to_string("datasets/tokenization.html#card", context)
+
+
+@renders(TOKEN_PREVIEWS)
+def token_preview(pk: str) -> str | None:
+    """The preview's rows as text and tokens, or how its job stands."""
+    found = TokenPreview.objects.select_related("dataset").filter(pk=pk) if pk.isdecimal() else None
+    preview = found.first() if found is not None else None
+    if preview is None:
+        return None
+    return render_to_string("datasets/preview.html#result", {**preview_context(preview), "is_pushed": True})

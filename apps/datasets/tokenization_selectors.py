@@ -1,4 +1,4 @@
-"""What pages, endpoints, commands and other apps read of tokenizations."""
+"""What pages, endpoints, commands and other apps read of tokenizations and previews of tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from apps.core.errors import AppError, NotFound
 from apps.core.storage import data_path
-from apps.datasets.models import Dataset, Tokenization
+from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.datasets.selectors import dataset_json
 
 
@@ -44,17 +44,11 @@ def tokenization_ready(pk: int) -> Tokenization:
     return tokenization
 
 
-def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
-    """`coverage`: distinct tokens / vocabulary size, with words; `adds_up`: whether every token is accounted for."""
+def duplicate_share(tokenization: Tokenization) -> float | None:
+    """Documents whose text stood in an earlier document / all documents; None where that was not counted."""
     report = tokenization.report
-    if not report:
-        return {"coverage": None, "adds_up": True}
-    made = report["document_tokens"] + report["join_tokens"] + report["bos_tokens"]
-    return {
-        "coverage": report["distinct_tokens"] / report["vocab_size"],
-        "distinct_words": f"{report['distinct_tokens']:,} distinct",
-        "adds_up": made == tokenization.tokens + report["dropped_tokens"],
-    }
+    documents = report.get("documents", 0) + report.get("heldout_documents", 0)
+    return report["duplicate_documents"] / documents if documents and "duplicate_documents" in report else None
 
 
 def tokenization_json(tokenization: Tokenization) -> dict[str, Any]:
@@ -69,6 +63,8 @@ def tokenization_json(tokenization: Tokenization) -> dict[str, Any]:
         "contexts": tokenization.contexts,
         "heldout_contexts": tokenization.heldout_contexts,
         "tokens": tokenization.tokens,
+        "train_tokens": tokenization.train_tokens,
+        "heldout_tokens": tokenization.heldout_tokens,
         "bytes": tokenization.bytes,
         "tokenizer_sha256": tokenization.tokenizer_sha256,
         "tokens_sha256": tokenization.tokens_sha256,
@@ -86,7 +82,35 @@ def dataset_statistics(dataset: Dataset) -> dict[str, Any]:
         "excluded_rows": dataset.marks.filter(excluded=True).count(),
         "edited_rows": dataset.marks.exclude(text=None).exclude(text="").count(),
         "tokenizations": [
-            {**tokenization_json(tokenization), "report": tokenization.report}
+            {
+                **tokenization_json(tokenization),
+                "report": tokenization.report,
+                "duplicate_share": duplicate_share(tokenization),
+                "statistics_url": f"/api/v1/datasets/tokenizations/{tokenization.pk}/statistics",
+            }
             for tokenization in tokenization_list(dataset=dataset)
         ],
+    }
+
+
+def preview_get(pk: int) -> TokenPreview:
+    """The preview; NotFound otherwise, and after a day."""
+    try:
+        return TokenPreview.objects.select_related("dataset", "language_model").get(pk=pk)
+    except TokenPreview.DoesNotExist:
+        raise NotFound("preview", pk) from None
+
+
+def preview_json(preview: TokenPreview) -> dict[str, Any]:
+    """The preview as the API and `--json` show it; `rows` as in TokenPreviewResult."""
+    return {
+        "id": preview.pk,
+        "ready": preview.is_ready,
+        "dataset": {"id": preview.dataset_id, "name": str(preview.dataset)},
+        "language_model": {"id": preview.language_model_id, "name": str(preview.language_model)},
+        "rows": preview.report.get("rows", []),
+        "scheme": preview.report.get("scheme", ""),
+        "created_at": preview.created_at.isoformat(),
+        "url": preview.get_absolute_url(),
+        "topic": preview.topic,
     }

@@ -1,26 +1,33 @@
-"""Everything that changes tokenizations."""
+"""Everything that changes tokenizations and the previews of tokens before them."""
+
+from datetime import timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.references import references_require_none
 from apps.core.storage import artifact_remove
-from apps.datasets.models import Dataset, Tokenization
+from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.datasets.selectors import dataset_ready
 from apps.datasets.tokenization_selectors import tokenization_folder
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
+from apps.jobs.services import job_enqueue, job_move, job_retry, jobs_require_none_active
+from apps.jobs.states import State
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready
-from workers.engine.specs.tokenization import TokenizeSpec
+from workers.engine.specs.tokenization import TokenizeSpec, TokenPreviewSpec
+
+PREVIEWS_KEPT = timedelta(days=1)
+WAITING = (State.QUEUED, State.INTERRUPTED, State.PAUSED)
 
 
 def tokenization_create(*, spec: TokenizeSpec, user: AbstractBaseUser | None = None) -> Tokenization:
     """Write the row of a tokenization to come and queue its job. AppError when dataset or tokenizer cannot serve."""
     dataset, language_model = dataset_ready(spec.dataset), language_model_ready(spec.language_model)
-    _require_tokenizable(dataset, language_model, spec.context_length)
+    _require_tokenizable(dataset, language_model, spec)
     with transaction.atomic():
         tokenization = Tokenization.objects.create(
             dataset=dataset,
@@ -33,10 +40,18 @@ def tokenization_create(*, spec: TokenizeSpec, user: AbstractBaseUser | None = N
     return tokenization
 
 
-def _require_tokenizable(dataset: Dataset, language_model: LanguageModel, context_length: int) -> None:
-    if not dataset.text_column:
+def _require_tokenizable(dataset: Dataset, language_model: LanguageModel, spec: TokenizeSpec) -> None:
+    columns = dataset.report.get("columns", [])
+    if spec.text_column and spec.text_column not in columns:
         raise AppError(
-            "no_text", f"{dataset} has no column with text.", "Import it with a text column.", field="dataset"
+            "column_not_found",
+            f"{dataset} has no column {spec.text_column!r}.",
+            f"Its columns are {', '.join(columns)}.",
+            field="text_column",
+        )
+    if not (spec.text_column or dataset.text_column):
+        raise AppError(
+            "no_text", f"{dataset} has no text column of its own.", "Name one of its columns.", field="text_column"
         )
     if not language_model.tokenizer_sha256:
         raise AppError(
@@ -45,8 +60,8 @@ def _require_tokenizable(dataset: Dataset, language_model: LanguageModel, contex
             "Choose another model.",
             field="language_model",
         )
-    longest = language_model.report.get("max_context") or context_length
-    if context_length > longest:
+    longest = language_model.report.get("max_context") or spec.context_length
+    if spec.context_length > longest:
         raise AppError(
             "context_too_long",
             f"{language_model} takes at most {longest:,} tokens in a context.",
@@ -78,3 +93,21 @@ def tokenization_delete(*, tokenization: Tokenization) -> int:
         publish(tokenization.topic, dataset.topic)
         tokenization.delete()
     return artifact_remove(tokenization_folder(pk))
+
+
+def token_preview_start(*, spec: TokenPreviewSpec, user: AbstractBaseUser | None = None) -> TokenPreview:
+    """Write the row of a preview to come and queue its job. AppError as for a tokenization.
+
+    Only the newest one of a user and dataset is worked on: one that still waits is cancelled. One that the warm child
+    has in hand ends by itself in a moment; stopping it could cost the child. Previews older than a day go.
+    """
+    dataset, language_model = dataset_ready(spec.dataset), language_model_ready(spec.language_model)
+    _require_tokenizable(dataset, language_model, spec)
+    with transaction.atomic():
+        for earlier in TokenPreview.objects.filter(dataset=dataset, created_by=user, ready_at=None):
+            for job in earlier.jobs.filter(state__in=WAITING):
+                job_move(job, State.CANCELLED, frm=WAITING, text="A newer preview took its place.")
+        TokenPreview.objects.filter(created_at__lt=timezone.now() - PREVIEWS_KEPT).delete()
+        preview = TokenPreview.objects.create(dataset=dataset, language_model=language_model, created_by=user)
+        job_enqueue(spec=spec, subject=preview, user=user)
+    return preview

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.datasets import tokenization_views, views
+from apps.datasets import preview_views, tokenization_views, views
 
 app_name = "datasets"
 
@@ -14,7 +14,10 @@ urlpatterns = [
     path("<int:pk>/delete/", views.dataset_delete_page, name="delete"),
     path("<int:pk>/rows/<int:row>/", views.row_page, name="row"),
     path("<int:pk>/rows/<int:row>/exclude/", views.row_exclude_toggle, name="row-exclude"),
-    path("<int:pk>/tokenize/", tokenization_views.tokenize_page, name="tokenize"),
+    path("<int:pk>/tokenize/", preview_views.tokenize_page, name="tokenize"),
+    path("<int:pk>/preview/", preview_views.token_preview_submit, name="preview-start"),
+    path("previews/<int:pk>/", preview_views.preview_page, name="preview"),
     path("tokenizations/<int:pk>/", tokenization_views.tokenization_detail, name="tokenization"),
+    path("tokenizations/<int:pk>/dropped/", tokenization_views.dropped_page, name="dropped"),
     path("tokenizations/<int:pk>/delete/", tokenization_views.tokenization_delete_page, name="tokenization-delete"),
 ]

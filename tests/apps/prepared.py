@@ -114,8 +114,13 @@ def make_tokenization(
     *,
     is_ready: bool = True,
     contexts: int = 12,
+    has_statistics: bool = True,
+    **report,
 ) -> Tokenization:
-    """A tokenization of contexts that count through the vocabulary."""
+    """A tokenization of contexts that count through the vocabulary; `report` changes numbers of its report.
+
+    Without statistics its folder is as it was before there were any.
+    """
     language_model = language_model or make_language_model()
     tokenization = Tokenization.objects.create(
         dataset=dataset or make_dataset(),
@@ -123,6 +128,8 @@ def make_tokenization(
         context_length=CONTEXT_LENGTH,
         contexts=contexts,
         heldout_contexts=1,
+        train_tokens=contexts * CONTEXT_LENGTH,
+        heldout_tokens=CONTEXT_LENGTH,
         tokenizer_sha256=language_model.tokenizer_sha256,
         tokens_sha256="k" * 64,
         bytes=500,
@@ -130,17 +137,24 @@ def make_tokenization(
         report={
             "documents": 3,
             "heldout_documents": 1,
-            "empty_rows": 0,
-            "excluded_rows": 0,
+            "tokens": contexts * CONTEXT_LENGTH,
+            "heldout_tokens": CONTEXT_LENGTH,
+            "dropped_rows": {"excluded": 1, "empty": 0, "cleaned": 0, "short": 1, "junk": 0},
             "edited_rows": 0,
-            "document_tokens": (contexts + 1) * (CONTEXT_LENGTH - 1) + 1,
+            "document_tokens": (contexts + 1) * (CONTEXT_LENGTH - 1) + 6,
             "join_tokens": 2,
             "bos_tokens": contexts + 1,
+            "repeated_tokens": 0,
+            "filtered_tokens": 0,
+            "truncated_tokens": 0,
             "dropped_tokens": 3,
+            "dropped_document_tokens": 5,
+            "duplicate_documents": 1,
             "bos_token_id": 0,
             "eos_token_id": 1,
             "vocab_size": len(VOCABULARY),
             "distinct_tokens": 6,
+            **report,
         },
     )
     if is_ready:
@@ -149,7 +163,18 @@ def make_tokenization(
         for part, count in (("train", contexts), ("heldout", 1)):
             tokens = np.tile(np.arange(CONTEXT_LENGTH, dtype=np.int32), (count, 1))
             save_file({"tokens": tokens, "first_row": np.zeros(count, np.int64)}, folder / f"{part}.safetensors")
+        if has_statistics:
+            statistics_write(folder)
     return tokenization
+
+
+def statistics_write(folder: Path) -> None:
+    """What a tokenization keeps beside its contexts: six tokens occur, one twice as often; rows 0 and 2 were dropped."""
+    token_counts = np.array([0, 0, 20, 10, 10, 10, 10, 10], np.int64)
+    length_counts = np.array([0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1], np.int64)
+    save_file({"token_counts": token_counts, "length_counts": length_counts}, folder / "statistics.safetensors")
+    dropped = pa.table({"row": pa.array([0, 2], pa.int64()), "reason": ["excluded", "short"]})
+    pq.write_table(dropped, folder / "dropped.parquet")
 
 
 def make_cache(tokenization: Tokenization | None = None, *, is_ready: bool = True) -> ActivationCache:

@@ -49,12 +49,18 @@ def token_numbers() -> TokenizeResult:
         heldout_contexts=2,
         documents=3,
         heldout_documents=1,
-        empty_rows=0,
-        excluded_rows=1,
+        tokens=140,
+        heldout_tokens=30,
+        dropped_rows={"excluded": 1, "empty": 0, "cleaned": 0, "short": 0, "junk": 0},
         document_tokens=80,
         join_tokens=2,
         bos_tokens=11,
+        repeated_tokens=0,
+        filtered_tokens=0,
+        truncated_tokens=0,
         dropped_tokens=5,
+        dropped_document_tokens=0,
+        duplicate_documents=0,
         bos_token_id=0,
         eos_token_id=1,
         vocab_size=8,
@@ -87,7 +93,8 @@ def test_a_tokenization_becomes_ready_with_its_numbers_and_its_folder():
     spec = TokenizeSpec(dataset=make_dataset().pk, language_model=make_language_model().pk, context_length=16)
     tokenization = tokenization_create(spec=spec)
     finish(tokenization, token_numbers())
-    assert tokenization.is_ready and tokenization.tokens == 11 * 16
+    assert tokenization.is_ready
+    assert (tokenization.train_tokens, tokenization.heldout_tokens, tokenization.tokens) == (140, 30, 170)
     assert tokenization.report["edited_rows"] == 1
     assert (data_path("tokenizations", tokenization.pk) / "made.bin").exists()
 

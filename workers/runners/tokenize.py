@@ -23,27 +23,33 @@ class TokenizeRunner(Runner):
 
     def prepare(self, job: Job, spec: TokenizeSpec, where: dict[str, str]) -> TokenizeInputs:
         self.subject(job)
-        dataset, language_model = dataset_ready(spec.dataset), language_model_ready(spec.language_model)
-        return TokenizeInputs(
-            **where,
-            dataset_dir=str(dataset_folder(dataset.pk)),
-            model_dir=str(language_model_folder(language_model.pk)),
-            text_column=dataset.text_column,
-            excluded_rows=tuple(dataset.marks.filter(excluded=True).values_list("row", flat=True)),
-            edited_rows=edited_rows(dataset),
-        )
+        return TokenizeInputs(**where, **text_inputs(spec))
 
     def finish(self, job: Job, spec: TokenizeSpec, result: TokenizeResult, out_dir: str) -> None:
         tokenization = self.subject(job)
         artifact_place(Path(out_dir), tokenization_folder(tokenization.pk))
         tokenization.contexts = result.contexts
         tokenization.heldout_contexts = result.heldout_contexts
+        tokenization.train_tokens = result.tokens
+        tokenization.heldout_tokens = result.heldout_tokens
         tokenization.tokenizer_sha256 = result.tokenizer_sha256
         tokenization.tokens_sha256 = result.tokens_sha256
         tokenization.bytes = result.bytes
         tokenization.report = result.to_json()
         subject_ready(tokenization)
         publish(tokenization.dataset.topic, tokenization.language_model.topic)
+
+
+def text_inputs(spec: TokenizeSpec) -> dict[str, object]:
+    """What a tokenization and its preview read: rows, tokenizer, the column with the text, what the curator marked."""
+    dataset, language_model = dataset_ready(spec.dataset), language_model_ready(spec.language_model)
+    return {
+        "dataset_dir": str(dataset_folder(dataset.pk)),
+        "model_dir": str(language_model_folder(language_model.pk)),
+        "text_column": spec.text_column or dataset.text_column,
+        "excluded_rows": tuple(dataset.marks.filter(excluded=True).values_list("row", flat=True)),
+        "edited_rows": edited_rows(dataset),
+    }
 
 
 def edited_rows(dataset: Dataset) -> tuple[EditedRow, ...]:

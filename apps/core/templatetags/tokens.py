@@ -26,6 +26,8 @@ class Span:
     spoken: str = ""
     is_peak: bool = False
     breaks: bool = False
+    is_removed: bool = False
+    """Taken out of the text by a filter: struck through."""
 
 
 @register.inclusion_tag("components/token_strip.html")
@@ -37,14 +39,16 @@ def token_strip(
     breaks: bool = False,
     label: str = "",
     scheme: str = "",
+    kept: Sequence[bool] | None = None,
 ) -> dict[str, object]:
     """{% token_strip example.tokens example.values scale=maximum peak=example.peak %}.
 
     `scale` is the value shown at full strength: the feature's maximum, or the strip's own when absent. `peak` is the
     position of the outlined token. `breaks` shows line breaks as such. `scheme` is the vocabulary's TokenScheme when known.
+    `kept` (without values) says of each token whether it stays: those that do not are struck through.
     """
     return {
-        "spans": spans(tokens, values, scale, peak, scheme),
+        "spans": spans(tokens, values, scale, peak, scheme) if kept is None else kept_spans(tokens, kept, scheme),
         "breaks": breaks,
         "label": label,
         "is_plain": values is None,
@@ -76,6 +80,15 @@ def spans(
     if silent:
         made.append(Span(_inner(silent)))
     return made
+
+
+def kept_spans(tokens: Sequence[str], kept: Sequence[bool], scheme: str = "") -> list[Span]:
+    """A span for each token; those not kept are marked as removed."""
+    texts = token_texts(list(tokens), scheme or None)
+    return [
+        Span(visible(text), tip=f"{visible(text)} · token {raw}", breaks="\n" in text, is_removed=not stays)
+        for text, raw, stays in zip(texts, tokens, kept)
+    ]
 
 
 def _inner(text: str) -> str:
