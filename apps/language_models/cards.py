@@ -36,4 +36,9 @@ def lookup_context(lookup: LanguageModelLookup) -> dict[str, Any]:
 
 def fit_context(shape: ModelShape) -> dict[str, Any]:
     """For templates/language_models/fit_table.html."""
-    return {"fits": quantization_fits(shape), "fit_context_length": context_within(shape)}
+    fits = quantization_fits(shape)
+    return {
+        "fits": fits,
+        "fit_context_length": context_within(shape),
+        "nothing_fits": not any(line.is_recommended for line in fits),
+    }

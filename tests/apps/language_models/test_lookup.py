@@ -81,6 +81,12 @@ def test_a_model_that_is_too_large_is_said_to_be_so_and_4_bit_is_preselected_whe
     assert "will not fit" in page and '<option value="nf4" selected>' in page
 
 
+def test_a_model_that_fits_in_no_way_is_said_to(client_in, monkeypatch):
+    monkeypatch.setattr(fit, "devices", lambda: (Device("cpu", total_bytes=10**4, free_bytes=10**3),))
+    page = page_of(client_in, found_make())
+    assert "No quantization fits" in page and '<option value="auto" selected>' in page
+
+
 def test_a_gated_model_says_how_to_get_access(client_in):
     page = page_of(client_in, found_make(gated=True))
     assert "gated" in page and reverse("core:settings") in page and "https://huggingface.co/owner/tiny" in page
