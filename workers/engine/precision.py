@@ -2,12 +2,23 @@
 
 import torch
 
+from workers.engine.monitor.devices import device_multiplies
+from workers.engine.specs.memory_estimate import compute_precision
+
 
 def matmul_dtype_for(device: str) -> torch.dtype:
     """bfloat16 where the device multiplies it natively, about 3 times as fast; emulated it is slower than float32."""
-    if device.startswith("cuda"):
-        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        is_native = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    return torch.bfloat16 if is_native else torch.float32
+    multiplies_bf16, _ = device_multiplies(device)
+    return torch.bfloat16 if multiplies_bf16 else torch.float32
+
+
+def lm_compute_dtype(quantization: str, lm_dtype: str, device: str) -> torch.dtype:
+    """In which a language model held as `quantization` multiplies on `device`; rule: specs/memory_estimate.py."""
+    multiplies_bf16, multiplies_fp16 = device_multiplies(device)
+    name = compute_precision(
+        quantization=quantization,
+        lm_dtype=lm_dtype,
+        multiplies_bf16=multiplies_bf16,
+        multiplies_fp16=multiplies_fp16,
+    )
+    return getattr(torch, name)

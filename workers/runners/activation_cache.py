@@ -11,6 +11,7 @@ from apps.jobs.services import subject_ready
 from apps.language_models.selectors import language_model_folder, language_model_get, language_model_ready
 from workers.engine.specs.activations import ActivationCacheInputs, ActivationCacheResult, ActivationCacheSpec
 from workers.runners.base import Runner
+from workers.runners.lm_memory import held_as, lm_weights_bytes
 
 RUNTIME_BYTES = 512 * 2**20
 """What torch and Transformers take before any weight is loaded."""
@@ -33,6 +34,7 @@ class ActivationCacheRunner(Runner):
             **where,
             tokenization_dir=str(tokenization_folder(tokenization.pk)),
             model_dir=str(language_model_folder(language_model.pk)),
+            quantization=held_as(language_model),
         )
 
     def finish(self, job: Job, spec: ActivationCacheSpec, result: ActivationCacheResult, out_dir: str) -> None:
@@ -48,11 +50,11 @@ class ActivationCacheRunner(Runner):
         publish(cache.language_model.topic, cache.tokenization.topic)
 
     def memory_bytes(self, spec: ActivationCacheSpec) -> int:
-        """weights = parameters × dtype; block = batch × T × (LIVE_TENSORS × d_model + 3 × d_mlp) × dtype, attention
+        """weights as the row holds them; block = batch × T × (LIVE_TENSORS × d_model + 3 × d_mlp) × dtype, attention
         scores = batch × heads × T² × dtype; plus RUNTIME_BYTES. `auto` counts as float32, the larger."""
         language_model, tokenization = language_model_get(spec.language_model), tokenization_get(spec.tokenization)
         report, each = language_model.report, DTYPE_BYTES[spec.lm_dtype]
         tokens = spec.batch_contexts * tokenization.context_length
         block = tokens * (LIVE_TENSORS * language_model.d_model + 3 * report.get("d_mlp", 0))
         scores = tokens * tokenization.context_length * report.get("heads", 0)
-        return (language_model.parameters + block + scores) * each + RUNTIME_BYTES
+        return lm_weights_bytes(language_model, spec.lm_dtype) + (block + scores) * each + RUNTIME_BYTES

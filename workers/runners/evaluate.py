@@ -11,8 +11,9 @@ from apps.jobs.services import subject_ready
 from apps.saes.models import Sae
 from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 from workers.runners.base import Runner
+from workers.runners.lm_memory import held_as, lm_weights_bytes
 
-BFLOAT16, FLOAT32 = 2, 4
+FLOAT32 = 4
 
 
 class EvaluateRunner(Runner):
@@ -27,6 +28,7 @@ class EvaluateRunner(Runner):
             sae_dir=str(data_path("saes", evaluation.sae_id)),
             tokenization_dir=str(data_path("tokenizations", evaluation.tokenization_id)),
             model_dir=str(data_path("models", evaluation.sae.language_model_id)),
+            quantization=held_as(evaluation.sae.language_model),
         )
 
     def memory_bytes(self, spec: EvaluateSpec) -> int:
@@ -35,11 +37,10 @@ class EvaluateRunner(Runner):
         if sae is None:
             raise AppError("subject_gone", f"SAE {spec.sae} was deleted.", "Choose another.", status=410)
         lm = sae.language_model
-        width = BFLOAT16 if spec.lm_dtype == "bfloat16" else FLOAT32
         length = sae.tokenization.context_length if sae.tokenization else 1024
         positions = spec.batch_contexts * length
         logits = 2 * positions * lm.vocab_size * FLOAT32
-        return lm.parameters * width + logits + (2 * sae.d_in + positions) * sae.d_sae * FLOAT32
+        return lm_weights_bytes(lm, spec.lm_dtype) + logits + (2 * sae.d_in + positions) * sae.d_sae * FLOAT32
 
     def finish(self, job: Job, spec: EvaluateSpec, result: EvaluateResult, out_dir: str) -> None:
         evaluation = self.subject(job)

@@ -19,6 +19,7 @@ from apps.saes.models import Sae
 from workers.engine.specs.features import FeatureRunInputs, FeatureRunResult, FeatureRunSpec
 from workers.engine.text.decoding import visible
 from workers.runners.base import Runner
+from workers.runners.lm_memory import held_as, lm_weights_bytes
 
 CHUNK = 2000
 """Latents read and written at once."""
@@ -39,6 +40,7 @@ class FeatureRunRunner(Runner):
             sae_dir=str(data_path("saes", run.sae_id)),
             tokenization_dir=str(data_path("tokenizations", run.tokenization_id)),
             model_dir=str(data_path("models", run.sae.language_model_id)),
+            quantization=held_as(run.sae.language_model),
         )
 
     def finish(self, job: Job, spec: FeatureRunSpec, result: FeatureRunResult, out_dir: str) -> None:
@@ -66,7 +68,7 @@ class FeatureRunRunner(Runner):
         window = spec.window_before + 1 + spec.window_after
         examples = sae.d_sae * slots * window * 6
         latents = spec.batch_contexts * 128 * sae.d_sae * 4
-        return model.parameters * 4 + sae.d_in * sae.d_sae * 8 + latents * 2 + examples
+        return lm_weights_bytes(model, spec.lm_dtype) + sae.d_in * sae.d_sae * 8 + latents * 2 + examples
 
 
 def features_read(run: FeatureRun, folder: Path, d_sae: int) -> Iterator[list[Feature]]:

@@ -8,6 +8,7 @@ from apps.steering.models import Experiment, Generation
 from apps.steering.services import max_activations_of
 from workers.engine.specs.steering import SteerInputs, SteerResult, SteerSpec
 from workers.runners.base import Runner
+from workers.runners.lm_memory import held_as, lm_weights_bytes
 
 
 class SteerRunner(Runner):
@@ -21,6 +22,7 @@ class SteerRunner(Runner):
             **where,
             sae_dir=str(data_path("saes", experiment.sae_id)),
             model_dir=str(data_path("models", experiment.sae.language_model_id)),
+            quantization=held_as(experiment.sae.language_model),
             max_activations=max_activations_of(spec),
         )
 
@@ -41,6 +43,6 @@ class SteerRunner(Runner):
         subject_ready(experiment)
 
     def memory_bytes(self, spec: SteerSpec) -> int:
-        """Weights of model and SAE in float32, and half as much again for the generation."""
+        """Weights of the model as it is held and of the SAE, and half as much again for the generation."""
         sae = Sae.objects.select_related("language_model").get(pk=spec.sae)
-        return int(1.5 * (sae.language_model.parameters * 4 + sae.d_in * sae.d_sae * 8))
+        return int(1.5 * (lm_weights_bytes(sae.language_model, spec.lm_dtype) + sae.d_in * sae.d_sae * 8))

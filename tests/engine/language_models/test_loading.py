@@ -7,14 +7,13 @@ from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
 from workers.engine.language_models.loading import (
     first_token_id,
     language_model_load,
-    lm_dtype_resolve,
     tokenizer_load,
 )
 from workers.engine.specs.errors import BadArtifact, EngineError
 
 
 def test_a_model_is_loaded_for_reading_in_the_wished_precision(tmp_path):
-    model = language_model_load(tiny_model_folder(tmp_path), dtype=torch.bfloat16, device="cpu")
+    model = language_model_load(tiny_model_folder(tmp_path), quantization="auto", lm_dtype="bfloat16", device="cpu")
     assert model.dtype == torch.bfloat16
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -22,16 +21,17 @@ def test_a_model_is_loaded_for_reading_in_the_wished_precision(tmp_path):
 
 def test_the_same_model_is_handed_out_again_and_another_replaces_it(tmp_path):
     folder = tiny_model_folder(tmp_path)
-    first = language_model_load(folder, dtype=torch.float32, device="cpu")
-    assert language_model_load(folder, dtype=torch.float32, device="cpu") is first
-    other = language_model_load(folder, dtype=torch.bfloat16, device="cpu")
-    assert other is not first
-    assert language_model_load(folder, dtype=torch.float32, device="cpu") is not first
+    first = language_model_load(folder, quantization="fp32", device="cpu")
+    assert language_model_load(folder, quantization="fp32", device="cpu") is first
+    others = {"quantization": "int8"}, {"quantization": "bf16"}, {"quantization": "fp32", "lm_dtype": "bfloat16"}
+    for other in others:
+        assert language_model_load(folder, **other, device="cpu") is not first
+    assert language_model_load(folder, quantization="fp32", device="cpu") is not first
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(BadArtifact):
-        language_model_load(tmp_path, dtype=torch.float32, device="cpu")
+        language_model_load(tmp_path, quantization="fp32", device="cpu")
 
 
 def test_truncated_weights_are_refused(tmp_path):
@@ -39,7 +39,7 @@ def test_truncated_weights_are_refused(tmp_path):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(BadArtifact):
-        language_model_load(folder, dtype=torch.float32, device="cpu")
+        language_model_load(folder, quantization="fp32", device="cpu")
 
 
 def test_the_tokenizer_is_read_from_the_models_folder(tmp_path):
@@ -64,16 +64,3 @@ def test_contexts_begin_with_bos_else_with_eos():
     with pytest.raises(EngineError) as caught:
         first_token_id(tokenizer)
     assert caught.value.code == "no_first_token"
-
-
-def test_a_wish_for_a_precision_is_fulfilled_anywhere():
-    assert lm_dtype_resolve("float32", "cpu") == torch.float32
-    assert lm_dtype_resolve("bfloat16", "cpu") == torch.bfloat16
-
-
-@pytest.mark.parametrize("feature", ["avx512_bf16", "amx_bf16"])
-def test_auto_is_bfloat16_only_on_processors_that_multiply_it(monkeypatch, feature):
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {feature: True})
-    assert lm_dtype_resolve("auto", "cpu") == torch.bfloat16
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {feature: False, "avx2": True})
-    assert lm_dtype_resolve("auto", "cpu") == torch.float32

@@ -34,7 +34,7 @@ def imported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(imported):
-    return language_model_load(imported[1], dtype=torch.float32, device="cpu")
+    return language_model_load(imported[1], quantization="auto", lm_dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")

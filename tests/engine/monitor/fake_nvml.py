@@ -15,8 +15,15 @@ class FakeNvml:
     NVMLError = NVMLError
     NVML_TEMPERATURE_GPU = 0
 
-    def __init__(self, count: int = 1, *, has_driver: bool = True, refuses: tuple[str, ...] = ()) -> None:
-        self.count, self.has_driver, self.refuses = count, has_driver, refuses
+    def __init__(
+        self,
+        count: int = 1,
+        *,
+        has_driver: bool = True,
+        refuses: tuple[str, ...] = (),
+        capability: tuple[int, int] = (8, 9),
+    ) -> None:
+        self.count, self.has_driver, self.refuses, self.capability = count, has_driver, refuses, capability
 
     def _may(self, name: str) -> None:
         if name in self.refuses:
@@ -34,6 +41,10 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle):
         return SimpleNamespace(total=24 * GIB, used=(6 + handle) * GIB, free=(18 - handle) * GIB)
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle):
+        self._may("capability")
+        return list(self.capability)
 
     def nvmlDeviceGetName(self, handle):
         return f"Test GPU {handle}"

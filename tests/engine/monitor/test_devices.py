@@ -1,9 +1,11 @@
 """The devices of this machine, with a real CPU and imagined GPUs."""
 
 import psutil
+import pytest
+import torch
 
 from tests.engine.monitor.fake_nvml import GIB, FakeNvml
-from workers.engine.monitor.devices import Device, devices
+from workers.engine.monitor.devices import Device, cpu_multiplies, device_multiplies, devices
 
 
 def test_a_machine_without_nvidia_driver_has_the_cpu_alone():
@@ -15,9 +17,51 @@ def test_a_machine_without_nvidia_driver_has_the_cpu_alone():
 
 def test_gpus_follow_the_cpu_with_their_own_memory():
     _, first, second = devices(FakeNvml(count=2))
-    assert first == Device("cuda:0", 24 * GIB, 18 * GIB)
-    assert second == Device("cuda:1", 24 * GIB, 17 * GIB)
+    assert first == Device("cuda:0", 24 * GIB, 18 * GIB, multiplies_bf16=True, multiplies_fp16=True)
+    assert second == Device("cuda:1", 24 * GIB, 17 * GIB, multiplies_bf16=True, multiplies_fp16=True)
 
 
 def test_the_real_nvml_module_answers_with_or_without_a_gpu():
     assert devices()[0].name == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("capability", "native"),
+    [((6, 1), (False, False)), ((7, 5), (False, True)), ((8, 0), (True, True)), ((10, 0), (True, True))],
+)
+def test_a_gpus_compute_capability_says_what_it_multiplies(capability, native):
+    nvml = FakeNvml(capability=capability)
+    assert device_multiplies("cuda:0", nvml) == native
+    assert (devices(nvml)[1].multiplies_bf16, devices(nvml)[1].multiplies_fp16) == native
+
+
+def test_an_unknown_or_silent_gpu_multiplies_nothing_natively():
+    assert device_multiplies("cuda:3", FakeNvml()) == (False, False)
+    assert device_multiplies("cuda", FakeNvml(refuses=("capability",))) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "native"),
+    [
+        ("fpu avx2 avx512f", (False, False)),
+        ("fpu avx512_bf16", (True, False)),
+        ("amx_bf16 amx_tile avx512_fp16", (True, True)),
+    ],
+)
+def test_a_processors_flags_say_what_it_multiplies(tmp_path, flags, native):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t: none\n\nprocessor\t: 1\nflags\t\t: {flags}\n")
+    assert cpu_multiplies(cpuinfo) == native
+
+
+def test_a_system_without_cpuinfo_multiplies_nothing_natively(tmp_path):
+    assert cpu_multiplies(tmp_path / "none") == (False, False)
+
+
+def test_torch_says_the_same_of_this_processor():
+    known = torch.cpu.get_capabilities()
+    assert device_multiplies("cpu") == (
+        known.get("avx512_bf16", False) or known.get("amx_bf16", False),
+        known.get("avx512_fp16", False) or known.get("amx_fp16", False),
+    )
+    assert devices()[0].multiplies_bf16 == device_multiplies("cpu")[0]

@@ -49,7 +49,7 @@ def asked(**values) -> SteerSpec:
 
 def test_the_baseline_is_what_the_model_itself_writes_from_the_seed(inputs):
     result = steer(asked(seed=7), inputs, Progress())
-    model = language_model_load(inputs.model_dir, dtype=torch.float32, device="cpu")
+    model = language_model_load(inputs.model_dir, quantization="auto", lm_dtype="float32", device="cpu")
     tokenizer = tokenizer_load(inputs.model_dir)
     ids = torch.tensor(
         [[tokenizer.bos_token_id, *tokenizer("The cat sat on the", add_special_tokens=False)["input_ids"]]]

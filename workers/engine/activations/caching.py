@@ -24,7 +24,7 @@ from workers.engine.datasets.contexts import Contexts
 from workers.engine.disk import disk_require
 from workers.engine.hooks.capture import capture
 from workers.engine.hooks.sites import hook_point
-from workers.engine.language_models.loading import language_model_load, lm_dtype_resolve
+from workers.engine.language_models.loading import language_model_load
 from workers.engine.progress import Progress
 from workers.engine.specs.activations import (
     SINK_FACTOR,
@@ -55,9 +55,10 @@ def activation_cache(
     Runs at the speed of the truncated forward pass; memory is bounded by one batch and one shard. Raises EngineError
     "tokenizer_mismatch", "context_too_long", "not_finite", those of `hook_point`, DiskFull, BadArtifact, OutOfMemory.
     """
-    dtype = lm_dtype_resolve(spec.lm_dtype, inputs.device)
     progress.phase("Loading the language model")
-    model = language_model_load(inputs.model_dir, dtype=dtype, device=inputs.device)
+    model = language_model_load(
+        inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
+    )
     tokens_NT = _tokens_to_run(spec, inputs, model)
     d_in = hook_point(model, spec.hook_site).width
     disk_require(inputs.out_dir, tokens_NT.size * d_in * torch.bfloat16.itemsize)
@@ -82,7 +83,7 @@ def activation_cache(
         median_norm=median,
         mean_norm=writer.mean_norm,
         d_in=d_in,
-        lm_dtype=str(dtype).removeprefix("torch."),
+        lm_dtype=str(model.dtype).removeprefix("torch."),
         tokens_per_s=counts.run / (time.perf_counter() - started),
         bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).iterdir()),
         activations_sha256=writer.sha256,

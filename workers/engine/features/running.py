@@ -32,7 +32,7 @@ from workers.engine.features.statistics import latent_statistics
 from workers.engine.features.windows import OUTSIDE, WindowCutter
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import capture
-from workers.engine.language_models.loading import language_model_load, lm_dtype_resolve
+from workers.engine.language_models.loading import language_model_load
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import BadArtifact
@@ -64,8 +64,9 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     sae = sae_read(inputs.sae_dir).with_unit_decoder().to(inputs.device)
     tokens_NT = contexts_to_read(inputs.tokenization_dir, spec.max_tokens)
     vocabulary_size = _vocabulary_copy(inputs.model_dir, out)
-    dtype = lm_dtype_resolve(spec.lm_dtype, inputs.device)
-    model = language_model_load(inputs.model_dir, dtype=dtype, device=inputs.device)
+    model = language_model_load(
+        inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
+    )
     _check_vocabulary(model, tokens_NT)
     firings = Firings(out / "firings", sae.encode_spec.d_sae)
     reading = _contexts_read(spec, model, sae, tokens_NT, firings, progress)

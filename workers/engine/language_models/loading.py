@@ -1,48 +1,111 @@
 """Load a language model and its tokenizer from a folder of the studio, ready for reading activations.
 
-The last model stays in memory: a warm child, or a session in a notebook, that asks for the same folder, precision and
-device again gets it at once. Code that comes with a model is never run; weights are read from safetensors alone.
+The files stay as published; how the weights are held is decided here. 8-bit is LLM.int8 (Dettmers et al. 2022: outliers
+from 6.0 on multiply in 16 bits), 4-bit is nf4 with double quantization (QLoRA, Dettmers et al. 2023), both by
+bitsandbytes, which leaves embeddings, norms and the output head alone. The last model stays in memory: a warm child, or a
+session in a notebook, that asks for the same model in the same way again gets it at once. Code that comes with a model is
+never run; weights are read from safetensors alone.
 """
 
+import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-from workers.engine.precision import matmul_dtype_for
+from workers.engine.precision import lm_compute_dtype
 from workers.engine.specs.errors import BadArtifact, EngineError
+from workers.engine.specs.memory_estimate import HELD_IN
 
-_last_loaded: dict[tuple[str, int, torch.dtype, str], PreTrainedModel] = {}
-"""At most one model by (folder, time of its configuration, precision, device)."""
+OUTLIER_THRESHOLD = 6.0
+"""LLM.int8: columns with an input beyond it are multiplied unquantized."""
+AS_PUBLISHED = ("", "auto")
+logging.getLogger("bitsandbytes.autograd._functions").setLevel(
+    logging.ERROR
+)  # warns at every product of a float32 input
+_last_loaded: dict[tuple[str, int, str, torch.dtype, str], PreTrainedModel] = {}
+"""At most one model by (folder, time of its configuration, quantization, compute precision, device)."""
 
 
-def language_model_load(model_dir: str | Path, *, dtype: torch.dtype, device: str) -> PreTrainedModel:
-    """The model in eval mode on `device`, without gradients, its weights in `dtype`.
+def language_model_load(
+    model_dir: str | Path, *, quantization: str, lm_dtype: str = "auto", device: str
+) -> PreTrainedModel:
+    """The model in eval mode on `device`, without gradients; `model.dtype` is the precision it computes in.
 
+    `quantization` is a key of QUANTIZATIONS, or "auto" for as published; `lm_dtype` "auto", "float32" or "bfloat16" is the
+    compute precision. Weights are rounded to what `quantization` holds even where they are computed in float32.
     Transformers chooses the attention: SDPA where the architecture allows it, eager where it does not (Gemma 2's soft
     capping). Raises BadArtifact when the folder holds no readable model.
     """
     config_path = Path(model_dir) / "config.json"
     if not config_path.is_file():
         raise BadArtifact(f"{Path(model_dir).name} holds no language model: it has no config.json.", "Import it again.")
-    key = (str(config_path.resolve()), config_path.stat().st_mtime_ns, dtype, device)
+    quantization = quantization_resolve(quantization, model_dir)
+    compute = lm_compute_dtype(quantization, lm_dtype, device)
+    key = (str(config_path.resolve()), config_path.stat().st_mtime_ns, quantization, compute, device)
     if key not in _last_loaded:
         _last_loaded.clear()  # before the next one is read: two would not fit
-        _last_loaded[key] = _load(Path(model_dir), dtype, device)
+        _last_loaded[key] = _load(Path(model_dir), quantization, compute, device)
     return _last_loaded[key]
 
 
-def _load(model_dir: Path, dtype: torch.dtype, device: str) -> PreTrainedModel:
+def quantization_resolve(quantization: str, model_dir: str | Path) -> str:
+    """A key of QUANTIZATIONS; "auto" is the one that holds the weights as config.json says they are stored."""
+    if quantization not in AS_PUBLISHED:
+        return quantization
+    config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+    return published_quantization(config.dtype)
+
+
+def published_quantization(dtype: torch.dtype | str | None) -> str:
+    """The quantization that holds weights stored as `dtype` unchanged; fp32 for a dtype that is not named or not known."""
+    name = str(dtype).removeprefix("torch.")
+    return next((quantization for quantization, held in HELD_IN.items() if held == name), "fp32")
+
+
+def _load(model_dir: Path, quantization: str, compute: torch.dtype, device: str) -> PreTrainedModel:
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            model_dir, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            model_dir,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            **loading_options(quantization, compute, device),
         )
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise BadArtifact(
             f"The language model in {model_dir.name} cannot be read: {error}", "Import it again; a file may be damaged."
         ) from error
-    return model.to(device).eval().requires_grad_(False)
+    if quantization in HELD_IN:
+        for parameter in model.parameters():  # not buffers: rotary frequencies stay in float32
+            parameter.data = parameter.data.to(compute)
+        model = model.to(device)
+    return model.eval().requires_grad_(False)
+
+
+def loading_options(quantization: str, compute: torch.dtype, device: str) -> dict[str, Any]:
+    """What from_pretrained needs to know about precision. Quantized models are placed as they are read."""
+    if quantization in HELD_IN:
+        return {"dtype": getattr(torch, HELD_IN[quantization])}
+    if quantization == "int8":
+        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=OUTLIER_THRESHOLD)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=quantization,
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+        )
+    return {"dtype": compute, "quantization_config": config, "device_map": {"": device}}
 
 
 def tokenizer_load(model_dir: str | Path) -> PreTrainedTokenizerBase:
@@ -69,14 +132,3 @@ def first_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
         "Set bos_token or eos_token in the model's tokenizer_config.json and import it again.",
         code="no_first_token",
     )
-
-
-def lm_dtype_resolve(wish: str, device: str) -> torch.dtype:
-    """The precision of a language model: "bfloat16", "float32", or "auto", bfloat16 where `device` multiplies it fast.
-
-    Fast are processors with AVX-512 BF16 or AMX, and NVIDIA devices from compute capability 8.0 on; elsewhere bfloat16
-    is emulated and slower than float32.
-    """
-    if wish != "auto":
-        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[wish]
-    return matmul_dtype_for(device)

@@ -28,7 +28,7 @@ from workers.engine.activations.positions import included_positions
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import capture, replaced
-from workers.engine.language_models.loading import language_model_load, lm_dtype_resolve
+from workers.engine.language_models.loading import language_model_load
 from workers.engine.metrics import FvuMeter
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
@@ -74,8 +74,9 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
     contexts = Contexts.open(inputs.tokenization_dir, "heldout")
     if len(contexts) == 0:
         raise BadArtifact("The tokenization holds out no contexts.", "Tokenize a dataset with more documents.")
-    dtype = lm_dtype_resolve(spec.lm_dtype, inputs.device)
-    model = language_model_load(inputs.model_dir, dtype=dtype, device=inputs.device)
+    model = language_model_load(
+        inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
+    )
 
     ce_tokens = _first_contexts(contexts, spec.ce_tokens)
     progress.phase("cross-entropy", len(ce_tokens), "contexts")

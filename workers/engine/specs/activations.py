@@ -63,6 +63,8 @@ class ActivationCacheSpec(Spec):
 class ActivationCacheInputs(Inputs):
     tokenization_dir: str = ""
     model_dir: str = ""
+    quantization: str = "auto"
+    """How the language model is held: a key of QUANTIZATIONS, "auto" as published."""
 
 
 @dataclass(frozen=True, kw_only=True)

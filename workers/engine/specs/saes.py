@@ -44,6 +44,8 @@ class EvaluateInputs(Inputs):
     sae_dir: str = ""
     tokenization_dir: str = ""
     model_dir: str = ""
+    quantization: str = "auto"
+    """How the language model is held: a key of QUANTIZATIONS, "auto" as published."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,8 @@ class SteerInputs(Inputs):
 
     sae_dir: str = ""
     model_dir: str = ""
+    quantization: str = "auto"
+    """How the language model is held: a key of QUANTIZATIONS, "auto" as published."""
     max_activations: tuple[float, ...] = ()
 
 

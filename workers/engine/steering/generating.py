@@ -20,12 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCrite
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
 from workers.engine.hooks.sites import hook_point
-from workers.engine.language_models.loading import (
-    first_token_id,
-    language_model_load,
-    lm_dtype_resolve,
-    tokenizer_load,
-)
+from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import EngineError, SpecInvalid
@@ -46,7 +41,7 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     began = time.monotonic()
     progress.phase("loading the model")
     model = language_model_load(
-        inputs.model_dir, dtype=lm_dtype_resolve(spec.lm_dtype, inputs.device), device=inputs.device
+        inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
     tokenizer = tokenizer_load(inputs.model_dir)
     sae = sae_read(inputs.sae_dir).with_unit_decoder()
