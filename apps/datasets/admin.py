@@ -1,13 +1,14 @@
-"""Datasets in the admin: rename, curate rows, delete through the services. Numbers are never edited by hand."""
+"""Datasets in the admin: rename, import again, curate rows, delete through the services. Numbers are never edited by hand."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
-from apps.datasets.models import Dataset, RowMark, Tokenization
-from apps.datasets.services import dataset_delete, dataset_rename, row_mark
-from apps.datasets.tokenization_services import tokenization_delete
+from apps.datasets.models import Dataset, DatasetLookup, RowMark, Tokenization, TokenPreview
+from apps.datasets.services import dataset_delete, dataset_import_again, dataset_rename, row_mark
+from apps.datasets.tokenization_services import tokenization_again, tokenization_delete
 
 
 class RowMarkInline(admin.TabularInline):
@@ -25,12 +26,40 @@ class DatasetAdmin(RowAdmin):
     search_fields = ["name", "origin"]
     editable = ("name",)
     inlines = [RowMarkInline]
+    actions = ["delete_rows", "import_again"]
+
+    @admin.action(description="Import again", permissions=["change"])
+    def import_again(self, request: HttpRequest, rows: QuerySet[Dataset]) -> None:
+        """Another try of imports that failed."""
+        for row in rows:
+            try:
+                job = dataset_import_again(dataset=row, user=request.user)
+            except AppError as error:
+                self.message_user(request, f"{row}: {error.message} {error.hint}", messages.ERROR)
+            else:
+                self.message_user(request, f"{row} is imported by job {job.pk}.")
 
     def rename_row(self, row: Dataset) -> None:
         dataset_rename(dataset=row, name=row.name)
 
     def delete_row(self, row: Dataset) -> int:
         return dataset_delete(dataset=row)
+
+
+@admin.register(DatasetLookup)
+class DatasetLookupAdmin(admin.ModelAdmin):
+    list_display = ["id", "repo_id", "created_at", "ready_at", "created_by"]
+    search_fields = ["repo_id"]
+    list_select_related = ["created_by"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: DatasetLookup | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: DatasetLookup | None = None) -> bool:
+        return False
 
 
 @admin.register(RowMark)
@@ -73,6 +102,26 @@ class TokenizationAdmin(RowAdmin):
     ]
     list_filter = ["dataset", "language_model"]
     list_select_related = ["dataset", "language_model"]
+    actions = ["delete_rows", "tokenize_again"]
 
     def delete_row(self, row: Tokenization) -> int:
         return tokenization_delete(tokenization=row)
+
+    @admin.action(description="Tokenize again after a failure", permissions=["delete_rows"])
+    def tokenize_again(self, request: HttpRequest, rows: QuerySet[Tokenization]) -> None:
+        """Queue another try of each; those that are ready are said."""
+        for row in rows:
+            try:
+                job = tokenization_again(tokenization=row, user=request.user)
+            except AppError as error:
+                self.message_user(request, f"{row}: {error.message} {error.hint}", messages.ERROR)
+            else:
+                self.message_user(request, f"{row}: job {job.pk} is {job.state}.")
+
+
+@admin.register(TokenPreview)
+class TokenPreviewAdmin(RowAdmin):
+    list_display = ["id", "dataset", "language_model", "created_by", "created_at", "ready_at"]
+    list_filter = ["dataset", "language_model"]
+    list_select_related = ["dataset", "language_model", "created_by"]
+    actions = None

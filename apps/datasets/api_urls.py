@@ -6,6 +6,8 @@ from apps.datasets import api, tokenization_api
 
 urlpatterns = [
     path("", api.datasets, name="datasets"),
+    path("/lookups", api.dataset_lookups, name="dataset-lookups"),
+    path("/lookups/<int:pk>", api.dataset_lookup, name="dataset-lookup"),
     path("/<int:pk>", api.dataset, name="dataset"),
     path("/<int:pk>/download", api.dataset_download, name="dataset-download"),
     path("/<int:pk>/tokenize", tokenization_api.dataset_tokenize, name="dataset-tokenize"),

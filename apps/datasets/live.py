@@ -1,10 +1,11 @@
-"""Live fragments of datasets and tokenizations: the card of each one's page."""
+"""Live fragments of datasets, look-ups and tokenizations: the card of each one's page."""
 
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import DATASETS, TOKEN_PREVIEWS, TOKENIZATIONS
-from apps.datasets.models import Dataset, Tokenization, TokenPreview
+from apps.core.live.topics import DATASET_LOOKUPS, DATASETS, TOKEN_PREVIEWS, TOKENIZATIONS
+from apps.datasets.lookups import lookup_context
+from apps.datasets.models import Dataset, DatasetLookup, Tokenization, TokenPreview
 from apps.datasets.previews import preview_context
 from apps.datasets.tokenization_account import tokenization_account
 
@@ -16,6 +17,15 @@ def dataset_card(pk: str) -> str | None:
     if dataset is None:
         return None
     return render_to_string("datasets/detail.html#card", {"dataset": dataset, "job": dataset.job})
+
+
+@renders(DATASET_LOOKUPS)
+def lookup_card(pk: str) -> str | None:
+    """What the Hub said of a dataset, or the question under way."""
+    lookup = DatasetLookup.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    if lookup is None:
+        return None
+    return render_to_string("datasets/new.html#lookup", lookup_context(lookup))
 
 
 @renders(TOKENIZATIONS)

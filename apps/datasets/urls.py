@@ -9,6 +9,7 @@ app_name = "datasets"
 urlpatterns = [
     path("", views.dataset_list_page, name="list"),
     path("new/", views.dataset_new, name="new"),
+    path("lookups/", views.dataset_lookup_submit, name="lookup"),
     path("<int:pk>/", views.dataset_detail, name="detail"),
     path("<int:pk>/rename/", views.dataset_rename_submit, name="rename"),
     path("<int:pk>/delete/", views.dataset_delete_page, name="delete"),

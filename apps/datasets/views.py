@@ -24,6 +24,7 @@ from apps.datasets.row_search import rows_search
 from apps.datasets.rows import PAGE_ROWS, row_whole, rows_between
 from apps.datasets.selectors import SORTS, dataset_disk_bytes, dataset_get, dataset_list, mark_json, marks_of
 from apps.datasets.services import dataset_delete, dataset_import, dataset_lookup, dataset_rename, row_mark
+from apps.datasets.token_view import TOKEN_ROWS, token_values, token_view_context
 from apps.datasets.tokenization_selectors import tokenization_list
 from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
 from workers.engine.specs.datasets import DatasetImportSpec, DatasetLookupSpec
@@ -114,7 +115,8 @@ def _import_initial(lookup: DatasetLookup | None) -> dict[str, Any]:
 def dataset_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One dataset: its numbers, tokenizations and rows.
 
-    ?page= pages through all; ?q= searches the text and ?col= with ?value= or ?lo= and ?hi= filters, from row ?from= on.
+    ?page= pages through all; ?q= searches the text and ?col= with ?value= or ?lo= and ?hi= filters, from row ?from= on;
+    ?tokens= shows them as tokens of that language model.
     """
     dataset = dataset_get(pk)
     job = dataset.job
@@ -133,6 +135,11 @@ def dataset_detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _rows_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
     query, chosen = request.GET.get("q", ""), column_filter(dataset, request.GET)
+    tokens = token_view_context(dataset, request.GET)
+    if tokens["tokenizer"]:
+        page = Paginator(range(dataset.rows), TOKEN_ROWS).get_page(request.GET.get("page"))
+        values = token_values(tokens["tokenizer"], page.start_index() - 1, TOKEN_ROWS)
+        return {"page": page, "token_values": values, **tokens}
     if query or chosen:
         start = request.GET.get("from", "0")
         found = rows_search(dataset, query, chosen, start=int(start) if start.isdecimal() else 0)
@@ -145,7 +152,7 @@ def _rows_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
     lines = [(row, mark_json(marks.get(row.index), row.index)) for row in shown.rows]
     histograms = histograms_of(dataset, chosen)
     columns = [(column, histograms.get(column)) for column in shown.columns]
-    return {"columns": columns, "lines": lines, **context}
+    return {"columns": columns, "lines": lines, **context, **tokens}
 
 
 @require_POST
@@ -182,6 +189,9 @@ def row_page(request: HttpRequest, pk: int, row: int) -> HttpResponse:
         return redirect("datasets:row", pk, row)
     cells = row_whole(dataset, row)
     context = {"dataset": dataset, "row": row, "cells": cells, "mark": mark, "form": form, "last": dataset.rows - 1}
+    context |= token_view_context(dataset, request.GET)
+    if context["tokenizer"]:
+        context["token_values"] = token_values(context["tokenizer"], row, 1)
     return render(request, "datasets/row.html", context, status=422 if form.errors else 200)
 
 
