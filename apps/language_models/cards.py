@@ -26,7 +26,9 @@ def memory_context(language_model: LanguageModel) -> dict[str, Any]:
 
 def lookup_context(lookup: LanguageModelLookup) -> dict[str, Any]:
     """For templates/language_models/new.html#lookup; `fits` is the table once the Hub has answered."""
-    context: dict[str, Any] = {"lookup": lookup, "lookup_job": lookup.job}
+    job = lookup.job
+    context: dict[str, Any] = {"lookup": lookup, "lookup_job": job}
+    context["is_gated"] = lookup.report.get("gated") or (job is not None and job.error_code == "gated")
     if lookup.is_ready:
         context |= fit_context(ModelShape.from_report(lookup.report))
         free = disk_free_bytes()

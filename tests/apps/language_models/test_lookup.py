@@ -92,6 +92,13 @@ def test_a_gated_model_says_how_to_get_access(client_in):
     assert "gated" in page and reverse("core:settings") in page and "https://huggingface.co/owner/tiny" in page
 
 
+def test_a_look_up_that_the_hub_refused_says_how_to_get_access_too(client_in):
+    lookup = language_model_lookup(spec=LanguageModelLookupSpec(repo_id="owner/closed"))
+    lookup.jobs.update(state="failed", error_code="gated", error_message="No access.")
+    page = page_of(client_in, lookup)
+    assert "https://huggingface.co/owner/closed" in page and "No access." in page
+
+
 def test_the_live_fragment_is_the_card_of_the_page(client_in):
     lookup = found_make()
     assert f'id="lookup-{lookup.pk}"' in fragment(lookup.topic) and "recommended" in fragment(lookup.topic)
