@@ -11,14 +11,14 @@ from safetensors.numpy import save_file
 
 from apps.activations.models import ActivationCache
 from apps.core.storage import data_path
-from apps.datasets.models import Dataset, Tokenization
+from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel
 from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.language_models import LanguageModelImportSpec
-from workers.engine.specs.tokenization import TokenizeSpec
+from workers.engine.specs.tokenization import PreviewRow, TokenizeSpec, TokenPreviewResult, TokenPreviewSpec
 
 VOCABULARY = ["<s>", "</s>", "The", "Ġcat", "Ġsat", "<b>", "Ċ", "Ġon"]
 CONTEXT_LENGTH = 8
@@ -159,6 +159,7 @@ def make_tokenization(
     )
     if is_ready:
         folder = data_path("tokenizations", tokenization.pk)
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         for part, count in (("train", contexts), ("heldout", 1)):
             tokens = np.tile(np.arange(CONTEXT_LENGTH, dtype=np.int32), (count, 1))
@@ -166,6 +167,37 @@ def make_tokenization(
         if has_statistics:
             statistics_write(folder)
     return tokenization
+
+
+def preview_result(*, is_strict: bool = True) -> TokenPreviewResult:
+    """Two rows as the engine would answer: of the first, the strict filter takes out its last token; the second is short."""
+    cat = PreviewRow(
+        row=0,
+        text="The cat sat\n",
+        tokens=("<s>", "The", "Ġcat", "Ġsat", "Ċ"),
+        token_ids=(0, 2, 3, 4, 6),
+        is_kept=(True, True, True, True, not is_strict),
+        drop_reason="",
+        is_clipped=False,
+    )
+    short = PreviewRow(
+        row=1, text="on", tokens=("Ġon",), token_ids=(7,), is_kept=(True,), drop_reason="short", is_clipped=False
+    )
+    return TokenPreviewResult(rows=(cat, short), scheme="byte_level")
+
+
+def make_preview(dataset: Dataset | None = None, *, is_ready: bool = True, user=None, **spec) -> TokenPreview:
+    """A preview with its job, finished or waiting."""
+    dataset = dataset or make_dataset()
+    language_model = make_language_model()
+    preview = TokenPreview.objects.create(dataset=dataset, language_model=language_model, created_by=user)
+    spec = TokenPreviewSpec(dataset=dataset.pk, language_model=language_model.pk, **spec)
+    job = job_enqueue(spec=spec, subject=preview, user=user)
+    if is_ready:
+        Job.objects.filter(pk=job.pk).update(state="succeeded")
+        preview.report, preview.ready_at = preview_result().to_json(), timezone.now()
+        preview.save()
+    return preview
 
 
 def statistics_write(folder: Path) -> None:
