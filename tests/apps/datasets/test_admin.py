@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from apps.datasets.models import Dataset, RowMark
 from apps.datasets.services import row_mark
-from tests.apps.prepared import make_cache, make_dataset, make_language_model, make_tokenization
+from tests.apps.prepared import job_about, make_cache, make_dataset, make_language_model, make_tokenization
 
 pytestmark = pytest.mark.django_db
 PAGES = ("datasets_dataset", "datasets_rowmark", "datasets_tokenization", "language_models_languagemodel")
@@ -59,3 +59,11 @@ def test_a_language_model_is_renamed(client_in):
     client_in.post(url, {"name": "small"})
     language_model.refresh_from_db()
     assert (language_model.name, language_model.layers) == ("small", 2)
+
+
+def test_failed_imports_are_tried_again_and_ready_ones_are_said(client_in):
+    failed, ready = make_dataset(is_ready=False, name="failed"), make_dataset(name="done")
+    job_about(failed, state="failed")
+    page = act(client_in, "datasets_dataset", "import_again", failed, ready).text
+    assert f"failed is imported by job {failed.job.pk}" in page and "done is imported already" in page
+    assert failed.job.state == "queued"

@@ -62,3 +62,14 @@ def test_a_row_is_marked():
     assert mark == {"row": 1, "excluded": True, "tags": "odd", "text": "", "note": ""}
     run("dataset_row_mark", str(dataset.pk), "1", "--no-exclude")
     assert RowMark.objects.get().excluded is False
+
+
+def test_rows_are_shown_in_order_or_by_their_words():
+    dataset = make_dataset()
+    shown = json.loads(run("dataset_show", str(dataset.pk), "--from", "1", "--rows", "1", "--json"))
+    assert shown["name"] == "stories"
+    assert [(item["row"], item["cells"]["text"]["text"]) for item in shown["items"]] == [(1, "Call me <b>Ishmael</b>.")]
+    lines = run("dataset_show", str(dataset.pk), "--query", "dark")
+    assert "--- row 2" in lines and "text: It was dark." in lines and "cat sat" not in lines
+    with pytest.raises(CommandError, match="not imported yet"):
+        run("dataset_show", str(make_dataset(is_ready=False).pk))

@@ -1,6 +1,8 @@
 """What the services of datasets do and refuse."""
 
+import pyarrow as pa
 import pytest
+from django.urls import reverse
 
 from apps.core.errors import AppError, StillReferenced
 from apps.core.models import Pulse
@@ -96,6 +98,14 @@ def test_deletion_frees_the_folder_and_says_how_many_bytes():
     held = folder_bytes(folder)
     assert held > 0 and dataset_delete(dataset=dataset) == held
     assert not folder.exists() and not Dataset.objects.exists() and not RowMark.objects.exists()
+
+
+def test_what_is_announced_is_what_is_freed_and_what_the_disk_wins(client_in, fresh_data_dir):
+    dataset = make_dataset(pa.table({"text": ["Some text."] * 1000}))
+    announced = client_in.get(reverse("datasets:delete", args=[dataset.pk])).context["row"].bytes
+    held = folder_bytes(fresh_data_dir)
+    freed = dataset_delete(dataset=dataset)
+    assert announced == freed == held - folder_bytes(fresh_data_dir) > 0
 
 
 def test_a_tokenized_dataset_is_not_deleted_and_names_what_stands_on_it():
