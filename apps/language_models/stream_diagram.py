@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from apps.language_models.hook_sites import LayerSites, SiteThere
 
-ROW = 34
+ROW = 38
 TOP = 4
+GAP = 2
+"""Lines between rows run so far above the next one, in the middle between two nodes."""
 NODE_HEIGHT = 26
-STREAM_X, STREAM_WIDTH = 4, 128
-BRANCH_X, BRANCH_WIDTH = 172, 158
+STREAM_X, STREAM_WIDTH = 4, 136
+BRANCH_X, BRANCH_WIDTH = 176, 154
 MIDDLE = STREAM_X + STREAM_WIDTH // 2
 WIDTH = BRANCH_X + BRANCH_WIDTH + 10
 STREAM = ("resid_pre", "resid_mid", "resid_post")
@@ -65,7 +67,7 @@ def block_drawing(layer: LayerSites) -> Drawing:
         first = len(nodes)
         nodes += _placed(has, branch, first, BRANCH_X, BRANCH_WIDTH)
         if len(nodes) > first:
-            branches.append((first * ROW + TOP, len(nodes) * ROW - 4))
+            branches.append((first * ROW - GAP, len(nodes) * ROW - GAP))
     height = len(nodes) * ROW + 10
     start = branches[0][0] if "resid_mid" not in has and branches else None
     lines = [f"M{MIDDLE} 0V{height}", *[_branch_line(top, bottom, start) for top, bottom in branches]]
@@ -83,7 +85,7 @@ def _branch_line(top: int, bottom: int, start: int | None) -> str:
     With `start` all branches read the stream at that height: attention and MLP side by side.
     """
     centre, outside = BRANCH_X + BRANCH_WIDTH // 2, BRANCH_X + BRANCH_WIDTH + 6
-    leave = f"M{MIDDLE} {top - 6}H{centre}"
+    leave = f"M{MIDDLE} {top}H{centre}"
     if start is not None and start != top:
-        leave = f"M{MIDDLE} {start - 6}H{outside}V{top - 6}H{centre}"
-    return f"{leave}V{bottom}H{MIDDLE + 7}"
+        leave = f"M{MIDDLE} {start}H{outside}V{top}H{centre}"
+    return f"{leave}V{bottom}H{MIDDLE + 6}"
