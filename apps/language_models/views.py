@@ -18,7 +18,7 @@ from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jo
 from apps.language_models import services
 from apps.language_models.architecture import module_tree
 from apps.language_models.cards import card_context, fit_context, lookup_context
-from apps.language_models.fit import ModelShape
+from apps.language_models.fit import ModelShape, quantization_fits
 from apps.language_models.hook_sites import layers_with_sites, site_there
 from apps.language_models.models import LanguageModel, LanguageModelLookup
 from apps.language_models.selectors import (
@@ -104,9 +104,8 @@ def _import_initial(lookup: LanguageModelLookup | None) -> dict[str, Any]:
         return {}
     initial = {"source": "hub", "repo_id": lookup.repo_id}
     if lookup.is_ready:
-        best = next(
-            (line for line in fit_context(ModelShape.from_report(lookup.report))["fits"] if line.is_recommended), None
-        )
+        fits = quantization_fits(ModelShape.from_report(lookup.report))
+        best = next((line for line in fits if line.is_recommended), None)
         initial["revision"] = lookup.report["revision"]
         initial["quantization"] = "auto" if best is None or best.is_published else best.quantization
     return initial
