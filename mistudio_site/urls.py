@@ -26,6 +26,7 @@ API = [
     path("system/", include("apps.monitoring.api_urls")),
     path("models", include("apps.language_models.api_urls")),
     path("datasets", include("apps.datasets.api_urls")),
+    path("", include("apps.datasets.tokenization_api_urls")),
     path("activations", include("apps.activations.api_urls")),
     path("trainings", include("apps.training.api_urls")),
     path("saes", include("apps.saes.api_urls")),

@@ -15,10 +15,5 @@ urlpatterns = [
     path("/<int:pk>/statistics", tokenization_api.dataset_statistics_view, name="dataset-statistics"),
     path("/<int:pk>/samples", api.dataset_samples, name="dataset-samples"),
     path("/<int:pk>/preview", tokenization_api.dataset_preview, name="dataset-preview"),
-    path("/previews/<int:pk>", tokenization_api.preview, name="token-preview"),
-    path("/tokenizations/<int:pk>", tokenization_api.tokenization, name="tokenization"),
-    path(
-        "/tokenizations/<int:pk>/statistics", tokenization_api.tokenization_statistics, name="tokenization-statistics"
-    ),
-    path("/tokenizations/<int:pk>/dropped", tokenization_api.tokenization_dropped, name="tokenization-dropped"),
+    path("/tokenizations/<int:pk>", tokenization_api.tokenization, name="dataset-tokenization"),
 ]

@@ -140,10 +140,10 @@ def diagram_words(values: Mapping[str, Any]) -> str:
     """The drawing in words."""
     length = values["context_length"]
     if values["packing"] == "packed":
-        joint = ", an end-of-text token between two" if values["separate_documents"] else " without a mark between them"
-        said = (
-            f"Documents are joined{joint} and cut into contexts of {length} tokens; the incomplete last one is dropped."
+        joint = (
+            "with an end-of-text token between two" if values["separate_documents"] else "without a mark between them"
         )
+        said = f"Documents are joined {joint}, and cut into contexts of {length} tokens; the incomplete last one is dropped."
     elif values["overflow"] == "truncate":
         said = f"Each document is one context; what goes beyond {length} tokens is cut off."
     else:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_selectors import duplicate_share
 from workers.engine.specs.tokenization import DROP_REASONS
 
 MADE = (
@@ -40,10 +41,10 @@ class DroppedRows:
 
 def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
     """`account`: AccountLines, what was made first; `adds_up`; `dropped`: DroppedRows of reasons that occurred;
-    `coverage`: distinct tokens / vocabulary size, with `distinct_words`."""
+    `coverage`: distinct tokens / vocabulary size, with `distinct_words`; `duplicates`: share of documents, None if unknown."""
     report = tokenization.report
     if not report:
-        return {"coverage": None, "adds_up": True, "account": [], "dropped": []}
+        return {"coverage": None, "adds_up": True, "account": [], "dropped": [], "duplicates": None}
     made = [AccountLine("+", words, report.get(name, 0)) for name, words in MADE]
     left_out = [AccountLine("+", words, report.get(name, 0)) for name, words in LEFT_OUT]
     stored = AccountLine("=", "stored in contexts", tokenization.tokens)
@@ -51,6 +52,7 @@ def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
     return {
         "coverage": report["distinct_tokens"] / report["vocab_size"],
         "distinct_words": f"{report['distinct_tokens']:,} distinct",
+        "duplicates": duplicate_share(tokenization),
         "account": _shown([*made, stored, *left_out]),
         "adds_up": sum(line.tokens for line in made) == sum(line.tokens for line in [stored, *left_out]),
         "dropped": [DroppedRows(key, words, counts[key]) for key, words in DROP_REASONS.items() if counts.get(key)],

@@ -86,7 +86,7 @@ def dataset_preview(request: HttpRequest, pk: int) -> Any:
     body = {**request.json, "dataset": pk} if isinstance(request.json, dict) else request.json
     dataset_ready(pk)
     started = tokenization_services.token_preview_start(spec=spec_from_json(TokenPreviewSpec, body), user=request.user)
-    return accepted(started.job, f"/api/v1/datasets/previews/{started.pk}")
+    return accepted(started.job, f"/api/v1/previews/{started.pk}")
 
 
 @api("GET")

@@ -86,7 +86,7 @@ def dataset_statistics(dataset: Dataset) -> dict[str, Any]:
                 **tokenization_json(tokenization),
                 "report": tokenization.report,
                 "duplicate_share": duplicate_share(tokenization),
-                "statistics_url": f"/api/v1/datasets/tokenizations/{tokenization.pk}/statistics",
+                "statistics_url": f"/api/v1/tokenizations/{tokenization.pk}/statistics",
             }
             for tokenization in tokenization_list(dataset=dataset)
         ],

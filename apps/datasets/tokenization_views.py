@@ -12,7 +12,7 @@ from apps.datasets.contexts import PARTS, contexts_sample
 from apps.datasets.dropped_rows import DROPPED_PAGE, dropped_rows, dropped_table
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_account import tokenization_account
-from apps.datasets.tokenization_selectors import duplicate_share, tokenization_get, tokenization_ready
+from apps.datasets.tokenization_selectors import tokenization_get, tokenization_ready
 from apps.datasets.tokenization_services import tokenization_delete
 from apps.datasets.tokenization_statistics import length_chart, rank_chart, statistics_read, top_tokens
 from apps.jobs.subjects import subject_topics, with_newest_jobs
@@ -28,6 +28,7 @@ def tokenization_detail(request: HttpRequest, pk: int) -> HttpResponse:
     job = tokenization.job
     context = {"tokenization": tokenization, "job": job, "topics": subject_topics(tokenization, job)}
     context |= tokenization_account(tokenization)
+    context["many_duplicates"] = (context["duplicates"] or 0) > MANY_DUPLICATES
     if tokenization.is_ready:
         context |= _contexts_context(request, tokenization) | _statistics_context(tokenization)
         context["caches"] = with_newest_jobs(tokenization.activation_caches.select_related("language_model"))
@@ -48,8 +49,7 @@ def _contexts_context(request: HttpRequest, tokenization: Tokenization) -> dict[
 
 def _statistics_context(tokenization: Tokenization) -> dict[str, Any]:
     """Charts and the most frequent tokens; `charts` is empty for tokenizations made without statistics."""
-    duplicates = duplicate_share(tokenization)
-    context = {"duplicates": duplicates, "many_duplicates": (duplicates or 0) > MANY_DUPLICATES, "charts": []}
+    context: dict[str, Any] = {"charts": []}
     statistics = statistics_read(tokenization)
     if statistics is not None:
         context["charts"] = [rank_chart(statistics), length_chart(tokenization, statistics)]

@@ -157,9 +157,9 @@ def test_json_starts_a_preview_and_shows_it(client_in, asked):
     assert answer.status_code == 202
     shown = client_in.get(answer.json()["url"]).json()
     assert (shown["ready"], shown["rows"], shown["job"]["state"]) == (False, [], "queued")
-    ready = client_in.get(f"/api/v1/datasets/previews/{make_preview().pk}").json()
+    ready = client_in.get(f"/api/v1/previews/{make_preview().pk}").json()
     assert ready["rows"][0]["is_kept"][-1] is False and ready["scheme"] == "byte_level"
-    assert client_in.get("/api/v1/datasets/previews/999").status_code == 404
+    assert client_in.get("/api/v1/previews/999").status_code == 404
 
 
 def test_the_command_starts_a_preview_and_marks_what_is_taken_out():

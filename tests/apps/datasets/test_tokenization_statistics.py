@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.urls import reverse
 from safetensors.numpy import save_file
 
+from apps.core.live.rendering import fragment
 from apps.datasets.contexts import contexts_sample
 from apps.datasets.tokenization_account import tokenization_account
 from apps.datasets.tokenization_selectors import duplicate_share, tokenization_folder
@@ -88,7 +89,7 @@ def test_an_older_tokenization_says_that_it_has_no_statistics(client_in):
     page = client_in.get(tokenization.get_absolute_url())
     assert page.status_code == 200 and "before token statistics were kept" in page.content.decode()
     assert "was not kept yet" in client_in.get(reverse("datasets:dropped", args=[tokenization.pk])).content.decode()
-    shown = client_in.get(f"/api/v1/datasets/tokenizations/{tokenization.pk}/statistics").json()
+    shown = client_in.get(f"/api/v1/tokenizations/{tokenization.pk}/statistics").json()
     assert shown["rank_curve"] is None and shown["report"]["documents"] == 3
 
 
@@ -97,6 +98,14 @@ def test_many_duplicates_are_warned_of(client_in):
     assert (duplicate_share(few), duplicate_share(many)) == (0, 0.5)
     assert "repeat the text of an earlier one" not in client_in.get(few.get_absolute_url()).content.decode()
     assert "repeat the text of an earlier one" in client_in.get(many.get_absolute_url()).content.decode()
+
+
+def test_the_live_card_holds_what_the_page_holds(client_in):
+    tokenization = make_tokenization()
+    shown = fragment(tokenization.topic)
+    assert "Duplicates" in shown and shown.split("<dl", 1)[1].strip() in client_in.get(
+        tokenization.get_absolute_url()
+    ).content.decode().replace(' hx-swap-oob="true"', "")
 
 
 def test_dropped_rows_lead_to_their_rows(client_in):
@@ -110,7 +119,7 @@ def test_dropped_rows_lead_to_their_rows(client_in):
 
 
 def test_dropped_rows_as_json(client_in):
-    url = f"/api/v1/datasets/tokenizations/{make_tokenization().pk}/dropped"
+    url = f"/api/v1/tokenizations/{make_tokenization().pk}/dropped"
     found = client_in.get(url, {"reason": "short"}).json()
     assert found["total"] == 1
     words = "fewer tokens than the minimum"
@@ -122,7 +131,7 @@ def test_dropped_rows_as_json(client_in):
 
 def test_statistics_as_json_keep_the_dataset_and_name_the_tokenization(client_in):
     tokenization = make_tokenization()
-    shown = client_in.get(f"/api/v1/datasets/tokenizations/{tokenization.pk}/statistics").json()
+    shown = client_in.get(f"/api/v1/tokenizations/{tokenization.pk}/statistics").json()
     assert shown["top_tokens"][0]["count"] == 20 and shown["rank_curve"]["rank"][0] == 1
     assert shown["duplicate_share"] == 0.25 and shown["train_tokens"] == 96
     listed = client_in.get(f"/api/v1/datasets/{tokenization.dataset_id}/statistics").json()
@@ -133,7 +142,7 @@ def test_statistics_as_json_keep_the_dataset_and_name_the_tokenization(client_in
 def test_a_broken_file_is_said_in_words(client_in):
     tokenization = make_tokenization()
     (tokenization_folder(tokenization.pk) / "statistics.safetensors").write_bytes(b"no")
-    answer = client_in.get(f"/api/v1/datasets/tokenizations/{tokenization.pk}/statistics")
+    answer = client_in.get(f"/api/v1/tokenizations/{tokenization.pk}/statistics")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "bad_artifact")
 
 
@@ -148,7 +157,7 @@ def test_ragged_contexts_show_only_tokens_that_are_meant():
 def test_the_command_prints_the_account_and_frequent_tokens():
     tokenization, out = make_tokenization(), StringIO()
     call_command("tokenization_show", str(tokenization.pk), stdout=out)
-    assert "97  Tokens of the text" in out.getvalue() and "1 rows excluded by the curator" in out.getvalue()
+    assert "97  Tokens of the text" in out.getvalue() and "1  rows dropped: excluded by the curator" in out.getvalue()
     assert "The" in out.getvalue() and "25.0% of the documents are duplicates" in out.getvalue()
     out = StringIO()
     call_command("tokenization_show", str(tokenization.pk), "--json", stdout=out)

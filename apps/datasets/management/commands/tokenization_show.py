@@ -30,7 +30,7 @@ class Command(StudioCommand):
         for line in account["account"]:
             self.stdout.write(f"  {line.sign or ' '} {line.tokens:>14,}  {line.words}")
         for group in account["dropped"]:
-            self.stdout.write(f"  {group.rows:,} rows {group.words}")
+            self.stdout.write(f"  {group.rows:>16,}  rows dropped: {group.words}")
         self.stdout.write(f"  {account['coverage']:.1%} of the vocabulary, {account['distinct_words']}")
         if statistics["duplicate_share"] is not None:
             self.stdout.write(f"  {statistics['duplicate_share']:.1%} of the documents are duplicates")

@@ -23,6 +23,7 @@ SUBJECTS = {
     topics.DATASETS: lambda: prepared.job_about(prepared.make_dataset(is_ready=False)),
     topics.LANGUAGE_MODELS: lambda: prepared.job_about(prepared.make_language_model(is_ready=False)),
     topics.TOKENIZATIONS: lambda: prepared.job_about(prepared.make_tokenization(is_ready=False)),
+    topics.TOKEN_PREVIEWS: lambda: prepared.make_preview(is_ready=False).job,
     topics.ACTIVATIONS: lambda: prepared.job_about(prepared.make_cache(is_ready=False)),
     topics.TRAININGS: lambda: run_make().job,
     topics.EVALUATIONS: lambda: sae_make().evaluations.get().job,
