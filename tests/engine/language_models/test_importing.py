@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -31,21 +32,24 @@ from tests.engine.tiny_models import (
     tiny_model_folder,
     tiny_tokenizer,
 )
-from workers.engine.language_models import model_files
+from workers.engine.language_models import importing, model_files
 from workers.engine.language_models.importing import language_model_import
+from workers.engine.language_models.loading import language_model_load
+from workers.engine.language_models.sizes import kv_width
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.progress import Progress
 from workers.engine.specs.errors import BadArtifact, DiskFull, EngineError
 from workers.engine.specs.hook_site import SITES
-from workers.engine.specs.language_models import LanguageModelImportInputs, LanguageModelImportSpec
+from workers.engine.specs.language_models import QUANTIZATIONS, LanguageModelImportInputs, LanguageModelImportSpec
 
 
-def run(tmp_path, path, source="folder"):
+def run(tmp_path, path, source="folder", **options):
     """Import `path`; returns the result and the folder."""
     out = tmp_path / "out"
     out.mkdir()
     inputs = LanguageModelImportInputs(job_dir=str(tmp_path), out_dir=str(out), path=str(path))
-    return language_model_import(LanguageModelImportSpec(source=source, path=str(path)), inputs, Progress()), out
+    spec = LanguageModelImportSpec(source=source, path=str(path), **options)
+    return language_model_import(spec, inputs, Progress()), out
 
 
 def error_of(tmp_path, path, source="folder"):
@@ -68,6 +72,29 @@ def test_a_folder_is_imported_with_its_sizes(tmp_path, family):
     assert result.tied_embeddings == model.config.tie_word_embeddings
     assert result.dtype == "float32"
     assert result.bytes == sum(path.stat().st_size for path in out.iterdir())
+
+
+@pytest.mark.parametrize("wish", ["auto", *(key for key, _ in QUANTIZATIONS)])
+def test_the_import_measures_the_model_as_it_will_be_held(tmp_path, wish):
+    result, out = run(tmp_path, tiny_model_folder(tmp_path), quantization=wish)
+    assert result.quantization == ("fp32" if wish == "auto" else wish)
+    loaded = language_model_load(out, quantization=result.quantization, device="cpu")
+    assert result.footprint_bytes == loaded.get_memory_footprint()
+    assert result.dtype == "float32"  # files stay as published
+    assert (result.kv_width, result.linear_parameters) == (kv_width(loaded), LAYERS * (3 * 32 * 32 + 3 * 32 * 64))
+
+
+def test_quantized_weights_are_loaded_after_the_published_ones_are_gone(tmp_path, monkeypatch):
+    alive, original, measure = [], importing.complete_model_load, importing.quantized_footprint
+
+    def load(*args):
+        model = original(*args)
+        alive.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(importing, "complete_model_load", load)
+    monkeypatch.setattr(importing, "quantized_footprint", lambda *args: (alive[0]() is None) and measure(*args))
+    assert run(tmp_path, tiny_model_folder(tmp_path), quantization="int8")[0].footprint_bytes > 0
 
 
 def test_the_imported_folder_is_a_model_that_computes_the_same(tmp_path):
@@ -353,3 +380,11 @@ def test_a_gguf_architecture_that_transformers_cannot_convert_is_refused(tmp_pat
     writer.close()
     error = error_of(tmp_path, path, "gguf")
     assert error.code == "unsupported_architecture" and "an_odd_one" in error.message
+
+
+def test_a_model_that_comes_quantized_is_refused(tmp_path):
+    source = tiny_model_folder(tmp_path)
+    config = json.loads((source / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+    (source / "config.json").write_text(json.dumps(config))
+    assert error_of(tmp_path, source).code == "already_quantized"

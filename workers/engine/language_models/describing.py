@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from workers.engine.hooks.sites import hook_sites
 from workers.engine.hooks.wiring import model_wiring
+from workers.engine.language_models.sizes import kv_width, linear_parameters, parameters_of
 from workers.engine.specs.language_models import HookSiteWidth
 
 
@@ -24,6 +25,8 @@ class ModelDescription:
     vocab_size: int
     max_context: int
     parameters: int
+    linear_parameters: int
+    kv_width: int
     dtype: str
     hook_sites: tuple[HookSiteWidth, ...]
     modules: tuple[dict[str, Any], ...]
@@ -43,7 +46,9 @@ def model_describe(model: PreTrainedModel) -> ModelDescription:
         heads=getattr(config, "num_attention_heads", 0),
         vocab_size=embeddings.weight.shape[0],
         max_context=getattr(config, "max_position_embeddings", 0),
-        parameters=_parameters(model),
+        parameters=parameters_of(model),
+        linear_parameters=linear_parameters(model),
+        kv_width=kv_width(model),
         dtype=str(model.dtype).removeprefix("torch."),
         hook_sites=hook_sites(model),
         modules=module_rows(model),
@@ -65,13 +70,9 @@ def module_rows(model: nn.Module) -> tuple[dict[str, Any], ...]:
             {
                 "path": path,
                 "class": type(module).__name__,
-                "parameters": _parameters(module),
+                "parameters": parameters_of(module),
                 "shape": list(weight.shape) if isinstance(weight, nn.Parameter) else [],
                 "depth": path.count(".") + 1 if path else 0,
             }
         )
     return tuple(rows)
-
-
-def _parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

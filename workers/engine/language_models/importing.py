@@ -4,19 +4,22 @@ The folder that comes out has config.json, *.safetensors, the tokenizer's files 
 run code, and the model is known to load, to be complete and to be a decoder.
 """
 
-import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from workers.engine.language_models.describing import model_describe
+from workers.engine.language_models.describing import ModelDescription, model_describe
 from workers.engine.language_models.gguf_conversion import gguf_convert
+from workers.engine.language_models.hashing import files_sha256
 from workers.engine.language_models.hub_download import hub_download
-from workers.engine.language_models.loading import tokenizer_load
+from workers.engine.language_models.loading import published_quantization, tokenizer_load
 from workers.engine.language_models.model_files import WEIGHTS, decoder_only_check, folder_copy
+from workers.engine.language_models.quantizing import quantized_footprint
+from workers.engine.language_models.sizes import footprint_in
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.language_models.vocabulary import vocabulary_write
+from workers.engine.precision import lm_compute_dtype
 from workers.engine.progress import Progress
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.language_models import (
@@ -24,8 +27,7 @@ from workers.engine.specs.language_models import (
     LanguageModelImportResult,
     LanguageModelImportSpec,
 )
-
-HASH_BYTES = 4 * 2**20
+from workers.engine.specs.memory_estimate import HELD_IN
 
 
 def language_model_import(
@@ -41,7 +43,7 @@ def language_model_import(
     decoder_only_check(out)
     progress.phase("Reading the model")
     tokenizer = tokenizer_load(out)
-    described = model_describe(complete_model_load(out))
+    described, quantization, footprint = _model_read(out, spec.quantization, progress)
     vocabulary_write(tokenizer, out)
     return LanguageModelImportResult(
         **vars(described),
@@ -51,7 +53,25 @@ def language_model_import(
         weights_sha256=weights_sha256(out, progress),
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         has_chat_template=bool(tokenizer.chat_template),
+        quantization=quantization,
+        footprint_bytes=footprint,
     )
+
+
+def _model_read(out: Path, quantization: str, progress: Progress) -> tuple[ModelDescription, str, int]:
+    """What is known of the model, how it will be held, and its footprint then, on the CPU.
+
+    The published weights are gone from memory before quantized ones are loaded.
+    """
+    model = complete_model_load(out)
+    described = model_describe(model)
+    if quantization == "auto":
+        quantization = published_quantization(described.dtype)
+    if quantization in HELD_IN:
+        return described, quantization, footprint_in(model, lm_compute_dtype(quantization, "auto", "cpu"))
+    del model
+    progress.phase("Quantizing")
+    return described, quantization, quantized_footprint(out, quantization)
 
 
 def _fetch(spec: LanguageModelImportSpec, inputs: LanguageModelImportInputs, progress: Progress) -> tuple[str, str]:
@@ -93,10 +113,4 @@ def weights_sha256(folder: str | Path, progress: Progress) -> str:
     """SHA-256 over the safetensors files, in order of their names. Progress counts bytes."""
     files = sorted(Path(folder).glob(WEIGHTS))
     progress.phase("Hashing", sum(path.stat().st_size for path in files), "bytes")
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(HASH_BYTES):
-                digest.update(block)
-                progress.advance(len(block))
-    return digest.hexdigest()
+    return files_sha256(files, progress)

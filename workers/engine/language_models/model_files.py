@@ -54,7 +54,8 @@ def files_check(names: list[str], where: str) -> None:
 
 
 def decoder_only_check(folder: str | Path) -> PretrainedConfig:
-    """Read config.json and refuse what is no decoder-only language model: "not_decoder_only", "unsupported_architecture"."""
+    """Read config.json and refuse what cannot be studied: "not_decoder_only", "unsupported_architecture",
+    "already_quantized"."""
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -71,6 +72,12 @@ def decoder_only_check(folder: str | Path) -> PretrainedConfig:
             f"{', '.join(sorted(found)) or config.model_type} is no decoder-only language model.",
             "Choose one that continues text: Llama, GPT-2, GPT-NeoX, Gemma, Qwen and the like; not BERT or T5.",
             code="not_decoder_only",
+        )
+    if getattr(config, "quantization_config", None):
+        raise EngineError(
+            "The weights are published quantized already.",
+            "Choose the original in 16 or 32 bits; the studio quantizes it as you wish.",
+            code="already_quantized",
         )
     return config
 

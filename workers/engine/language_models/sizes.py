@@ -1,0 +1,50 @@
+"""Sizes that a language model's memory follows from, read off the model itself; on device "meta" it needs no weights."""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from workers.engine.hooks.wiring import decoder_blocks
+
+
+def parameters_of(module: nn.Module) -> int:
+    """Weights of the module and all below it, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def linear_parameters(model: PreTrainedModel) -> int:
+    """Weights that bitsandbytes quantizes: matrices of nn.Linear and GPT-2's Conv1D, without the output head."""
+    head = model.get_output_embeddings()
+    return sum(matrix.weight.numel() for matrix in _matrices(model) if matrix is not head)
+
+
+def hidden_width(model: PreTrainedModel) -> int:
+    """The widest vector that a matrix of the blocks reads: d_mlp, wherever the MLP widens; 0 without matrices."""
+    _, blocks = decoder_blocks(model)
+    return max((_inputs(matrix) for matrix in _matrices(blocks)), default=0)
+
+
+@torch.no_grad()
+def kv_width(model: PreTrainedModel) -> int:
+    """Numbers in the key-value cache per token, all layers together: measured by running one token. 0 without such a cache."""
+    token = torch.zeros((1, 1), dtype=torch.long, device=model.device)
+    cache = model(input_ids=token, use_cache=True).get("past_key_values")
+    layers = getattr(cache, "layers", ())
+    tensors = [getattr(layer, name, None) for layer in layers for name in ("keys", "values")]
+    return sum(tensor.numel() for tensor in tensors if isinstance(tensor, torch.Tensor))
+
+
+def footprint_in(model: PreTrainedModel, compute: torch.dtype) -> int:
+    """`get_memory_footprint()` as it would be with every weight in `compute`: no second copy is made to find out."""
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    return model.get_memory_footprint() - weights + parameters_of(model) * compute.itemsize
+
+
+def _matrices(module: nn.Module) -> list[nn.Module]:
+    return [matrix for matrix in module.modules() if type(matrix) is nn.Linear or isinstance(matrix, Conv1D)]
+
+
+def _inputs(matrix: nn.Module) -> int:
+    """Conv1D keeps its matrix as (in, out), nn.Linear as (out, in)."""
+    return matrix.weight.shape[0 if isinstance(matrix, Conv1D) else 1]
