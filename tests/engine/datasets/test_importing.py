@@ -169,10 +169,12 @@ def test_the_text_column_is_chosen_in_order(tmp_path, imported, columns, wanted,
 
 
 def test_conversations_are_noted_and_identifiers_warned_of(tmp_path):
-    pq.write_table(pa.table({"doc_id": ["1"], "messages": [[{"role": "user"}]]}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"doc_id": ["1"], "messages": [[{"role": "user", "content": "a"}]]}), tmp_path / "a.parquet"
+    )
     (tmp_path / "out").mkdir()
     progress = Progress()
-    spec = DatasetImportSpec(source="file", path="a")
+    spec = DatasetImportSpec(source="file", path="a", text_column="doc_id")
     inputs = DatasetImportInputs(job_dir="", out_dir=str(tmp_path / "out"), path=str(tmp_path / "a.parquet"))
     dataset_import(spec, inputs, progress)
     notes = " ".join(line["text"] for line in progress.lines if line["t"] == "event")

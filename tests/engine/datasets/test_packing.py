@@ -7,14 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.engine.datasets.contexts import Contexts
-from workers.engine.datasets.packing import ContextPacker
+from workers.engine.datasets.packing import ContextPacker, Cutting
 
 FIRST, SEPARATOR = 900, 901
 DOCUMENT = st.lists(st.integers(0, 50), min_size=1, max_size=40)
+BATCHES = st.lists(st.lists(DOCUMENT, max_size=6), max_size=5)
 
 
-def _packed(folder, batches, context_length):
-    packer = ContextPacker(folder, "train", context_length, FIRST, SEPARATOR)
+@st.composite
+def cuttings(draw, is_packed):
+    context_length = draw(st.integers(3, 20))
+    return Cutting(
+        context_length=context_length,
+        first_id=draw(st.sampled_from([FIRST, None])),
+        separator_id=draw(st.sampled_from([SEPARATOR, None])),
+        fill_id=SEPARATOR,
+        overlap=draw(st.integers(0, context_length - 2)),
+        is_packed=is_packed,
+        is_truncating=draw(st.booleans()),
+    )
+
+
+def _cut(folder, batches, cutting):
+    packer = ContextPacker(folder, "train", cutting)
     row = 0
     for batch in batches:
         packer.add(batch, range(row, row + len(batch)))
@@ -23,30 +38,65 @@ def _packed(folder, batches, context_length):
     return packer, Contexts.open(folder, "train")
 
 
-@given(batches=st.lists(st.lists(DOCUMENT, max_size=6), max_size=5), context_length=st.integers(2, 20))
-def test_every_token_is_stored_or_dropped_and_none_is_invented(batches, context_length):
+def _account(packer, contexts):
+    """Tokens that came in or were put in, less those that went out: 0."""
+    came = packer.document_tokens + packer.separators + packer.first_tokens + packer.repeated
+    return came - int(contexts.lengths.sum()) - packer.dropped - packer.truncated
+
+
+def _texts(contexts, cutting):
+    """The tokens of each context without the first token."""
+    start = int(cutting.first_id is not None)
+    return [row[start:length].tolist() for row, length in zip(contexts.tokens, contexts.lengths)]
+
+
+@given(batches=BATCHES, cutting=cuttings(is_packed=True))
+def test_packed_contexts_spell_the_stream_and_every_token_is_stored_or_dropped(batches, cutting):
     with tempfile.TemporaryDirectory() as folder:
-        packer, contexts = _packed(folder, batches, context_length)
-        documents = [document for batch in batches for document in batch]
+        packer, contexts = _cut(folder, batches, cutting)
         stream, rows = [], []
-        for row, document in enumerate(documents):
-            joined = document if row == 0 else [SEPARATOR, *document]
+        for row, document in enumerate(document for batch in batches for document in batch):
+            joined = document if row == 0 or cutting.separator_id is None else [SEPARATOR, *document]
             stream += joined
             rows += [row] * len(joined)
-        count = len(stream) // (context_length - 1)
-        used = count * (context_length - 1)
-        assert packer.document_tokens + packer.separators + packer.first_tokens == contexts.tokens.size + packer.dropped
-        assert packer.document_tokens == sum(map(len, documents))
-        assert packer.separators == max(len(documents) - 1, 0)
-        assert contexts.tokens.shape == (count, context_length)
-        assert (contexts.tokens[:, 0] == FIRST).all()
-        assert contexts.tokens[:, 1:].ravel().tolist() == stream[:used]
-        assert contexts.first_row.tolist() == rows[: used : context_length - 1]
+        starts = range(0, max(0, len(stream) - cutting.window + 1), cutting.step)
+        assert _texts(contexts, cutting) == [stream[start : start + cutting.window] for start in starts]
+        assert contexts.first_row.tolist() == [rows[start] for start in starts]
+        assert (contexts.lengths == cutting.context_length).all()
+        assert packer.tokens == contexts.lengths.sum()
+        assert 0 <= packer.dropped < cutting.window
+        assert packer.truncated == 0 and _account(packer, contexts) == 0
 
 
-def test_the_temporary_file_is_gone_and_finished_contexts_are_returned(tmp_path):
-    packer = ContextPacker(tmp_path, "train", 4, FIRST, SEPARATOR)
-    np.testing.assert_array_equal(packer.add([[1, 2, 3, 4]], [7]), [[FIRST, 1, 2, 3]])
+@given(batches=BATCHES, cutting=cuttings(is_packed=False))
+def test_alone_each_document_is_spelled_by_its_own_contexts(batches, cutting):
+    with tempfile.TemporaryDirectory() as folder:
+        packer, contexts = _cut(folder, batches, cutting)
+        texts = _texts(contexts, cutting)
+        for row, document in enumerate(document for batch in batches for document in batch):
+            mine = [text for text, first_row in zip(texts, contexts.first_row) if first_row == row]
+            spelled = mine[0] + [token for text in mine[1:] for token in text[cutting.overlap :]]
+            assert spelled == (document[: cutting.window] if cutting.is_truncating else document)
+            assert all(len(text) == cutting.window for text in mine[:-1])
+        assert packer.separators == packer.dropped == 0 and _account(packer, contexts) == 0
+        assert packer.tokens == contexts.lengths.sum()
+
+
+@given(batches=BATCHES, cutting=cuttings(is_packed=True))
+def test_how_documents_are_batched_changes_nothing(batches, cutting):
+    documents = [document for batch in batches for document in batch]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        _, first = _cut(one, batches, cutting)
+        _, second = _cut(other, [documents], cutting)
+        np.testing.assert_array_equal(first.tokens, second.tokens)
+        np.testing.assert_array_equal(first.first_row, second.first_row)
+
+
+def test_the_temporary_file_is_gone(tmp_path):
+    packer = ContextPacker(tmp_path, "train", Cutting(4, FIRST, SEPARATOR))
+    packer.add([[1, 2, 3, 4]], [7])
     packer.close()
     assert [path.name for path in tmp_path.iterdir()] == ["train.safetensors"]
-    assert Contexts.open(tmp_path, "train").first_row.tolist() == [7]
+    contexts = Contexts.open(tmp_path, "train")
+    np.testing.assert_array_equal(contexts.tokens, [[FIRST, 1, 2, 3]])
+    assert contexts.first_row.tolist() == [7]

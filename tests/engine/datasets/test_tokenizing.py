@@ -1,5 +1,7 @@
 """Tokenizing: every row and every token is accounted for; nothing but the documents' own tokens reaches a context."""
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +11,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from tests.engine.tiny_models import tiny_tokenizer
-from workers.engine.datasets import tokenizing
+from workers.engine.datasets import documents
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.datasets.row_parts import RowParts
 from workers.engine.datasets.tokenizing import is_heldout, tokenize
@@ -31,12 +33,14 @@ def model_dir(tmp_path_factory):
 def tokenized(tmp_path_factory, model_dir):
     """Tokenize texts and give (result, folder of the tokenization, progress)."""
 
-    def run(texts, context_length=8, heldout_pct=50.0, excluded=(), edited=(), model=model_dir, kind=None):
+    def run(texts, context_length=8, heldout_pct=50.0, excluded=(), edited=(), model=model_dir, kind=None, **wishes):
         folder = tmp_path_factory.mktemp("run")
         parts = RowParts(folder / "rows")
         parts.write(pa.table({"text": pa.array(texts, kind or pa.string())}))
         parts.close()
-        spec = TokenizeSpec(dataset=1, language_model=1, context_length=context_length, heldout_pct=heldout_pct)
+        spec = TokenizeSpec(
+            dataset=1, language_model=1, context_length=context_length, heldout_pct=heldout_pct, **wishes
+        )
         inputs = TokenizeInputs(
             job_dir="", out_dir=str(folder), dataset_dir=str(folder), model_dir=str(model),
             text_column="text", excluded_rows=tuple(excluded), edited_rows=tuple(edited),
@@ -45,6 +49,10 @@ def tokenized(tmp_path_factory, model_dir):
         return tokenize(spec, inputs, progress), folder, progress
 
     return run
+
+
+def _is_heldout(text, share):
+    return is_heldout(hashlib.sha256(text.encode()).digest(), share)
 
 
 def _parts(folder):
@@ -60,18 +68,18 @@ def _parts(folder):
 def test_every_row_and_every_token_is_accounted_for(tokenized, texts, context_length, data):
     texts = [*texts, "enough text for a context on the side of training, whatever else is drawn; " * 4]
     excluded = data.draw(st.sets(st.integers(0, len(texts) - 2), max_size=4))
-    share = 50.0 if not is_heldout(texts[-1].replace("\0", ""), 50.0) else 0.5
+    share = 50.0 if not _is_heldout(texts[-1].replace("\0", ""), 50.0) else 0.5
     result, folder, _ = tokenized(texts, context_length, share, excluded)
     train, heldout = _parts(folder)
     counted = result.document_tokens + result.join_tokens + result.bos_tokens
     assert counted == train.size + heldout.size + result.dropped_tokens
-    assert result.documents + result.heldout_documents + result.empty_rows + result.excluded_rows == len(texts)
-    assert result.excluded_rows == len(excluded)
+    assert result.documents + result.heldout_documents + sum(result.dropped_rows.values()) == len(texts)
+    assert result.dropped_rows["excluded"] == len(excluded)
     tokenizer = tiny_tokenizer()
     kept = [text.replace("\0", "") for row, text in enumerate(texts) if row not in excluded]
     alone = [tokenizer(t, add_special_tokens=False, split_special_tokens=True)["input_ids"] for t in kept if t.strip()]
     assert result.document_tokens == sum(map(len, alone))
-    assert result.distinct_tokens == len(set(train.ravel().tolist()) | set(heldout.ravel().tolist()))
+    assert result.distinct_tokens == len({token for ids in alone for token in ids})
 
 
 def test_contexts_spell_the_documents_joined_by_eos(tokenized):
@@ -79,7 +87,7 @@ def test_contexts_spell_the_documents_joined_by_eos(tokenized):
     _, folder, _ = tokenized(texts)
     tokenizer = tiny_tokenizer()
     for tokens, side in zip(_parts(folder), (False, True)):
-        mine = [text for text in texts if is_heldout(text, 50.0) == side]
+        mine = [text for text in texts if _is_heldout(text, 50.0) == side]
         assert (tokens[:, 0] == BOS).all()
         spelled = tokenizer.decode(tokens[:, 1:].ravel().tolist())
         assert mine and "</s>".join(mine).startswith(spelled)
@@ -106,9 +114,9 @@ def test_special_tokens_in_the_text_stay_text(tokenized):
 
 def test_the_side_of_a_document_depends_on_its_text_alone():
     texts = [f"document {n}" for n in range(4000)]
-    share = np.mean([is_heldout(text, 5.0) for text in texts])
+    share = np.mean([_is_heldout(text, 5.0) for text in texts])
     assert 0.03 < share < 0.07
-    assert all(is_heldout(text, 20.0) for text in texts if is_heldout(text, 5.0))
+    assert all(_is_heldout(text, 20.0) for text in texts if _is_heldout(text, 5.0))
 
 
 def test_copies_of_a_document_land_on_one_side(tokenized):
@@ -119,7 +127,7 @@ def test_copies_of_a_document_land_on_one_side(tokenized):
 def test_empty_and_unreadable_rows(tokenized):
     texts = [b"caf\xe9 au lait " * 20, b"", None, b" \n ", "naïve ".encode() * 30]
     result, folder, _ = tokenized(texts, heldout_pct=0.5, kind=pa.binary())
-    assert (result.documents, result.empty_rows) == (2, 3)
+    assert (result.documents, result.dropped_rows["empty"]) == (2, 3)
     assert "café au lait" in tiny_tokenizer().decode(_parts(folder)[0][:, 1:].ravel().tolist())
 
 
@@ -129,11 +137,12 @@ def test_the_curators_text_replaces_a_rows_own(tokenized):
     result, folder, _ = tokenized(texts, heldout_pct=0.5, edited=edited, excluded=[3])
     spelled = tiny_tokenizer().decode(_parts(folder)[0][:, 1:].ravel().tolist())
     assert "Paris" in spelled and "moon" not in spelled and "France" not in spelled
-    assert (result.documents, result.edited_rows, result.empty_rows, result.excluded_rows) == (2, 1, 1, 1)
+    assert (result.documents, result.edited_rows) == (2, 2)
+    assert (result.dropped_rows["empty"], result.dropped_rows["excluded"]) == (1, 1)
 
 
 def test_one_long_document_is_cut_into_many_contexts(tokenized, monkeypatch):
-    monkeypatch.setattr(tokenizing, "BATCH_CHARACTERS", 100)
+    monkeypatch.setattr(documents, "BATCH_CHARACTERS", 100)
     text = "the cat sat on the mat " * 500
     result, folder, _ = tokenized([text, "short", "tail"], heldout_pct=0.5)
     assert result.contexts == result.document_tokens // 7 or result.contexts == (result.document_tokens + 2) // 7

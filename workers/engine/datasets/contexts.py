@@ -1,7 +1,8 @@
 """A tokenization on disk: two safetensors files of fixed-length contexts, read memory-mapped.
 
-The folder holds train.safetensors and heldout.safetensors. Each has `tokens` (N, T) int32 and `first_row` (N,) int64,
-the dataset row in which the context begins. No pads: every one of the N × T places is a token that was meant.
+The folder holds train.safetensors and heldout.safetensors. Each has `tokens` (N, T) int32, `first_row` (N,) int64, the
+dataset row in which the context begins, and `lengths` (N,) int32: places from there on are no tokens, and no reader may
+count them. Packed contexts are all full; files of older tokenizations have no `lengths` and are full too.
 
 Shapes: N contexts, T tokens in a context.
 """
@@ -30,6 +31,8 @@ class Contexts:
     """(N, T) int32, memory-mapped, read-only."""
     first_row: np.ndarray
     """(N,) int64: dataset row in which each context begins."""
+    lengths: np.ndarray
+    """(N,) int32: tokens in each context; the places behind mean nothing."""
 
     @classmethod
     def open(cls, folder: str | Path, part: Part) -> Self:
@@ -41,7 +44,8 @@ class Contexts:
             raise BadArtifact(f"{path.name} is no tokenization: it lacks tokens or first_row.", "Tokenize again.")
         if tokens.dtype != np.int32 or tokens.ndim != 2 or first_row.shape != tokens.shape[:1]:
             raise BadArtifact(f"{path.name} holds its tokens in an unexpected form.", "Tokenize again.")
-        return cls(tokens=tokens, first_row=first_row)
+        lengths = tensors.get("lengths", np.full(len(tokens), tokens.shape[1], np.int32))
+        return cls(tokens=tokens, first_row=first_row, lengths=lengths)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -56,12 +60,22 @@ def contexts_path(folder: str | Path, part: Part) -> Path:
     return Path(folder) / f"{part}.safetensors"
 
 
-def contexts_write(folder: str | Path, part: Part, tokens: np.ndarray, first_row: np.ndarray) -> Path:
-    """Write one part: `tokens` (N, T) any integer type, `first_row` (N,). Memory-mapped input stays on disk."""
+def contexts_write(
+    folder: str | Path, part: Part, tokens: np.ndarray, first_row: np.ndarray, lengths: np.ndarray | None = None
+) -> Path:
+    """Write one part: `tokens` (N, T) any integer type, `first_row` (N,), `lengths` (N,), None when all are full.
+
+    Memory-mapped input stays on disk.
+    """
     path = contexts_path(folder, part)
-    shapes = {"tokens": ("int32", tokens.shape), "first_row": ("int64", first_row.shape)}
+    shapes = {
+        "tokens": ("int32", tokens.shape),
+        "first_row": ("int64", first_row.shape),
+        "lengths": ("int32", first_row.shape),
+    }
     maps = tensor_file_create(path, shapes)
     maps["first_row"][...] = first_row
+    maps["lengths"][...] = tokens.shape[1] if lengths is None else lengths
     for start in range(0, len(tokens), COPIED_CONTEXTS):
         maps["tokens"][start : start + COPIED_CONTEXTS] = tokens[start : start + COPIED_CONTEXTS]
     return path

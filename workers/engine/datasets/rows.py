@@ -5,16 +5,19 @@ bytes and NUL characters all become text.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workers.engine.datasets.text_column import is_conversation
 from workers.engine.specs.errors import BadArtifact
+from workers.engine.text.conversations import Turn, conversation_text, conversation_turns
 from workers.engine.text.decoding import SafeText, safe_text
 
 
@@ -52,13 +55,16 @@ class Rows:
             start += len(tables[-1])
         return pa.concat_tables(tables) if tables else self.schema.empty_table()
 
-    def text_batches(self, column: str, batch_rows: int = 1000) -> Iterator[tuple[int, list[SafeText]]]:
-        """(index of the first row, texts) in row order; only the text column is read."""
+    def text_batches(
+        self, column: str, batch_rows: int = 1000, *, write: Callable[[Sequence[Turn]], str] = conversation_text
+    ) -> Iterator[tuple[int, list[SafeText]]]:
+        """(index of the first row, texts) in row order; only the text column is read. `write` makes the text of a
+        conversation from its turns."""
         start = 0
         for path in self.paths:
             with pq.ParquetFile(path) as part:
                 for batch in part.iter_batches(batch_rows, columns=[column]):
-                    yield start, column_texts(batch.column(0))
+                    yield start, column_texts(batch.column(0), write)
                     start += len(batch)
 
     @cached_property
@@ -70,13 +76,28 @@ class Rows:
             raise BadArtifact(f"A part of the dataset cannot be read: {error}", "Import the dataset again.") from error
 
 
-def column_texts(column: pa.Array) -> list[SafeText]:
-    """The values of a text or binary column as text; a string column may hold bytes that are no UTF-8."""
+def column_texts(column: pa.Array, write: Callable[[Sequence[Turn]], str] = conversation_text) -> list[SafeText]:
+    """The values of a column of text, bytes or conversations as text; a string column may hold bytes that are no UTF-8."""
+    if is_conversation(column.type):
+        return [
+            safe_text(write(conversation_turns(value) or ())) if value else safe_text(None) for value in _lists(column)
+        ]
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = column.cast(pa.large_binary())
     return [safe_text(value) for value in column.to_pylist()]
+
+
+def _lists(column: pa.Array) -> list[Any]:
+    """Lists as Python has them; a list with bytes that are no UTF-8 in a string becomes nothing."""
+    values = []
+    for scalar in column:
+        try:
+            values.append(scalar.as_py())
+        except UnicodeDecodeError:
+            values.append(None)
+    return values
 
 
 def _part_slice(path: Path, start: int, stop: int) -> pa.Table:

@@ -1,15 +1,21 @@
 """Which column of a dataset is its text.
 
-The researcher's choice first; else `text`, `content`, the first column of strings. Columns of conversations are named in
-a note but never chosen by themselves: they need a chat template to become text.
+In this order: the researcher's choice; a column of conversations that is sure to be one (by name and form); `text`;
+`content`; the first column of strings; a column that only looks like conversations. A conversation is recognised by its
+type: lists of turns with role and content (OpenAI) or from and value (ShareGPT), or lists of strings (unsure).
 """
+
+from collections.abc import Iterable
 
 import pyarrow as pa
 
 from workers.engine.specs.errors import EngineError
+from workers.engine.text.conversations import FIELDS
 
 USUAL_NAMES = ("text", "content")
 CONVERSATION_NAMES = ("conversation", "conversations", "messages", "chat", "dialog", "dialogue")
+SURE = 0.7
+"""From this confidence on, a column of conversations comes before columns of plain text."""
 
 
 def text_column_choose(schema: pa.Schema, wanted: str) -> str:
@@ -18,22 +24,27 @@ def text_column_choose(schema: pa.Schema, wanted: str) -> str:
     if wanted:
         if wanted not in schema.names:
             raise EngineError(f"There is no column {wanted!r}.", f"The columns are {listed}.", code="column_not_found")
-        if not _may_be_text(schema.field(wanted).type):
+        kind = schema.field(wanted).type
+        if not (_may_be_text(kind) or is_conversation(kind)):
             raise EngineError(
-                f"Column {wanted!r} holds {schema.field(wanted).type}, not text.",
+                f"Column {wanted!r} holds {kind}, neither text nor conversations.",
                 f"The columns are {listed}.",
                 code="column_not_text",
             )
         return wanted
-    usual = [name for name in USUAL_NAMES if name in schema.names and _may_be_text(schema.field(name).type)]
-    strings = [field.name for field in schema if _is_string(field.type)]
-    if not usual + strings:
+    found = [*_conversations(schema, sure=True), *_texts(schema), *_conversations(schema, sure=False)]
+    if not found:
         raise EngineError(
             f"No column holds text. The columns are {listed}.",
             "Choose another dataset, or name a column of bytes as the text column.",
             code="no_text_column",
         )
-    return (usual + strings)[0]
+    return found[0]
+
+
+def is_conversation(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds conversations."""
+    return _form_confidence(kind) > 0
 
 
 def text_column_notes(schema: pa.Schema, chosen: str) -> list[str]:
@@ -41,10 +52,39 @@ def text_column_notes(schema: pa.Schema, chosen: str) -> list[str]:
     notes = []
     if chosen.lower() == "id" or chosen.lower().endswith(("_id", "id_", "hash", "url")):
         notes.append(f"The text column {chosen!r} is named like an identifier; choose another if that is not text.")
-    talks = [name for name in schema.names if name.lower() in CONVERSATION_NAMES and name != chosen]
+    talks = [field.name for field in schema if is_conversation(field.type) and field.name != chosen]
     if talks:
         notes.append(f"Conversations in {', '.join(talks)} are kept but not used as text; the text is {chosen!r}.")
     return notes
+
+
+def _texts(schema: pa.Schema) -> Iterable[str]:
+    yield from (name for name in USUAL_NAMES if name in schema.names and _may_be_text(schema.field(name).type))
+    yield from (field.name for field in schema if _is_string(field.type))
+
+
+def _conversations(schema: pa.Schema, *, sure: bool) -> list[str]:
+    """Columns of conversations, the likeliest first."""
+    confidence = {field.name: _confidence(field) for field in schema}
+    chosen = [name for name, share in confidence.items() if (share >= SURE if sure else 0 < share < SURE)]
+    return sorted(chosen, key=lambda name: -confidence[name])
+
+
+def _confidence(field: pa.Field) -> float:
+    """The form's confidence, higher under a usual name; without such a name, lists of strings are no conversations."""
+    form, is_named = _form_confidence(field.type), field.name.lower() in CONVERSATION_NAMES
+    return form + 0.3 * is_named if form >= SURE or (form and is_named) else 0.0
+
+
+def _form_confidence(kind: pa.DataType) -> float:
+    """0.7 for turns with their fields, 0.3 for lists of strings, 0 for anything else."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return 0.0
+    turn = kind.value_type
+    if pa.types.is_struct(turn):
+        names = {turn.field(place).name for place in range(turn.num_fields)}
+        return 0.7 if any(set(pair) <= names for pair in FIELDS) else 0.0
+    return 0.3 if _is_string(turn) else 0.0
 
 
 def _is_string(kind: pa.DataType) -> bool:

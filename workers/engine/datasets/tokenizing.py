@@ -1,166 +1,163 @@
 """Cuts a dataset's text into contexts of token ids with the tokenizer of a language model.
 
-    1. Rows without text and rows the curator excluded are left out and counted; text the curator wrote replaces a row's own.
-    2. The rest is split by document: held out when SHA-256 of its text falls into the share. A document and its exact
-       copies thus always land on the same side, whatever the order or number of rows.
-    3. Each part is packed (packing.py): first token, documents joined by EOS, no pads.
-
-The tokenizer adds no special tokens of its own. Text that spells one ("<|endoftext|>") is cut as ordinary text
-(split_special_tokens), so that a web page about tokenizers cannot forge the end of a document.
+1. Rows become documents (documents.py): excluded and empty ones are left out, text the curator wrote replaces a
+   row's own, cleaning and filters do what the Spec asks. What is left out is listed in dropped.parquet.
+2. Documents are split: held out when SHA-256 of the row's text falls into the share. A document and its exact
+   copies thus always land on the same side, whatever the order or number of rows, and however they are cleaned.
+3. Each part is cut into contexts (packing.py) and counted (statistics.py).
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
-from workers.engine.datasets.contexts import PARTS, Contexts, Part
-from workers.engine.datasets.packing import ContextPacker
+from workers.engine.datasets.contexts import PARTS, Contexts
+from workers.engine.datasets.documents import Document, DocumentCutter, conversation_writer
+from workers.engine.datasets.packing import ContextPacker, Cutting
 from workers.engine.datasets.rows import Rows
+from workers.engine.datasets.statistics import Statistics
+from workers.engine.datasets.text_column import is_conversation
 from workers.engine.disk import disk_require
 from workers.engine.language_models.loading import first_token_id, tokenizer_load
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.progress import Progress
 from workers.engine.specs.errors import EngineError
-from workers.engine.specs.tokenization import TokenizeInputs, TokenizeResult, TokenizeSpec
+from workers.engine.specs.tokenization import DROP_REASONS, TokenizeInputs, TokenizeResult, TokenizeSpec
+from workers.engine.text.conversations import Turn, conversation_text
 
-BATCH_CHARACTERS = 4_000_000
-"""Text handed to the tokenizer at once; its encodings take some hundred bytes for each token."""
 BATCH_DISK_BYTES = 64 * 2**20
 """Room asked for before each batch of rows."""
+DROPPED_SCHEMA = pa.schema([("row", pa.int64()), ("reason", pa.string())])
 
 
-@dataclass
-class RowCounts:
-    """Rows that made no document (empty, excluded), and documents whose text the curator replaced (edited)."""
+class Tokenizing:
+    """A tokenization in the making: `add` groups of documents in row order, then `close`."""
 
-    empty: int = 0
-    excluded: int = 0
-    edited: int = 0
+    def __init__(self, spec: TokenizeSpec, out_dir: str | Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.spec = spec
+        cutting = cutting_of(spec, tokenizer)
+        self.packers = {part: ContextPacker(out_dir, part, cutting) for part in PARTS}
+        self.statistics = Statistics(out_dir, len(tokenizer))
+        self.dropped_rows: Counter[str] = Counter()
+        self.filtered_tokens = self.dropped_document_tokens = 0
+        self._dropped = pq.ParquetWriter(Path(out_dir) / "dropped.parquet", DROPPED_SCHEMA)
 
+    @property
+    def document_tokens(self) -> int:
+        """Tokens that the tokenizer made so far."""
+        packed = sum(packer.document_tokens for packer in self.packers.values())
+        return packed + self.filtered_tokens + self.dropped_document_tokens
 
-@dataclass(frozen=True)
-class Document:
-    """One row's text with its place in the dataset."""
+    def add(self, group: Sequence[Document]) -> None:
+        """Store documents, list and count those that were dropped."""
+        dropped = [document for document in group if document.drop_reason]
+        self.dropped_rows.update(document.drop_reason for document in dropped)
+        self.dropped_document_tokens += sum(len(document.token_ids) for document in dropped)
+        if dropped:
+            rows, reasons = [d.row for d in dropped], [d.drop_reason for d in dropped]
+            self._dropped.write_table(pa.table([rows, reasons], schema=DROPPED_SCHEMA))
+        documents = [document for document in group if not document.drop_reason]
+        kept = [document.kept_ids for document in documents]
+        digests = [hashlib.sha256(document.source.encode("utf-8")).digest() for document in documents]
+        self.filtered_tokens += sum(len(d.token_ids) - len(ids) for d, ids in zip(documents, kept) if d.is_kept)
+        self.statistics.add(kept, digests)
+        parts = ["heldout" if is_heldout(digest, self.spec.heldout_pct) else "train" for digest in digests]
+        for name, packer in self.packers.items():
+            chosen = [place for place, part in enumerate(parts) if part == name]
+            packer.add([kept[place] for place in chosen], [documents[place].row for place in chosen])
 
-    row: int
-    text: str
+    def close(self) -> None:
+        """Write what is left."""
+        for packer in self.packers.values():
+            packer.close()
+        self.statistics.close()
+        self._dropped.close()
+
+    def total(self, name: str) -> int:
+        """A count of both packers together."""
+        return sum(getattr(packer, name) for packer in self.packers.values())
 
 
 def tokenize(spec: TokenizeSpec, inputs: TokenizeInputs, progress: Progress) -> TokenizeResult:
-    """Write train and heldout contexts to `inputs.out_dir`.
+    """Write train and heldout contexts, statistics and the list of dropped rows to `inputs.out_dir`.
 
     Raises EngineError (column_not_found, no_first_token, too_little_text), BadArtifact, DiskFull.
     """
+    rows, column = rows_open(spec, inputs)
+    tokenizer = tokenizer_load(inputs.model_dir)
+    cutter, write = cutter_open(spec, rows, column, tokenizer)
+    work = Tokenizing(spec, inputs.out_dir, tokenizer)
+    excluded = frozenset(inputs.excluded_rows)
+    edits = {edited.row: edited.text for edited in inputs.edited_rows}
+    progress.phase("Tokenizing", len(rows), "rows")
+    for start, found in rows.text_batches(column, write=write):
+        disk_require(inputs.out_dir, BATCH_DISK_BYTES)
+        texts = [edits.get(row, text.text) for row, text in enumerate(found, start)]
+        for group in cutter.cut(start, texts, excluded):
+            work.add(group)
+        progress.advance(len(texts), f"{work.document_tokens:,} tokens")
+    work.close()
+    _check_enough(spec, work, progress)
+    return _result(inputs, tokenizer, work, edited=len(edits.keys() - excluded))
+
+
+def rows_open(spec: TokenizeSpec, inputs: TokenizeInputs) -> tuple[Rows, str]:
+    """The dataset's rows, and the column that is cut. Raises EngineError "column_not_found", BadArtifact."""
     rows = Rows.open(inputs.dataset_dir)
-    if inputs.text_column not in rows.schema.names:
+    column = spec.text_column or inputs.text_column
+    if column not in rows.schema.names:
         raise EngineError(
-            f"The dataset has no column {inputs.text_column!r}.",
+            f"The dataset has no column {column!r}.",
             f"Its columns are {', '.join(rows.schema.names)}.",
             code="column_not_found",
         )
-    tokenizer = tokenizer_load(inputs.model_dir)
-    packers = _packers_open(spec, inputs, tokenizer)
-    counts, excluded = RowCounts(), set(inputs.excluded_rows)
-    edits = {edited.row: edited.text for edited in inputs.edited_rows}
-    is_stored = np.zeros(len(tokenizer), bool)
-    progress.phase("Tokenizing", len(rows), "rows")
-    for start, texts in rows.text_batches(inputs.text_column):
-        disk_require(inputs.out_dir, BATCH_DISK_BYTES)
-        edited = [edits.get(row, found.text) for row, found in enumerate(texts, start)]
-        documents = _documents_keep(start, edited, excluded, counts)
-        counts.edited += sum(document.row in edits for document in documents)
-        for batch in _bounded(documents):
-            _pack(batch, tokenizer, packers, spec.heldout_pct, counts, is_stored)
-        tokens = sum(packer.document_tokens for packer in packers.values())
-        progress.advance(len(texts), f"{tokens:,} tokens")
-    for packer in packers.values():
-        packer.close()
-    _check_enough(spec, packers, progress)
-    return _result(inputs, tokenizer, packers, counts, int(is_stored.sum()))
+    return rows, column
 
 
-def is_heldout(text: str, heldout_pct: float) -> bool:
-    """Whether a document is held out: its hash, read as a fraction of 1, lies below the share."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return int.from_bytes(digest[:8], "big") < heldout_pct / 100 * 2**64
+def cutter_open(
+    spec: TokenizeSpec, rows: Rows, column: str, tokenizer: PreTrainedTokenizerBase
+) -> tuple[DocumentCutter, Callable[[Sequence[Turn]], str]]:
+    """What cuts the column's rows, and what writes its conversations: the chat template where there is one."""
+    has_template = spec.chat_template and bool(tokenizer.chat_template)
+    is_chat = has_template and is_conversation(rows.schema.field(column).type)
+    write = conversation_writer(tokenizer) if is_chat else conversation_text
+    return DocumentCutter(spec, tokenizer, is_chat=is_chat), write
 
 
-def _packers_open(
-    spec: TokenizeSpec, inputs: TokenizeInputs, tokenizer: PreTrainedTokenizerBase
-) -> dict[Part, ContextPacker]:
+def cutting_of(spec: TokenizeSpec, tokenizer: PreTrainedTokenizerBase) -> Cutting:
+    """How the Spec wants contexts cut, in this tokenizer's ids. Raises EngineError "no_first_token"."""
     first_id = first_token_id(tokenizer)
     # A tokenizer without EOS has BOS: it marks the beginning of the next document instead, the same border.
     separator_id = first_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    return {part: ContextPacker(inputs.out_dir, part, spec.context_length, first_id, separator_id) for part in PARTS}
+    return Cutting(
+        context_length=spec.context_length,
+        first_id=first_id if spec.prepend_bos else None,
+        separator_id=separator_id if spec.separate_documents else None,
+        fill_id=separator_id,
+        overlap=spec.stride,
+        is_packed=spec.packing == "packed",
+        is_truncating=spec.overflow == "truncate",
+    )
 
 
-def _documents_keep(start: int, texts: list[str], excluded: set[int], counts: RowCounts) -> list[Document]:
-    """The rows that are documents; the others are counted."""
-    kept = []
-    for row, text in enumerate(texts, start):
-        if row in excluded:
-            counts.excluded += 1
-        elif not text.strip():
-            counts.empty += 1
-        else:
-            kept.append(Document(row, text))
-    return kept
+def is_heldout(digest: bytes, heldout_pct: float) -> bool:
+    """Whether a document is held out: the SHA-256 of its text, read as a fraction of 1, lies below the share."""
+    return int.from_bytes(digest[:8], "big") < heldout_pct / 100 * 2**64
 
 
-def _bounded(documents: list[Document]) -> Iterator[list[Document]]:
-    """The documents in order, in groups of bounded total length (or one long document alone)."""
-    group: list[Document] = []
-    characters = 0
-    for document in documents:
-        if group and characters + len(document.text) > BATCH_CHARACTERS:
-            yield group
-            group, characters = [], 0
-        group.append(document)
-        characters += len(document.text)
-    if group:
-        yield group
-
-
-def _pack(
-    documents: list[Document],
-    tokenizer: PreTrainedTokenizerBase,
-    packers: dict[Part, ContextPacker],
-    heldout_pct: float,
-    counts: RowCounts,
-    is_stored: np.ndarray,
-) -> None:
-    """Tokenize a group and add each document to its part; a text the tokenizer makes nothing of counts as empty."""
-    encoded = tokenizer(
-        [document.text for document in documents],
-        add_special_tokens=False,
-        split_special_tokens=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )["input_ids"]
-    chosen: dict[Part, tuple[list[list[int]], list[int]]] = {part: ([], []) for part in PARTS}
-    for document, ids in zip(documents, encoded):
-        if not ids:
-            counts.empty += 1
-            continue
-        ids_of_part, rows_of_part = chosen["heldout" if is_heldout(document.text, heldout_pct) else "train"]
-        ids_of_part.append(ids)
-        rows_of_part.append(document.row)
-    for part, packer in packers.items():
-        is_stored[packer.add(*chosen[part])] = True
-
-
-def _check_enough(spec: TokenizeSpec, packers: dict[Part, ContextPacker], progress: Progress) -> None:
-    train, heldout = packers["train"], packers["heldout"]
+def _check_enough(spec: TokenizeSpec, work: Tokenizing, progress: Progress) -> None:
+    train, heldout = work.packers["train"], work.packers["heldout"]
     if not train.contexts:
         raise EngineError(
             f"The text has {train.document_tokens:,} tokens for training: too few for one context of "
             f"{spec.context_length}.",
-            "Import more rows, or choose a shorter context.",
+            "Import more rows, choose a shorter context, or filter less.",
             code="too_little_text",
         )
     if not heldout.contexts:
@@ -172,32 +169,34 @@ def _check_enough(spec: TokenizeSpec, packers: dict[Part, ContextPacker], progre
 
 
 def _result(
-    inputs: TokenizeInputs,
-    tokenizer: PreTrainedTokenizerBase,
-    packers: dict[Part, ContextPacker],
-    counts: RowCounts,
-    distinct_tokens: int,
+    inputs: TokenizeInputs, tokenizer: PreTrainedTokenizerBase, work: Tokenizing, *, edited: int
 ) -> TokenizeResult:
-    train, heldout = packers["train"], packers["heldout"]
+    train, heldout = work.packers["train"], work.packers["heldout"]
     return TokenizeResult(
         contexts=train.contexts,
         heldout_contexts=heldout.contexts,
+        tokens=train.tokens,
+        heldout_tokens=heldout.tokens,
         documents=train.documents,
         heldout_documents=heldout.documents,
-        empty_rows=counts.empty,
-        excluded_rows=counts.excluded,
-        document_tokens=train.document_tokens + heldout.document_tokens,
-        join_tokens=train.separators + heldout.separators,
-        bos_tokens=train.first_tokens + heldout.first_tokens,
-        dropped_tokens=train.dropped + heldout.dropped,
+        dropped_rows={reason: work.dropped_rows[reason] for reason in DROP_REASONS},
+        edited_rows=edited,
+        document_tokens=work.document_tokens,
+        join_tokens=work.total("separators"),
+        bos_tokens=work.total("first_tokens"),
+        repeated_tokens=work.total("repeated"),
+        filtered_tokens=work.filtered_tokens,
+        truncated_tokens=work.total("truncated"),
+        dropped_tokens=work.total("dropped"),
+        dropped_document_tokens=work.dropped_document_tokens,
+        duplicate_documents=work.statistics.duplicates,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         vocab_size=len(tokenizer),
-        distinct_tokens=distinct_tokens,
+        distinct_tokens=work.statistics.distinct_tokens,
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         tokens_sha256=_tokens_sha256(inputs.out_dir),
-        bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).glob("*.safetensors")),
-        edited_rows=counts.edited,
+        bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).iterdir()),
     )
 
 

@@ -199,7 +199,7 @@ class TokenizeResult(Result):
         train.safetensors, heldout.safetensors   `tokens` (contexts, context_length) int32; `first_row` (contexts,) int64,
                                                  the dataset row in which the context begins; `lengths` (contexts,)
                                                  int32, tokens that are meant, the places behind them are no tokens
-        statistics.safetensors                   `token_counts` (vocabulary,) int64 over the documents' stored tokens,
+        statistics.safetensors                   `token_counts` (vocabulary,) int64 over the kept tokens of documents,
                                                  `length_counts` (longest + 1,) int64: documents by number of tokens
         dropped.parquet                          row int64, reason (a key of DROP_REASONS)
 
