@@ -4,14 +4,15 @@ huggingface_hub reads the access token from the environment (HF_TOKEN) by itself
 the attempt, so a retry goes on where the last one ended.
 """
 
+import errno
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_url, snapshot_download
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers
 from tqdm.auto import tqdm
 
 from workers.engine.disk import disk_require
@@ -19,8 +20,10 @@ from workers.engine.hub import hub_errors
 from workers.engine.language_models.hashing import files_sha256
 from workers.engine.language_models.model_files import decoder_only_check, files_check, files_kept
 from workers.engine.progress import Progress
-from workers.engine.specs.errors import EngineError
+from workers.engine.specs.errors import DiskFull, EngineError
 from workers.engine.specs.hub_ids import hub_id
+
+UNFINISHED = ".part"
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,59 @@ def hub_download(repo_id: str, revision: str, target: str | Path, keep_dir: str 
     progress.phase("Asking the Hub")
     with hub_errors(repo_id, "language model"):
         model = hub_model(repo_id, revision)
-        arrived = {"repo_id": repo_id, "revision": model.revision, "local_dir": keep_dir}
+        folder = _folder_for(model, keep_dir)
+        arrived = {"repo_id": repo_id, "revision": model.revision, "local_dir": folder}
         snapshot_download(**arrived, allow_patterns="config.json")
-        decoder_only_check(keep_dir)
-        total = sum(model.sizes.values())
-        disk_require(keep_dir, total)
-        progress.phase("Downloading", total, "bytes")
-        bar = _bar_class(lambda: progress.reach(min(_bytes_in(keep_dir), total)))
-        snapshot_download(**arrived, allow_patterns=list(model.sizes), tqdm_class=bar)
-    _checksums_check(model, keep_dir, progress)
+        decoder_only_check(folder)
+        disk_require(folder, sum(model.sizes.values()) - _bytes_in(folder))
+        progress.phase("Downloading", sum(model.sizes.values()), "bytes")
+        weights = [name for name in model.checksums if model.sizes[name] <= constants.MAX_HTTP_DOWNLOAD_SIZE]
+        others = [name for name in model.sizes if name not in weights]
+        snapshot_download(**arrived, allow_patterns=others)
+        progress.advance(sum(model.sizes[name] for name in others))
+        for name in weights:
+            _file_fetch(model, name, folder, progress)
+    _checksums_check(model, folder, progress)
     for name in model.sizes:
-        shutil.move(keep_dir / name, Path(target) / name)
+        shutil.move(folder / name, Path(target) / name)
     shutil.rmtree(keep_dir)
     return model
+
+
+def _folder_for(model: HubModel, keep_dir: Path) -> Path:
+    """Where this commit's files arrive; what arrived of another commit goes."""
+    keep_dir.mkdir(parents=True, exist_ok=True)
+    for other in keep_dir.iterdir():
+        if other.name != model.revision:
+            shutil.rmtree(other)
+    return keep_dir / model.revision
+
+
+def _file_fetch(model: HubModel, name: str, folder: Path, progress: Progress) -> None:
+    """Fetch one large file, from where an earlier try left it: huggingface_hub itself drops files that came by half."""
+    path, part = folder / name, folder / f"{name}{UNFINISHED}"
+    if path.exists():
+        progress.advance(model.sizes[name])
+        return
+    with part.open("ab") as file:
+        progress.advance(file.tell())
+        try:
+            http_get(
+                hf_hub_url(model.repo_id, name, revision=model.revision),
+                file,
+                resume_size=file.tell(),
+                headers=build_hf_headers(),
+                expected_size=model.sizes[name],
+                tqdm_class=_bar_class(progress),
+            )
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise DiskFull(
+                    f"The data disk is full: {name} arrived in part.",
+                    "Delete what is no longer needed and start the import again; it goes on from there.",
+                ) from error
+            raise
+    part.rename(path)
 
 
 def hub_model(repo_id: str, revision: str) -> HubModel:
@@ -80,13 +123,13 @@ def hub_model(repo_id: str, revision: str) -> HubModel:
     )
 
 
-def _checksums_check(model: HubModel, keep_dir: Path, progress: Progress) -> None:
+def _checksums_check(model: HubModel, folder: Path, progress: Progress) -> None:
     """Remove the first damaged file and say so; the others stay for the next try. Progress counts bytes."""
     progress.phase("Checking", sum(model.sizes[name] for name in model.checksums), "bytes")
     for name, wanted in model.checksums.items():
-        if files_sha256([keep_dir / name], progress) == wanted:
+        if files_sha256([folder / name], progress) == wanted:
             continue
-        (keep_dir / name).unlink()
+        (folder / name).unlink()
         raise EngineError(
             f"{name} arrived damaged: its SHA-256 is not the one the Hub names. The file was removed.",
             "Start the import again: only this file is fetched anew.",
@@ -94,11 +137,8 @@ def _checksums_check(model: HubModel, keep_dir: Path, progress: Progress) -> Non
         )
 
 
-def _bar_class(arrived: Callable[[], None]) -> type[tqdm]:
-    """A progress bar that draws nothing and calls `arrived` whenever huggingface_hub would move it.
-
-    What it is told is not used: huggingface_hub opens several bars, which count files, bytes received and bytes written.
-    """
+def _bar_class(progress: Progress) -> type[tqdm]:
+    """A progress bar that draws nothing and hands on the bytes that huggingface_hub tells it."""
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -109,17 +149,12 @@ def _bar_class(arrived: Callable[[], None]) -> type[tqdm]:
             """Nothing is drawn."""
 
         def update(self, n: float | None = 1) -> bool | None:
-            arrived()
+            progress.advance(int(n or 0))
             return super().update(n)
 
     return Bar
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of finished and unfinished files below `folder`, without huggingface_hub's own notes."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # a finished file is renamed at any moment
-            if path.is_file() and path.suffix not in (".metadata", ".lock"):
-                total += path.stat().st_size
-    return total
+    """Bytes of finished and unfinished files in `folder`."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
