@@ -34,6 +34,13 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         language_model_load(tmp_path, quantization="fp32", device="cpu")
 
 
+def test_a_damaged_configuration_is_refused(tmp_path):
+    folder = tiny_model_folder(tmp_path)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(BadArtifact):
+        language_model_load(folder, quantization="auto", device="cpu")
+
+
 def test_truncated_weights_are_refused(tmp_path):
     folder = tiny_model_folder(tmp_path)
     weights = folder / "model.safetensors"

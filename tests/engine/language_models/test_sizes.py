@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import MixtralConfig, MixtralForCausalLM
 
 from tests.engine.tiny_models import D_MLP, D_MODEL, FAMILIES, HEADS, LAYERS, tiny_model, tiny_model_folder
 from workers.engine.language_models.hub_lookup import model_without_weights
@@ -26,6 +27,17 @@ def test_sizes_are_counted_alike_with_and_without_weights(family, is_meta):
     mlp = (3 if family in GATED else 2) * D_MODEL * D_MLP
     assert linear_parameters(model) == LAYERS * (attention + mlp)
     assert hidden_width(model) == D_MLP
+
+
+@pytest.mark.parametrize("is_meta", [False, True])
+def test_a_mixture_of_experts_is_counted_without_weights_too(is_meta):
+    config = MixtralConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=4,
+    )  # fmt: skip
+    model = model_without_weights(config) if is_meta else MixtralForCausalLM(config)
+    assert kv_width(model) == 2 * 2 * 2 * 8
+    assert parameters_of(model) == MixtralForCausalLM(config).num_parameters()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

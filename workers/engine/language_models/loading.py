@@ -59,10 +59,16 @@ def language_model_load(
 
 
 def quantization_resolve(quantization: str, model_dir: str | Path) -> str:
-    """A key of QUANTIZATIONS; "auto" is the one that holds the weights as config.json says they are stored."""
+    """A key of QUANTIZATIONS; "auto" is the one that holds the weights as config.json says they are stored.
+
+    Raises BadArtifact for a configuration that cannot be read.
+    """
     if quantization not in AS_PUBLISHED:
         return quantization
-    config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+    try:
+        config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadArtifact(f"The model's config.json cannot be read: {error}", "Import the model again.") from error
     return published_quantization(config.dtype)
 
 

@@ -27,12 +27,28 @@ def hidden_width(model: PreTrainedModel) -> int:
 
 @torch.no_grad()
 def kv_width(model: PreTrainedModel) -> int:
-    """Numbers in the key-value cache per token, all layers together: measured by running one token. 0 without such a cache."""
+    """Numbers in the key-value cache per token, all layers together: measured by running one token. 0 without such a cache.
+
+    Without weights a mixture of experts cannot run (it chooses by value); then the configuration is believed.
+    """
     token = torch.zeros((1, 1), dtype=torch.long, device=model.device)
-    cache = model(input_ids=token, use_cache=True).get("past_key_values")
+    try:
+        cache = model(input_ids=token, use_cache=True).get("past_key_values")
+    except (RuntimeError, NotImplementedError):
+        if model.device.type != "meta":
+            raise
+        return _kv_width_by_configuration(model)
     layers = getattr(cache, "layers", ())
     tensors = [getattr(layer, name, None) for layer in layers for name in ("keys", "values")]
     return sum(tensor.numel() for tensor in tensors if isinstance(tensor, torch.Tensor))
+
+
+def _kv_width_by_configuration(model: PreTrainedModel) -> int:
+    """Layers × 2 × kv heads × head width."""
+    config = model.config.get_text_config(decoder=True)
+    heads = config.num_attention_heads
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return config.num_hidden_layers * 2 * (getattr(config, "num_key_value_heads", None) or heads) * head_width
 
 
 def footprint_in(model: PreTrainedModel, compute: torch.dtype) -> int:
