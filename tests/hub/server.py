@@ -1,6 +1,7 @@
 """A Hugging Face Hub on this machine: the endpoints that huggingface_hub and datasets ask, answered from folders.
 
     GET  /api/{models,datasets}/<id>[/revision/<revision>]            what the repository is
+    GET  /api/{models,datasets}/<id>/auth-check                       whether its files may be read
     GET  /api/{models,datasets}/<id>/tree/<revision>[/<folder>]       its files
     POST /api/{models,datasets}/<id>/paths-info/<revision>            some of its files
     GET, HEAD /[datasets/]<id>/resolve/<revision>/<file>              one file; ranges are honoured
@@ -21,7 +22,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.hub.repository import Fault, Repository
 
-API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
+API = re.compile(
+    r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info|auth-check)(?:/([^/]+)(?:/(.*))?)?)?"
+)
 FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 KIB = 1024
 
@@ -122,12 +125,22 @@ class _Answers(BaseHTTPRequestHandler):
             return False
         return True
 
+    def _is_gated(self, repository: Repository) -> bool:
+        """Answer for files that the caller may not read."""
+        given = self.headers.get("Authorization")
+        if not repository.token or given == f"Bearer {repository.token}":
+            return False
+        self._refuse(403 if given else 401, "GatedRepo")
+        return True
+
     def _api(self, repository: Repository | None, what: str, revision: str, rest: str, query: dict[str, Any]) -> None:
         if self._is_refused(repository, revision):
             return
         fault = repository.fault("")
         if fault and fault.status:
             self._refuse(fault.status, fault.code)
+        elif what == "auth-check" and self._is_gated(repository):
+            return
         elif what == "tree":
             entries = repository.tree(rest, query.get("recursive", ["false"])[0].lower() == "true")
             self._refuse(404, "EntryNotFound") if entries is None else self._json(entries)
@@ -145,8 +158,7 @@ class _Answers(BaseHTTPRequestHandler):
     def _file(self, repository: Repository | None, revision: str, name: str) -> None:
         if self._is_refused(repository, revision):
             return
-        if repository.token and self.headers.get("Authorization") != f"Bearer {repository.token}":
-            self._refuse(403 if self.headers.get("Authorization") else 401, "GatedRepo")
+        if self._is_gated(repository):
             return
         if not (repository.folder / name).is_file():
             self._refuse(404, "EntryNotFound", {"X-Repo-Commit": repository.commit})

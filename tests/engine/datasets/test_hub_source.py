@@ -1,71 +1,215 @@
-"""Streaming from the Hub, with a local folder in the Hub's layout and the real errors of huggingface_hub."""
+"""Importing from a Hub on this machine: happy paths, refusals, and what is kept when an import ends early."""
 
-import httpx2
+from collections import namedtuple
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from huggingface_hub import errors
 
-from workers.engine.datasets import hub_source as hub
-from workers.engine.specs.errors import EngineError
+from tests.hub.datasets import REPO_ID, ROWS, TEXTS, imported, stories_folder
+from workers.engine.datasets import kept_rows, row_parts
+from workers.engine.progress import Progress, Stopped
+from workers.engine.specs.errors import DiskFull, EngineError, Transient
+
+LAST_FILE = "all/train-1.parquet"
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """A data set of five rows with an image column whose bytes are no image."""
-    (tmp_path / "data").mkdir()
-    images = [{"bytes": b"no image", "path": None}] * 5
-    metadata = {
-        "huggingface": '{"info": {"features": {"text": {"dtype": "string", "_type": "Value"}, '
-        '"image": {"_type": "Image"}}}}'
-    }
-    table = pa.table({"text": list("abcde"), "image": images}).replace_schema_metadata(metadata)
-    pq.write_table(table, tmp_path / "data" / "train-00000-of-00001.parquet")
-    known = hub.HubRepository(str(tmp_path), "", "mit")
-    monkeypatch.setattr(hub, "hub_repository", lambda repo_id: known)
-    return tmp_path
+def stories(hub, tmp_path):
+    return hub.add(REPO_ID, stories_folder(tmp_path / "files"), kind="dataset")
 
 
-def test_rows_are_streamed_up_to_the_cap_and_images_stay_bytes(repository):
-    source = hub.hub_source("a/b", "", "train", 3)
-    table = pa.concat_tables(source.tables)
-    assert table.column("text").to_pylist() == ["a", "b", "c"]
-    assert table.column("image").to_pylist()[0]["bytes"] == b"no image"
-    assert (source.total_rows, source.licence) == (3, "mit")
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(row_parts, "PART_ROWS", 1_000)
 
 
-def test_unknown_split_and_configuration_list_what_there_is(repository):
-    with pytest.raises(EngineError, match=r"Available: \['train'\]") as caught:
-        hub.hub_source("a/b", "", "nope", 3)
-    assert caught.value.code == "unknown_split"
-    with pytest.raises(EngineError, match=r"Available: \['default'\]") as caught:
-        hub.hub_source("a/b", "french", "train", 3)
-    assert caught.value.code == "unknown_config"
-
-
-def _answer(status):
-    return httpx2.Response(status, request=httpx2.Request("GET", "https://huggingface.co/api"))
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "transient"),
-    [
-        (errors.GatedRepoError("gated", response=_answer(403)), "gated", False),
-        (errors.RepositoryNotFoundError("unknown", response=_answer(401)), "unknown_repository", False),
-        (errors.HFValidationError("bad id"), "unknown_repository", False),
-        (errors.OfflineModeIsEnabled("offline"), "offline", False),
-        (errors.HfHubHTTPError("busy", response=_answer(503)), "hub_refused", True),
-        (errors.HfHubHTTPError("no", response=_answer(400)), "hub_refused", False),
-        (httpx2.ConnectError("refused"), "transient", True),
-        (ConnectionError("reset"), "transient", True),
-    ],
-)
-def test_what_the_hub_raises_becomes_words(monkeypatch, error, code, transient):
-    def refuse(*_, **__):
-        raise error
-
-    monkeypatch.setattr(hub.HfApi, "dataset_info", refuse)
+def refusal(tmp_path, **wishes):
     with pytest.raises(EngineError) as caught:
-        hub.hub_source("a/b", "", "train", 3)
-    assert (caught.value.code, caught.value.transient) == (code, transient)
+        imported(tmp_path, **wishes)
     assert caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_all_rows_of_the_default_configuration_arrive_in_order(stories, tmp_path, streaming):
+    result, texts = imported(tmp_path, streaming=streaming)
+    assert texts == TEXTS
+    assert (result.licence, result.revision, result.rows) == ("mit", stories.commit, 2 * ROWS)
+    assert not (tmp_path / "job" / kept_rows.NAME).exists()
+
+
+def test_configuration_split_revision_and_cap_choose_the_rows(stories, tmp_path):
+    assert imported(tmp_path, config="short")[1] == ["one"]
+    assert imported(tmp_path, split="validation")[1] == ["seen", "never"]
+    assert imported(tmp_path, row_cap=7, revision=stories.commit)[1] == TEXTS[:7]
+
+
+def test_a_stream_reads_no_file_behind_the_rows_that_are_kept(hub, stories, tmp_path):
+    imported(tmp_path, row_cap=150)
+    whole = (stories.folder / LAST_FILE).stat().st_size
+    assert hub.bytes_sent(LAST_FILE) < whole / 2
+
+
+def test_whole_files_are_downloaded_with_progress_in_bytes(hub, stories, tmp_path):
+    progress = Progress()
+    imported(tmp_path, progress, streaming=False, row_cap=10)
+    sizes = [(stories.folder / f"all/train-{part}.parquet").stat().st_size for part in range(2)]
+    lines = [line for line in progress.lines if line.get("phase") == "Downloading"]
+    assert (lines[-1]["done"], lines[-1]["total"], lines[-1]["unit"]) == (sum(sizes), sum(sizes), "bytes")
+    assert hub.bytes_sent(LAST_FILE) >= sizes[1]
+
+
+def test_images_stay_bytes(hub, tmp_path):
+    images = [{"bytes": b"no image", "path": None}] * 5
+    info = '{"info": {"features": {"text": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}}}'
+    (tmp_path / "files").mkdir()
+    table = pa.table({"text": list("abcde"), "image": images}).replace_schema_metadata({"huggingface": info})
+    pq.write_table(table, tmp_path / "files/train.parquet")
+    hub.add(REPO_ID, tmp_path / "files", kind="dataset")
+    imported(tmp_path)
+    found = pq.read_table(tmp_path / "out/rows/part-00000.parquet").column("image").to_pylist()
+    assert found[0]["bytes"] == b"no image"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_gated_dataset_needs_a_token(hub, stories, tmp_path, monkeypatch, streaming):
+    stories.token = "secret"
+    assert refusal(tmp_path, streaming=streaming).code == "gated"
+    monkeypatch.setenv("HF_TOKEN", "wrong")
+    assert "accept" in refusal(tmp_path, streaming=streaming).hint.lower()
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    assert imported(tmp_path, streaming=streaming, row_cap=3)[1] == TEXTS[:3]
+
+
+def test_what_is_not_there_is_named(stories, tmp_path):
+    assert refusal(tmp_path, repo_id="no/such").code == "unknown_repository"
+    assert refusal(tmp_path, revision="v9").code == "unknown_revision"
+    unknown = refusal(tmp_path, split="test")
+    assert (unknown.code, "['train', 'validation']" in unknown.message) == ("unknown_split", True)
+    unknown = refusal(tmp_path, config="french")
+    assert (unknown.code, "'short'" in unknown.message) == ("unknown_config", True)
+
+
+def test_a_repository_with_a_script_or_without_data_is_refused(hub, tmp_path):
+    for name, file, code in (("script", "script.py", "dataset_script"), ("empty", "a.bin", "no_data_files")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / file).write_text("print()")
+        hub.add(f"tiny/{name}", folder, kind="dataset")
+        assert refusal(tmp_path, repo_id=f"tiny/{name}").code == code
+
+
+def test_offline_is_said(stories, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert refusal(tmp_path).code == "offline"
+
+
+def test_a_busy_hub_is_a_passing_error(stories, tmp_path):
+    stories.fail("", status=503)
+    assert refusal(tmp_path).transient
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_file_that_is_refused_at_first_arrives_by_the_clients_own_patience(stories, tmp_path, streaming):
+    stories.fail(LAST_FILE, status=503, times=1)
+    stories.cut(LAST_FILE, after=100_000)
+    assert imported(tmp_path, streaming=streaming)[1] == TEXTS
+
+
+def test_an_import_that_broke_in_the_middle_goes_on_there(stories, tmp_path, small_parts):
+    whole = imported(tmp_path / "unbroken")[0]
+
+    class Breaks(Progress):
+        def wish(self):
+            if self._name == "Reading rows" and self._done == 1_000:
+                stories.fail(LAST_FILE, status=404, code="EntryNotFound")
+
+    with pytest.raises(EngineError):
+        imported(tmp_path, Breaks())
+    stories.faults.clear()
+    progress = Progress()
+    result, texts = imported(tmp_path, progress)
+    assert texts == TEXTS
+    assert result.content_sha256 == whole.content_sha256
+    assert any("are kept" in line.get("text", "") for line in progress.lines)
+
+
+class StopsAt(Progress):
+    """Wishes to end once so many rows are read."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = rows
+
+    def wish(self):
+        return "interrupt" if self._name == "Reading rows" and self._done >= self.rows else None
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("rows", [100, 1_700, 4_200])
+def test_an_interrupted_import_doubles_and_loses_no_row(stories, tmp_path, small_parts, rows, streaming):
+    with pytest.raises(Stopped):
+        imported(tmp_path, StopsAt(rows), streaming=streaming)
+    progress = Progress()
+    result, texts = imported(tmp_path, progress, streaming=streaming)
+    assert texts == TEXTS and result.rows == 2 * ROWS
+    first = next(line for line in progress.lines if line.get("phase") == "Reading rows" and line["done"])
+    assert first["done"] == rows
+
+
+def test_parts_behind_the_noted_state_are_dropped(stories, tmp_path, small_parts):
+    with pytest.raises(Stopped):
+        imported(tmp_path, StopsAt(2_000))
+    rows = tmp_path / "job" / kept_rows.NAME / "rows"
+    pq.write_table(pa.table({"text": ["from a later moment"], "length": [1]}), rows / "part-00099.parquet")
+    assert imported(tmp_path)[1] == TEXTS
+
+
+def test_other_wishes_begin_anew(stories, tmp_path, small_parts):
+    with pytest.raises(Stopped):
+        imported(tmp_path, StopsAt(2_000))
+    assert imported(tmp_path, split="validation")[1] == ["seen", "never"]
+
+
+def test_a_file_with_another_checksum_is_refused_and_removed(stories, tmp_path):
+    stories.corrupt(LAST_FILE, times=1)
+    assert refusal(tmp_path, streaming=False).code == "bad_checksum"
+    assert not (tmp_path / "job" / kept_rows.NAME / "files" / LAST_FILE).exists()
+    assert imported(tmp_path, streaming=False)[1] == TEXTS
+
+
+def test_a_full_disk_keeps_the_complete_parts(stories, tmp_path, monkeypatch, small_parts):
+    usage = namedtuple("usage", "total used free")
+    asked = []
+
+    def disk_usage(path):
+        asked.append(path)
+        return usage(10, 10, 0 if len(asked) > 3 else 2**40)
+
+    with monkeypatch.context() as full:
+        full.setattr("workers.engine.disk.shutil.disk_usage", disk_usage)
+        with pytest.raises(DiskFull):
+            imported(tmp_path)
+    assert (tmp_path / "job" / kept_rows.NAME / "state.json").exists()
+    assert imported(tmp_path)[1] == TEXTS
+
+
+def test_a_wish_to_cancel_is_heard_while_the_hub_is_silent(stories, tmp_path):
+    stories.slow("*.parquet", seconds_per_kib=1.0)
+
+    class Cancels(Progress):
+        asked = 0
+
+        def wish(self):
+            self.asked += 1
+            return "cancel" if self.asked > 6 else None
+
+    with pytest.raises(Stopped):
+        imported(tmp_path, Cancels())
+
+
+def test_a_hub_that_is_gone_is_a_passing_error(stories, tmp_path):
+    stories.cut("README.md", after=1, times=float("inf"))
+    with pytest.raises(Transient):
+        imported(tmp_path)

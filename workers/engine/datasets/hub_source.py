@@ -1,118 +1,93 @@
-"""Rows from a dataset on the Hugging Face Hub, streamed: nothing but the rows that are kept is downloaded.
+"""Rows of one split of a dataset on the Hugging Face Hub.
 
-Columns of images and audio stay as stored bytes: nothing is decoded. The access token is taken from the environment by
-huggingface_hub itself.
+Streamed: nothing but the rows that are kept is downloaded. Otherwise whole data files come first (hub_files.py) and the
+same reader reads them from the disk. Columns of images and audio stay as stored bytes: nothing is decoded. The access
+token is taken from the environment by huggingface_hub itself.
 """
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import datasets
 import pyarrow as pa
-from huggingface_hub import HfApi
+from datasets.data_files import DataFilesDict, DataFilesList
 
+from workers.engine.datasets.hub_files import hub_files_download
+from workers.engine.datasets.hub_repository import (
+    HubRepository,
+    builder_errors,
+    builder_open,
+    dataset_errors,
+    hub_repository,
+    split_files,
+    split_rows,
+    unknown_split,
+)
+from workers.engine.datasets.kept_rows import KeptRows
 from workers.engine.datasets.source import RowSource
-from workers.engine.hub import hub_errors, unknown_repository
-from workers.engine.specs.errors import EngineError
+from workers.engine.progress import Progress
+from workers.engine.specs.datasets import DatasetImportSpec
+from workers.engine.specs.hub_ids import hub_id
+from workers.engine.waiting import waited, waited_each
 
 STREAM_ROWS = 100
 """Rows taken from the stream at once; few, because a row may hold an image."""
+RESHARD_FILES = 32
+"""Up to so many Parquet files, their row groups are known beforehand: a resumed stream starts within a file."""
 
 
-@dataclass(frozen=True)
-class HubRepository:
-    """What the Hub says of a repository before any row is read."""
+def hub_source(spec: DatasetImportSpec, kept: KeptRows, progress: Progress) -> RowSource:
+    """Rows of the split behind those in `kept`, of the commit that those are from.
 
-    repo_id: str
-    revision: str
-    licence: str
-
-
-def hub_source(repo_id: str, config: str, split: str, row_cap: int | None) -> RowSource:
-    """Rows of one split. Raises EngineError with the codes of `dataset_errors`, unknown_config, unknown_split."""
+    Raises EngineError with the codes of `dataset_errors` and `hub_files_download`, unknown_config, unknown_split.
+    """
+    progress.phase("Asking the Hub")
+    repo_id = hub_id(spec.repo_id)
     with dataset_errors(repo_id):
-        repository = hub_repository(repo_id)
-        stream = _stream_open(repository, config, split)
-    total = _split_rows(stream, split)
-    if row_cap is not None:
-        stream = stream.take(row_cap)
-        total = min(total, row_cap) if total is not None else row_cap
+        repository, builder = waited(
+            lambda: _ask(repo_id, kept.revision or spec.revision, spec.config), lambda: progress.advance(0)
+        )
+        files = split_files(builder, repository)
+        if spec.split not in files:
+            raise unknown_split(repo_id, spec.split, list(files))
+        if not spec.streaming:
+            paths = hub_files_download(repository, files[spec.split], kept.folder / "files", progress)
+            builder.config.data_files = local_files(spec.split, paths)
+        stream = waited(lambda: stream_open(builder, spec.split, repo_id), lambda: progress.advance(0))
+    if kept.place is not None:
+        stream.load_state_dict(kept.place)
     return RowSource(
-        tables=_tables(stream, repo_id), total_rows=total, licence=repository.licence, revision=repository.revision
+        tables=waited_each(_tables(stream, repo_id), progress),
+        total_rows=split_rows(builder, spec.split),
+        licence=repository.licence,
+        revision=repository.revision,
+        place=stream.state_dict,
     )
 
 
-def hub_repository(repo_id: str) -> HubRepository:
-    """Ask the Hub for revision and licence; whether the repository may be read shows here first."""
-    found = HfApi().dataset_info(repo_id)
-    licence = (found.card_data.get("license") if found.card_data else None) or ""
-    return HubRepository(repo_id, found.sha or "", ", ".join(licence) if isinstance(licence, list) else str(licence))
+def _ask(repo_id: str, revision: str, config: str) -> tuple[HubRepository, datasets.DatasetBuilder]:
+    repository = hub_repository(repo_id, revision)
+    return repository, builder_open(repository, config)
 
 
-@contextmanager
-def dataset_errors(repo_id: str) -> Iterator[None]:
-    """What huggingface_hub and datasets raise about a dataset, in words."""
-    try:
-        with hub_errors(repo_id, "dataset"):
-            yield
-    except datasets.exceptions.DatasetNotFoundError as error:
-        raise unknown_repository(repo_id, "dataset") from error
-    except datasets.exceptions.DataFilesNotFoundError as error:
-        raise EngineError(
-            f"{repo_id} has no files that can be read as rows.", "Choose another dataset.", code="no_data_files"
-        ) from error
+def local_files(split: str, paths: list[Path]) -> DataFilesDict:
+    """Data files on this disk in the place of those on the Hub."""
+    return DataFilesDict({split: DataFilesList([str(path) for path in paths], [()] * len(paths))})
 
 
-def _stream_open(repository: HubRepository, config: str, split: str) -> datasets.IterableDataset:
-    try:
-        stream = datasets.load_dataset(
-            repository.repo_id, config or None, split=split, streaming=True, revision=repository.revision or None
-        )
-    except ValueError as error:
-        text = str(error)
-        if "split" in text.lower():
-            raise EngineError(
-                f"{repository.repo_id} has no split {split!r}. {_available(text)}",
-                "Choose another.",
-                code="unknown_split",
-            ) from error
-        if "config" in text.lower():
-            raise EngineError(
-                f"{repository.repo_id} needs the name of a configuration. {_available(text)}",
-                "Fill in one of them.",
-                code="unknown_config",
-            ) from error
-        raise
-    except RuntimeError as error:
-        if "scripts" not in str(error):
-            raise
-        raise EngineError(
-            f"{repository.repo_id} is read by a script of its own, which is never run here.",
-            "Choose a version of the dataset in Parquet.",
-            code="dataset_script",
-        ) from error
-    return _undecoded(stream).with_format("arrow")
-
-
-def _undecoded(stream: datasets.IterableDataset) -> datasets.IterableDataset:
+def stream_open(builder: datasets.DatasetBuilder, split: str, repo_id: str) -> datasets.IterableDataset:
+    """The split as Arrow tables, read as they are asked for."""
+    files: Any = builder.config.data_files
+    builder.config.data_files = DataFilesDict({split: files[split]})
+    with builder_errors(repo_id):
+        stream = builder.as_streaming_dataset(split)
+    if len(files[split]) <= RESHARD_FILES:
+        stream = stream.reshard()
     for name, feature in (stream.features or {}).items():
         if isinstance(feature, datasets.Image | datasets.Audio):
             stream = stream.cast_column(name, type(feature)(decode=False))
-    return stream
-
-
-def _available(text: str) -> str:
-    """The part of the library's message that lists what there is."""
-    found = re.search(r"(?:[Aa]vailable|pick one)[^\[]*(\[.*\])", text, re.DOTALL)
-    return f"Available: {found[1]}." if found else ""
-
-
-def _split_rows(stream: datasets.IterableDataset, split: str) -> int | None:
-    splits: dict[str, Any] = stream.info.splits or {}
-    return splits[split].num_examples if split in splits else None
+    return stream.with_format("arrow")
 
 
 def _tables(stream: datasets.IterableDataset, repo_id: str) -> Iterator[pa.Table]:

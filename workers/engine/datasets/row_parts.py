@@ -20,7 +20,8 @@ GROUP_ROWS, GROUP_BYTES = 1_000, 16 * 2**20
 class RowParts:
     """A folder of rows in the making: `write` tables in order, then `close`."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, kept_parts: int = 0) -> None:
+        """Go on after the first `kept_parts` parts in the folder; later ones are deleted."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.schema = pa.schema([])
@@ -33,6 +34,18 @@ class RowParts:
         self._part_rows = self._part_bytes = 0
         self._waiting: list[pa.Table] = []
         self._waiting_rows = self._waiting_bytes = 0
+        self._keep(kept_parts)
+
+    @property
+    def is_part_full(self) -> bool:
+        """Whether the part in the making has all it should: a good moment to `complete` it."""
+        return self._part_rows >= PART_ROWS or self._part_bytes >= PART_BYTES
+
+    def complete(self) -> int:
+        """Bring everything written so far to the disk as complete parts; returns how many there are."""
+        self._flush()
+        self._part_close()
+        return len(self._paths)
 
     def write(self, table: pa.Table) -> None:
         """Append rows; they reach the disk with their row group. Raises DiskFull."""
@@ -47,8 +60,7 @@ class RowParts:
 
     def close(self) -> None:
         """Write what waits and bring every part to the final schema."""
-        self._flush()
-        self._part_close()
+        self.complete()
         for path, schema in zip(self._paths, self._schemas):
             if not schema.equals(self.schema):
                 _rewrite(path, self.schema)
@@ -65,8 +77,7 @@ class RowParts:
         group = pa.concat_tables([table_conform(table, self.schema) for table in self._waiting])
         self.rows += self._waiting_rows
         self.bytes += self._waiting_bytes
-        is_full = self._part_rows >= PART_ROWS or self._part_bytes >= PART_BYTES
-        if self._writer is None or is_full or not self._schemas[-1].equals(self.schema):
+        if self._writer is None or self.is_part_full or not self._schemas[-1].equals(self.schema):
             self._part_open()
         self._writer.write_table(group, row_group_size=GROUP_ROWS)
         self._part_rows += self._waiting_rows
@@ -80,12 +91,23 @@ class RowParts:
         self._paths.append(path)
         self._schemas.append(self.schema)
         self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
-        self._part_rows = self._part_bytes = 0
 
     def _part_close(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+            self._part_rows = self._part_bytes = 0
+
+    def _keep(self, parts: int) -> None:
+        for number, path in enumerate(sorted(self.folder.glob("part-*.parquet"))):
+            if number >= parts:
+                path.unlink()
+                continue
+            with pq.ParquetFile(path) as part:
+                self._paths.append(path)
+                self._schemas.append(part.schema_arrow.remove_metadata())
+                self.rows += part.metadata.num_rows
+            self.schema = schemas_unify(self.schema, self._schemas[-1])
 
 
 def _rewrite(path: Path, schema: pa.Schema) -> None:

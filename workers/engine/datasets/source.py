@@ -1,7 +1,8 @@
 """What an import reads from, whatever it is: tables in row order, and what is known about them beforehand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,3 +23,5 @@ class RowSource:
     revision: str = ""
     latin1_rows: int = 0
     """Rows so far that were no UTF-8 and were read as Latin-1."""
+    place: Callable[[], dict[str, Any]] | None = None
+    """Where reading stands after the newest table, as JSON; None for sources that are always read from the start."""
