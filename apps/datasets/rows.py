@@ -18,6 +18,7 @@ from apps.core.templatetags.studio import bytes_words
 from apps.datasets.models import Dataset
 from apps.datasets.scalars import value_of
 from apps.datasets.selectors import dataset_folder
+from workers.engine.text.conversations import Turn, conversation_text, conversation_turns
 from workers.engine.text.decoding import safe_text
 
 PAGE_ROWS = 100
@@ -37,11 +38,13 @@ MEDIA = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One value as text. `kind`: text, latin1 (bytes that are not UTF-8), number, bytes, nested, nothing."""
+    """One value as text. `kind`: text, latin1 (bytes that are not UTF-8), number, bytes, nested, turns, nothing."""
 
     text: str
     kind: str = "text"
     is_clipped: bool = False
+    turns: tuple[Turn, ...] = ()
+    """Of a conversation, clipped as the text is."""
 
 
 def cell_json(found: Cell) -> dict[str, Any]:
@@ -180,10 +183,30 @@ def cell(value: Any, clip: int = CELL_CHARACTERS) -> Cell:
     if isinstance(value, bytes):
         return _bytes_cell(value, clip)
     if isinstance(value, dict | list | tuple):
+        turns = conversation_turns(value) if _may_be_conversation(value) else None
+        if turns:
+            return _turns_cell(turns, clip)
         media = _media_cell(value)
         return media or _clipped(json.dumps(_plain(value), ensure_ascii=False, default=str), "nested", clip)
     is_number = isinstance(value, int | float)
     return _clipped(safe_text(value).text, "number" if is_number else "text", clip)
+
+
+def _may_be_conversation(value: Any) -> bool:
+    """A list of strings may be anything: only turns that name who speaks are shown as such."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _turns_cell(turns: tuple[Turn, ...], clip: int) -> Cell:
+    """The turns that begin within `clip` characters, the last of them cut there."""
+    shown, left = [], clip
+    for turn in turns:
+        if left <= 0:
+            break
+        shown.append(Turn(turn.role, turn.content[:left]))
+        left -= len(turn.content)
+    is_clipped = sum(len(turn.content) for turn in turns) > clip
+    return Cell(conversation_text(shown), "turns", is_clipped, tuple(shown))
 
 
 def _bytes_cell(value: bytes, clip: int) -> Cell:

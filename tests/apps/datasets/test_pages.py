@@ -160,3 +160,10 @@ def test_the_live_fragment_is_the_card_of_the_page(client_in, is_ready):
         assert f'id="{card}"' in client_in.get(row.get_absolute_url()).content.decode()
         assert f'data-topic="{row.topic}"' in html
     assert fragment("datasets/999999") is None
+
+
+def test_a_conversation_is_shown_turn_by_turn_and_escaped(client_in):
+    dataset = make_dataset(pa.table({"text": [[{"role": "user", "content": "<b>Hi"}]]}))
+    for url in (dataset.get_absolute_url(), reverse("datasets:row", args=[dataset.pk, 0])):
+        page = client_in.get(url).text
+        assert '<li data-role="user">' in page and "&lt;b&gt;Hi" in page

@@ -127,3 +127,24 @@ def test_search_finds_rows_whatever_the_case_and_goes_on_after_a_full_page():
 def test_search_looks_into_text_that_is_not_utf8():
     broken = pa.array(["Käse".encode("latin-1"), b"needle"], pa.binary()).view(pa.string())
     assert [row.index for row in rows_search(make_dataset(pa.table({"text": broken})), "needle").page.rows] == [1]
+
+
+TALK = [{"from": "human", "value": "Käse?"}, {"from": "gpt", "value": "No. " * 200}]
+
+
+def test_a_conversation_is_shown_as_its_turns_and_found_by_its_words():
+    dataset = make_dataset(pa.table({"text": [TALK, [{"from": "human", "value": "Else"}]]}))
+    cell = rows_page(dataset, 1).rows[0].cells[0]
+    assert [turn.role for turn in cell.turns] == ["user", "assistant"]
+    assert cell.kind == "turns" and cell.turns[0].content == "Käse?"
+    assert cell.is_clipped and sum(len(turn.content) for turn in cell.turns) == 320
+    assert [row.index for row in rows_search(dataset, "KÄSE").page.rows] == [0]
+
+
+def test_a_list_of_words_is_no_conversation():
+    assert cell_of(pa.array([["a", "b"]])).text == '["a", "b"]'
+
+
+def test_broken_strings_are_found_by_their_latin1_text():
+    broken = pa.array(["Käse".encode("latin-1")], pa.binary()).view(pa.string())
+    assert len(rows_search(make_dataset(pa.table({"text": broken})), "käse").page.rows) == 1
