@@ -30,14 +30,14 @@ def _window(tokens, centre):
 
 def _choose(latent, tokens=TOKENS, dense=DENSE, spec=SPEC):
     included = np.flatnonzero(np.arange(dense.shape[0]) % T)
-    cutter = WindowCutter(tokens, spec.window_before, spec.window_after)
+    cutter = WindowCutter(tokens, np.full(len(tokens), tokens.shape[1]), spec.window_before, spec.window_after)
     chooser = ExampleChooser(spec, cutter, zero_pool(included, spec.seed))
     positions = np.flatnonzero(dense[:, latent]).astype(np.int32)
     return chooser.centres(latent, positions, dense[positions, latent])
 
 
 def test_windows_are_contiguous_and_end_at_the_edge_of_their_context():
-    cutter = WindowCutter(TOKENS, SPEC.window_before, SPEC.window_after)
+    cutter = WindowCutter(TOKENS, np.full(len(TOKENS), TOKENS.shape[1]), SPEC.window_before, SPEC.window_after)
     centres = np.array([0, 1, T - 1, T, 3 * T + 7, N * T - 1])
     for latent in range(5):
         positions = np.flatnonzero(DENSE[:, latent])

@@ -192,7 +192,7 @@ def test_fewer_tokens_read_fewer_contexts_of_the_training_part_first(tmp_path):
     world = World(tmp_path)
     result, files = world.run(FeatureRunSpec.from_json({**SPEC.to_json(), "max_tokens": 1000}))
     assert result.contexts == 42
-    np.testing.assert_array_equal(running.contexts_to_read(tmp_path, 1000), world.tokens[:42])
+    np.testing.assert_array_equal(running.contexts_to_read(tmp_path, 1000).tokens, world.tokens[:42])
     assert files["examples"]["context"].max() < 42
 
 

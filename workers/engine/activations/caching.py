@@ -53,20 +53,21 @@ def activation_cache(
     """Write the cache into inputs.out_dir (files: cache.py) and return its numbers.
 
     Runs at the speed of the truncated forward pass; memory is bounded by one batch and one shard. Raises EngineError
-    "tokenizer_mismatch", "context_too_long", "not_finite", those of `hook_point`, DiskFull, BadArtifact, OutOfMemory.
+    "tokenizer_mismatch", "context_too_long", "contexts_too_short", "not_finite", those of `hook_point`, DiskFull,
+    BadArtifact, OutOfMemory.
     """
     progress.phase("Loading the language model")
     model = language_model_load(
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
-    tokens_NT = _tokens_to_run(spec, inputs, model)
+    contexts = _contexts_to_run(spec, inputs, model)
     d_in = hook_point(model, spec.hook_site).width
-    disk_require(inputs.out_dir, tokens_NT.size * d_in * torch.bfloat16.itemsize)
+    disk_require(inputs.out_dir, contexts.token_count * d_in * torch.bfloat16.itemsize)
     writer, counts = ShardWriter(inputs.out_dir, d_in), Counts()
-    progress.phase("Caching activations", tokens_NT.size, "tokens")
+    progress.phase("Caching activations", contexts.token_count, "tokens")
     started = time.perf_counter()
     try:
-        median = _fill(spec, model, tokens_NT, writer, counts, progress)
+        median = _fill(spec, model, contexts, writer, counts, progress)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(
             f"{inputs.device} ran out of memory with {spec.batch_contexts} contexts at once.",
@@ -76,7 +77,7 @@ def activation_cache(
     result = ActivationCacheResult(
         tokens=writer.tokens,
         tokens_run=counts.run,
-        contexts=len(tokens_NT),
+        contexts=len(contexts),
         first_positions=counts.first,
         sink_tokens=counts.sinks,
         sink_threshold=SINK_FACTOR * median,
@@ -92,14 +93,14 @@ def activation_cache(
     return result
 
 
-def _tokens_to_run(spec: ActivationCacheSpec, inputs: ActivationCacheInputs, model: PreTrainedModel) -> np.ndarray:
-    """(N, T) int32: whole contexts, `max_tokens` tokens at most but one context at least, checked against the model."""
+def _contexts_to_run(spec: ActivationCacheSpec, inputs: ActivationCacheInputs, model: PreTrainedModel) -> Contexts:
+    """Whole contexts, `max_tokens` tokens at most but one context at least, checked against the model."""
     contexts = Contexts.open(inputs.tokenization_dir, "train")
     if not len(contexts):
         raise BadArtifact("The tokenization has no contexts.", "Tokenize more text.")
-    tokens_NT = contexts.tokens[: max(1, spec.max_tokens // contexts.context_length)]
+    contexts = contexts[: max(1, contexts.count_within(spec.max_tokens))]
     vocab_size = model.get_input_embeddings().weight.shape[0]
-    largest = int(tokens_NT.max())
+    largest = int(contexts.tokens.max())
     if largest >= vocab_size:
         raise EngineError(
             f"The tokenization has token id {largest}; the language model knows ids up to {vocab_size - 1}.",
@@ -113,45 +114,60 @@ def _tokens_to_run(spec: ActivationCacheSpec, inputs: ActivationCacheInputs, mod
             "Tokenize with a shorter context length.",
             code="context_too_long",
         )
-    return tokens_NT
+    return contexts
 
 
 def _fill(
     spec: ActivationCacheSpec,
     model: PreTrainedModel,
-    tokens_NT: np.ndarray,
+    contexts: Contexts,
     writer: ShardWriter,
     counts: Counts,
     progress: Progress,
 ) -> float:
     """Run everything and write what is included; returns the median norm. The first batches wait for it."""
-    N, T = tokens_NT.shape
-    sample_contexts = min(N, -(-THRESHOLD_TOKENS // (T - 1)))
-    waiting: list[Tensor] = []
+    sample_contexts = min(len(contexts), -(-THRESHOLD_TOKENS // (contexts.context_length - 1)))
+    waiting: list[tuple[Tensor, Tensor]] = []
     median: float | None = None
+    done = 0
     started = time.perf_counter()
-    for x_BTD in _captured(spec, model, tokens_NT):
-        waiting.append(x_BTD)
-        counts.run += x_BTD.shape[0] * T
-        if median is None and counts.run >= sample_contexts * T:
-            norms_BT = torch.cat([position_norms(x) for x in waiting])[:sample_contexts]
-            median = norms_BT[:, 1:].median().item()
+    for x_BTD, is_token_BT in _captured(spec, model, contexts):
+        waiting.append((x_BTD, is_token_BT))
+        done += len(x_BTD)
+        counts.run += int(is_token_BT.sum())
+        if median is None and done >= sample_contexts:
+            median = _median_norm(waiting, sample_contexts)
         if median is not None:
-            for x in waiting:
-                _keep(x, SINK_FACTOR * median, writer, counts)
+            for x, is_token in waiting:
+                _keep(x, is_token, SINK_FACTOR * median, writer, counts)
             waiting.clear()
         progress.reach(counts.run, f"{counts.run / (time.perf_counter() - started):,.0f} tokens/s")
     return median
 
 
-def _captured(spec: ActivationCacheSpec, model: PreTrainedModel, tokens_NT: np.ndarray) -> Iterator[Tensor]:
-    """Activations (B, T, D), batch by batch."""
-    for start in range(0, len(tokens_NT), spec.batch_contexts):
-        ids_BT = torch.from_numpy(tokens_NT[start : start + spec.batch_contexts].astype(np.int64))
-        yield capture(model, ids_BT, spec.hook_site)
+def _captured(spec: ActivationCacheSpec, model: PreTrainedModel, contexts: Contexts) -> Iterator[tuple[Tensor, Tensor]]:
+    """Activations (B, T, D) and which places are tokens (B, T), batch by batch."""
+    for start in range(0, len(contexts), spec.batch_contexts):
+        batch = contexts[start : start + spec.batch_contexts]
+        x_BTD = capture(model, torch.from_numpy(batch.tokens.astype(np.int64)), spec.hook_site)
+        yield x_BTD, torch.from_numpy(batch.is_token).to(x_BTD.device)
 
 
-def _keep(x_BTD: Tensor, sink_threshold: float, writer: ShardWriter, counts: Counts) -> None:
+def _median_norm(batches: list[tuple[Tensor, Tensor]], contexts: int) -> float:
+    """Over the tokens of the first contexts but for their position 0."""
+    norms_NT = torch.cat([position_norms(x) for x, _ in batches])[:contexts]
+    is_token_NT = torch.cat([is_token for _, is_token in batches])[:contexts]
+    norms = norms_NT[:, 1:][is_token_NT[:, 1:]]
+    if not len(norms):
+        raise EngineError(
+            "The contexts have one token each: nothing is left without position 0.",
+            "Tokenize with longer contexts or documents.",
+            code="contexts_too_short",
+        )
+    return norms.median().item()
+
+
+def _keep(x_BTD: Tensor, is_token_BT: Tensor, sink_threshold: float, writer: ShardWriter, counts: Counts) -> None:
     """Write the included positions and count the others."""
     norms_BT = position_norms(x_BTD)
     if not norms_BT.isfinite().all():
@@ -160,7 +176,7 @@ def _keep(x_BTD: Tensor, sink_threshold: float, writer: ShardWriter, counts: Cou
             "Choose float32 as the model's precision; if it stays so, the model's weights are damaged.",
             code="not_finite",
         )
-    included_BT = included_positions(norms_BT, sink_threshold)
+    included_BT = included_positions(norms_BT, sink_threshold, is_token_BT)
     writer.add(x_BTD[included_BT])
     counts.first += len(x_BTD)
-    counts.sinks += int((~included_BT[:, 1:]).sum())
+    counts.sinks += int((is_token_BT & ~included_BT)[:, 1:].sum())

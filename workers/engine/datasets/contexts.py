@@ -50,6 +50,29 @@ class Contexts:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __getitem__(self, part: slice) -> Self:
+        """Some of the contexts, in order."""
+        return type(self)(tokens=self.tokens[part], first_row=self.first_row[part], lengths=self.lengths[part])
+
+    @property
+    def token_count(self) -> int:
+        """Tokens in all contexts."""
+        return int(self.lengths.sum())
+
+    @property
+    def is_token(self) -> np.ndarray:
+        """(N, T) bool: False for places behind a context's last token."""
+        return np.arange(self.context_length) < self.lengths[:, None]
+
+    def count_within(self, tokens: int) -> int:
+        """How many contexts from the first on hold at most `tokens` tokens together."""
+        return int(np.searchsorted(np.cumsum(self.lengths, dtype=np.int64), tokens, side="right"))
+
+    def count_reaching(self, tokens: int) -> int:
+        """How many contexts from the first on hold at least `tokens` tokens together; all when they hold fewer."""
+        reached = int(np.searchsorted(np.cumsum(self.lengths, dtype=np.int64), tokens, side="left"))
+        return min(reached + 1, len(self))
+
     @property
     def context_length(self) -> int:
         return int(self.tokens.shape[1])

@@ -62,70 +62,75 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     progress.phase("Loading the language model")
     out = Path(inputs.out_dir)
     sae = sae_read(inputs.sae_dir).with_unit_decoder().to(inputs.device)
-    tokens_NT = contexts_to_read(inputs.tokenization_dir, spec.max_tokens)
+    contexts = contexts_to_read(inputs.tokenization_dir, spec.max_tokens)
     vocabulary_size = _vocabulary_copy(inputs.model_dir, out)
     model = language_model_load(
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
-    _check_vocabulary(model, tokens_NT)
+    _check_vocabulary(model, contexts.tokens)
     firings = Firings(out / "firings", sae.encode_spec.d_sae)
-    reading = _contexts_read(spec, model, sae, tokens_NT, firings, progress)
-    alive = _latents_write(spec, out, tokens_NT, firings, reading, progress)
+    reading = _contexts_read(spec, model, sae, contexts, firings, progress)
+    alive = _latents_write(spec, out, contexts, firings, reading, progress)
     firings.close()
     _logits_write(spec, out, sae, model, vocabulary_size, progress)
     return FeatureRunResult(
         tokens=len(reading.included_positions),
-        contexts=len(tokens_NT),
+        contexts=len(contexts),
         d_sae=sae.encode_spec.d_sae,
         alive=alive,
-        tokens_per_s=tokens_NT.size / max(reading.seconds, 1e-9),
+        tokens_per_s=contexts.token_count / max(reading.seconds, 1e-9),
         bytes=sum(path.stat().st_size for path in out.iterdir()),
     )
 
 
-def contexts_to_read(tokenization_dir: str | Path, max_tokens: int) -> np.ndarray:
-    """(N, T) int32: contexts of the training part, then of the held-out part, until `max_tokens` are reached.
+def contexts_to_read(tokenization_dir: str | Path, max_tokens: int) -> Contexts:
+    """Contexts of the training part, then of the held-out part, until `max_tokens` are reached.
 
-    Never more than MOST_POSITIONS tokens.
+    Never more than MOST_POSITIONS places.
     """
-    parts = [Contexts.open(tokenization_dir, part) for part in PARTS]
-    context_length = parts[0].context_length
-    wanted = min(-(-max_tokens // context_length), MOST_POSITIONS // context_length)
-    train = parts[0].tokens[:wanted]
-    tokens_NT = np.concatenate([train, parts[1].tokens[: wanted - len(train)]])
-    if not len(tokens_NT):
+    train, heldout = (Contexts.open(tokenization_dir, part) for part in PARTS)
+    most = MOST_POSITIONS // train.context_length
+    train = train[: min(train.count_reaching(max_tokens), most)]
+    missing = max_tokens - train.token_count
+    heldout = heldout[: min(heldout.count_reaching(missing), most - len(train)) if missing > 0 else 0]
+    if not len(train) + len(heldout):
         raise BadArtifact("The tokenization has no contexts.", "Tokenize more text.")
-    return tokens_NT
+    return Contexts(
+        tokens=np.concatenate([train.tokens, heldout.tokens]),
+        first_row=np.concatenate([train.first_row, heldout.first_row]),
+        lengths=np.concatenate([train.lengths, heldout.lengths]),
+    )
 
 
 def _contexts_read(
-    spec: FeatureRunSpec, model: PreTrainedModel, sae: Sae, tokens_NT: np.ndarray, firings: Firings, progress: Progress
+    spec: FeatureRunSpec, model: PreTrainedModel, sae: Sae, contexts: Contexts, firings: Firings, progress: Progress
 ) -> Reading:
     """Pass 1."""
-    progress.phase("Reading contexts", tokens_NT.size, "tokens")
+    progress.phase("Reading contexts", contexts.token_count, "tokens")
     started = time.perf_counter()
-    included, largest = [], 0.0
-    for first in range(0, len(tokens_NT), spec.batch_contexts):
-        ids_BT = torch.from_numpy(tokens_NT[first : first + spec.batch_contexts]).long()
-        x_BTD = capture(model, ids_BT, sae.encode_spec.hook_site)
-        is_included_BT = included_positions(x_BTD, sae.encode_spec.sink_threshold)
-        positions = first * tokens_NT.shape[1] + is_included_BT.flatten().nonzero().squeeze(1).cpu().numpy()
+    included, largest, done = [], 0.0, 0
+    for first in range(0, len(contexts), spec.batch_contexts):
+        batch = contexts[first : first + spec.batch_contexts]
+        x_BTD = capture(model, torch.from_numpy(batch.tokens).long(), sae.encode_spec.hook_site)
+        is_included_BT = included_positions(x_BTD, sae.encode_spec.sink_threshold, torch.from_numpy(batch.is_token))
+        within = is_included_BT.flatten().nonzero().squeeze(1).cpu().numpy()
+        positions = first * contexts.context_length + within
         fired = sae.encode_sparse(x_BTD[is_included_BT])
         values = fired.value_N.float().cpu().numpy()
         firings.add(positions[fired.token_N.cpu().numpy()], fired.latent_N.cpu().numpy(), values)
         included.append(positions)
         largest = max(largest, float(values.max(initial=0.0)))
-        done = min((first + len(ids_BT)) * tokens_NT.shape[1], tokens_NT.size)
+        done += batch.token_count
         progress.reach(done, f"{done / (time.perf_counter() - started):,.0f} tokens/s")
     return Reading(np.concatenate(included), largest, time.perf_counter() - started)
 
 
 def _latents_write(
-    spec: FeatureRunSpec, out: Path, tokens_NT: np.ndarray, firings: Firings, reading: Reading, progress: Progress
+    spec: FeatureRunSpec, out: Path, contexts: Contexts, firings: Firings, reading: Reading, progress: Progress
 ) -> int:
     """Pass 2: statistics.safetensors and examples.safetensors; returns how many latents fired at all."""
     F = firings.d_sae
-    cutter = WindowCutter(tokens_NT, spec.window_before, spec.window_after)
+    cutter = WindowCutter(contexts.tokens, contexts.lengths, spec.window_before, spec.window_after)
     chooser = ExampleChooser(spec, cutter, zero_pool(reading.included_positions, spec.seed))
     statistics, examples = _files_create(spec, out, F, cutter.width, reading.largest)
     examples["group"][...] = slot_groups(spec)

@@ -15,9 +15,10 @@ OUTSIDE = -1
 
 @dataclass(frozen=True)
 class WindowCutter:
-    """Cuts windows out of `tokens` (N, T)."""
+    """Cuts windows out of `tokens` (N, T), of which `lengths` (N,) places in each context are tokens."""
 
     tokens: np.ndarray
+    lengths: np.ndarray
     before: int
     after: int
 
@@ -47,7 +48,7 @@ class WindowCutter:
     def _ends(self, centres_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and last flat position of each window that lie in its context."""
         start_S = centres_S - centres_S % self.tokens.shape[1]
-        end_S = start_S + self.tokens.shape[1] - 1
+        end_S = start_S + self.lengths[centres_S // self.tokens.shape[1]] - 1
         return np.maximum(centres_S - self.before, start_S), np.minimum(centres_S + self.after, end_S)
 
     def _positions(self, centres_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 Two passes, over the first contexts of the held-out part (as many as the token limits need, whatever the batch):
 
-1. cross-entropy of the next token, mean over all T - 1 predictions of a context, three times: the model as it is; the
+1. cross-entropy of the next token, mean over all tokens but a context's first, three times: the model as it is; the
    SAE's reconstruction in place of the activations at included positions; zeros at the same positions. Position 0 and
    sink tokens pass through untouched in all three, so an SAE that copies its input recovers 1, one that answers 0
    recovers 0.
@@ -36,7 +36,11 @@ from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 
 Edit = Callable[[Tensor], Tensor]
-"""Activations (B, T, D) to what takes their place."""
+"""Activations (…, D) to what takes their place."""
+Batch = tuple[Tensor, Tensor]
+"""Token ids (B, T) and which places are tokens (B, T)."""
+NO_TOKEN = -100
+"""Stands for a next token that does not exist."""
 
 
 @dataclass
@@ -52,11 +56,11 @@ class Reconstruction:
     def __post_init__(self) -> None:
         self.fired_F = torch.zeros(self.d_sae, dtype=torch.long)
 
-    def add(self, sae: Sae, x_BTD: Tensor) -> None:
+    def add(self, sae: Sae, x_BTD: Tensor, is_token_BT: Tensor) -> None:
         """Count the activations of some contexts."""
-        included_BT = included_positions(x_BTD, sae.encode_spec.sink_threshold)
-        x_PD = x_BTD[:, 1:].flatten(0, 1).float()
-        is_included_P = included_BT[:, 1:].flatten()
+        included_BT = included_positions(x_BTD, sae.encode_spec.sink_threshold, is_token_BT)
+        x_PD = x_BTD[:, 1:][is_token_BT[:, 1:]].float()
+        is_included_P = included_BT[:, 1:][is_token_BT[:, 1:]]
         x_hat_PD = sae.reconstruct(x_PD)
         self.fvu_with_sinks.add(x_PD, x_hat_PD)
         self.fvu.add(x_PD[is_included_P], x_hat_PD[is_included_P])
@@ -78,13 +82,13 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
 
-    ce_tokens = _first_contexts(contexts, spec.ce_tokens)
-    progress.phase("cross-entropy", len(ce_tokens), "contexts")
-    ce = cross_entropies(sae, model, _batches(ce_tokens, spec.batch_contexts, inputs.device, progress))
+    ce_contexts = contexts[: contexts.count_reaching(spec.ce_tokens)]
+    progress.phase("cross-entropy", len(ce_contexts), "contexts")
+    ce = cross_entropies(sae, model, _batches(ce_contexts, spec.batch_contexts, inputs.device, progress))
 
-    tokens = _first_contexts(contexts, spec.max_tokens)
-    progress.phase("reconstruction", len(tokens), "contexts")
-    seen = reconstruction_of(sae, model, _batches(tokens, spec.batch_contexts, inputs.device, progress))
+    read = contexts[: contexts.count_reaching(spec.max_tokens)]
+    progress.phase("reconstruction", len(read), "contexts")
+    seen = reconstruction_of(sae, model, _batches(read, spec.batch_contexts, inputs.device, progress))
     if seen.tokens == 0:
         raise BadArtifact(
             "Position 0 and sink tokens are all there is in the held-out contexts.",
@@ -100,7 +104,7 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         fvu_with_sinks=seen.fvu_with_sinks.value(),
         l0=metrics.l0(seen.fired_F, seen.tokens),
         dead_share=metrics.dead_share(seen.fired_F),
-        ce_tokens=ce_tokens.size,
+        ce_tokens=ce_contexts.token_count,
         ce_clean=ce.clean,
         ce_sae=ce.sae,
         ce_zero=ce.zero,
@@ -118,36 +122,35 @@ class CrossEntropies:
     zero: float
 
 
-def reconstruction_of(sae: Sae, model: nn.Module, batches: Iterator[Tensor]) -> Reconstruction:
-    """The second pass, over batches of token ids (B, T)."""
+def reconstruction_of(sae: Sae, model: nn.Module, batches: Iterator[Batch]) -> Reconstruction:
+    """The second pass."""
     seen = Reconstruction(sae.encode_spec.d_sae)
-    for ids_BT in batches:
-        seen.add(sae, capture(model, ids_BT, sae.encode_spec.hook_site))
+    for ids_BT, is_token_BT in batches:
+        seen.add(sae, capture(model, ids_BT, sae.encode_spec.hook_site), is_token_BT)
     return seen
 
 
-def cross_entropies(sae: Sae, model: nn.Module, batches: Iterator[Tensor]) -> CrossEntropies:
-    """The first pass, over batches of token ids (B, T)."""
+def cross_entropies(sae: Sae, model: nn.Module, batches: Iterator[Batch]) -> CrossEntropies:
+    """The first pass."""
     site, threshold = sae.encode_spec.hook_site, sae.encode_spec.sink_threshold
-    edits = {
-        "sae": _at_included(sae.reconstruct, threshold),
-        "zero": _at_included(torch.zeros_like, threshold),
-    }
+    changes: dict[str, Edit] = {"sae": sae.reconstruct, "zero": torch.zeros_like}
     sums, predictions = {"clean": 0.0, "sae": 0.0, "zero": 0.0}, 0
-    for ids_BT in batches:
-        sums["clean"] += _ce_sum(model, ids_BT)
-        for name, edit in edits.items():
-            with replaced(model, site, edit):
-                sums[name] += _ce_sum(model, ids_BT)
-        predictions += ids_BT[:, 1:].numel()
+    for ids_BT, is_token_BT in batches:
+        sums["clean"] += _ce_sum(model, ids_BT, is_token_BT)
+        for name, change in changes.items():
+            with replaced(model, site, _at_included(change, threshold, is_token_BT)):
+                sums[name] += _ce_sum(model, ids_BT, is_token_BT)
+        predictions += int(is_token_BT[:, 1:].sum())
+    if not predictions:
+        raise BadArtifact("The held-out contexts have one token each.", "Tokenize with longer contexts or documents.")
     return CrossEntropies(**{name: total / predictions for name, total in sums.items()})
 
 
-def _at_included(change: Callable[[Tensor], Tensor], sink_threshold: float | None) -> Edit:
+def _at_included(change: Edit, sink_threshold: float | None, is_token_BT: Tensor) -> Edit:
     """An edit that changes included positions and lets the others through bit by bit."""
 
     def edit(x_BTD: Tensor) -> Tensor:
-        included_BT = included_positions(x_BTD, sink_threshold)
+        included_BT = included_positions(x_BTD, sink_threshold, is_token_BT)
         edited_BTD = x_BTD.clone()
         edited_BTD[included_BT] = change(x_BTD[included_BT].float()).to(x_BTD.dtype)
         return edited_BTD
@@ -155,20 +158,19 @@ def _at_included(change: Callable[[Tensor], Tensor], sink_threshold: float | Non
     return edit
 
 
-def _ce_sum(model: nn.Module, ids_BT: Tensor) -> float:
+def _ce_sum(model: nn.Module, ids_BT: Tensor, is_token_BT: Tensor) -> float:
     """Σ of the cross-entropies of all next tokens, in nats."""
     logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
-    return cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), ids_BT[:, 1:].flatten(), reduction="sum").item()
+    next_BT = ids_BT.masked_fill(~is_token_BT, NO_TOKEN)[:, 1:]
+    return cross_entropy(
+        logits_BTV[:, :-1].flatten(0, 1).float(), next_BT.flatten(), reduction="sum", ignore_index=NO_TOKEN
+    ).item()
 
 
-def _first_contexts(contexts: Contexts, tokens: int) -> np.ndarray:
-    """As many whole contexts (N, T) as hold `tokens`, from the start."""
-    return contexts.tokens[: -(-tokens // contexts.context_length)]
-
-
-def _batches(tokens: np.ndarray, size: int, device: str, progress: Progress) -> Iterator[Tensor]:
-    """Token ids (B, T) on the device; tells the progress when each batch is done with."""
-    for start in range(0, len(tokens), size):
-        batch = np.asarray(tokens[start : start + size], dtype=np.int64)
-        yield torch.from_numpy(batch).to(device)
+def _batches(contexts: Contexts, size: int, device: str, progress: Progress) -> Iterator[Batch]:
+    """Batches on the device; tells the progress when each is done with."""
+    for start in range(0, len(contexts), size):
+        batch = contexts[start : start + size]
+        ids_BT = torch.from_numpy(np.asarray(batch.tokens, dtype=np.int64))
+        yield ids_BT.to(device), torch.from_numpy(batch.is_token).to(device)
         progress.advance(len(batch))
