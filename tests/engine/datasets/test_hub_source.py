@@ -158,6 +158,18 @@ def test_an_interrupted_import_doubles_and_loses_no_row(stories, tmp_path, small
     assert first["done"] == rows
 
 
+def test_rows_that_have_all_arrived_are_not_fetched_again(hub, stories, tmp_path):
+    class StopsLater(Progress):
+        def wish(self):
+            return "interrupt" if self._name == "Checking text" else None
+
+    with pytest.raises(Stopped):
+        imported(tmp_path, StopsLater())
+    progress = Progress()
+    assert imported(tmp_path, progress)[1] == TEXTS
+    assert any(f"{2 * ROWS:,} rows of an earlier attempt" in line.get("text", "") for line in progress.lines)
+
+
 def test_parts_behind_the_noted_state_are_dropped(stories, tmp_path, small_parts):
     with pytest.raises(Stopped):
         imported(tmp_path, StopsAt(2_000))

@@ -45,14 +45,22 @@ class TextCounts:
 
 def dataset_import(spec: DatasetImportSpec, inputs: DatasetImportInputs, progress: Progress) -> DatasetImportResult:
     """Fill `inputs.out_dir`/rows. Raises EngineError (codes in the sources), BadArtifact, DiskFull, Transient."""
-    if spec.source == "hub":
-        source, parts = _hub_rows(spec, inputs, progress)
-    else:
-        source, parts = _file_rows(spec, inputs, progress)
+    if spec.source != "hub":
+        return _looked_over(*_file_rows(spec, inputs, progress), spec, progress)
+    kept = KeptRows.open(inputs.job_dir, spec)
+    result = _looked_over(*_hub_rows(spec, kept, progress), spec, progress)
+    kept.move_to(inputs.out_dir)
+    return result
+
+
+def _looked_over(
+    source: RowSource, parts: RowParts, spec: DatasetImportSpec, progress: Progress
+) -> DatasetImportResult:
+    """What the written rows are, by passes over them."""
     column = text_column_choose(parts.schema, spec.text_column)
     for note in text_column_notes(parts.schema, column):
         progress.event(note, level="warning")
-    rows = Rows.open(inputs.out_dir)
+    rows = Rows.open(parts.folder.parent)
     counts = _texts_count(rows, column, progress)
     return DatasetImportResult(
         rows=parts.rows,
@@ -79,14 +87,12 @@ def _file_rows(spec: DatasetImportSpec, inputs: DatasetImportInputs, progress: P
     return source, parts
 
 
-def _hub_rows(spec: DatasetImportSpec, inputs: DatasetImportInputs, progress: Progress) -> tuple[RowSource, RowParts]:
+def _hub_rows(spec: DatasetImportSpec, kept: KeptRows, progress: Progress) -> tuple[RowSource, RowParts]:
     """Rows gather in the kept folder, so that an attempt that ends early is gone on with."""
-    kept = KeptRows.open(inputs.job_dir, spec)
     source, parts = hub_source(spec, kept, progress), kept.row_parts()
     if kept.rows:
         progress.event(f"{kept.rows:,} rows of an earlier attempt are kept.")
     _rows_copy(source, parts, spec, progress, kept)
-    kept.move_to(inputs.out_dir)
     return source, parts
 
 
@@ -106,6 +112,7 @@ def _rows_copy(
             if parts.is_part_full:
                 keep()
         parts.close()
+        keep()
     except DiskFull:
         raise  # up to the newest complete part everything is kept; there is no room for more
     except (Stopped, EngineError):
