@@ -83,20 +83,20 @@ class Histogram:
         return f"Distribution of {what} in {self.column}{span}; most often {most.words}, {most.count:,} rows.{missing}"
 
 
-def histograms_of(dataset: Dataset, chosen: ColumnFilter | None) -> dict[str, Histogram]:
-    """Column → its histogram, for those columns that have one."""
+def histograms_of(dataset: Dataset, chosen: ColumnFilter | None, words: str = "") -> dict[str, Histogram]:
+    """Column → its histogram, for those columns that have one; its bars keep the search for `words`."""
     found = [ColumnHistogram.from_json(values) for values in dataset.report.get("histograms", [])]
-    return {one.column: _histogram(one, chosen) for one in found if any(one.counts)}
+    return {one.column: _histogram(one, chosen, words) for one in found if any(one.counts)}
 
 
-def _histogram(found: ColumnHistogram, chosen: ColumnFilter | None) -> Histogram:
+def _histogram(found: ColumnHistogram, chosen: ColumnFilter | None, words: str) -> Histogram:
     tallest = max(found.counts)
     bars = tuple(
         Bar(
             words=_bar_words(one.kind, one.low, one.high, one.value),
             count=count,
             share=count / tallest,
-            query=urlencode(one.query),
+            query=urlencode(({"q": words} if words else {}) | one.query),
             is_chosen=one == chosen,
         )
         for one, count in zip(_filters(found), found.counts)

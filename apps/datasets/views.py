@@ -143,14 +143,17 @@ def _rows_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
     if query or chosen:
         start = request.GET.get("from", "0")
         found = rows_search(dataset, query, chosen, start=int(start) if start.isdecimal() else 0)
-        shown, context = found.page, {"query": query, "chosen": chosen, "search": found}
+        shown, context = (
+            found.page,
+            {"query": query, "chosen": chosen, "search": found, "unfiltered": urlencode({"q": query} if query else {})},
+        )
     else:
         page = Paginator(range(dataset.rows), PAGE_ROWS).get_page(request.GET.get("page"))
         first = page.start_index() - 1
         shown, context = rows_between(dataset, first, first + PAGE_ROWS), {"page": page}
     marks = marks_of(dataset, [row.index for row in shown.rows])
     lines = [(row, mark_json(marks.get(row.index), row.index)) for row in shown.rows]
-    histograms = histograms_of(dataset, chosen)
+    histograms = histograms_of(dataset, chosen, query)
     columns = [(column, histograms.get(column)) for column in shown.columns]
     return {"columns": columns, "lines": lines, **context, **tokens}
 

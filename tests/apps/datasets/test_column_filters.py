@@ -99,7 +99,9 @@ def test_the_page_has_a_link_for_each_bar_that_leads_to_its_rows(client_in):
     dataset = measured()
     page = client_in.get(dataset.get_absolute_url(), {"q": "word"}).text
     bar = histograms_of(dataset, None)["kind"].bars[1]
-    assert f"?q=word&amp;{bar.query.replace('&', '&amp;')}#rows-title" in page
+    assert f'href="?q=word&amp;{bar.query.replace("&", "&amp;")}#rows-title"' in page
+    plain = client_in.get(dataset.get_absolute_url()).text
+    assert f'href="?{bar.query.replace("&", "&amp;")}#rows-title"' in plain
     assert 'aria-label="kind dog &amp; hen: 119 rows"' in page
     assert "Distribution of values in kind; most often cat, 238 rows." in page
     assert "Distribution of lengths in text from 7 to" in page and "7 are missing" in page
@@ -109,6 +111,8 @@ def test_a_chosen_filter_is_a_chip_that_takes_it_away(client_in):
     dataset = measured()
     shown = client_in.get(dataset.get_absolute_url(), {"col": "kind", "value": "dog & hen", "q": "ää"})
     assert "kind: dog &amp; hen" in shown.text and 'href="?q=%C3%A4%C3%A4#rows-title"' in shown.text
+    alone = client_in.get(dataset.get_absolute_url(), {"col": "kind", "value": "cat"}).text
+    assert 'aria-current="true" href="?#rows-title"' in alone
     assert [row.index % 3 for row, _ in shown.context["lines"]] == [0] * len(shown.context["lines"])
     assert shown.text.count('aria-current="true"') >= 2, "the chip and its bar"
     assert '<input type="hidden" name="value" value="dog &amp; hen">' in shown.text
