@@ -135,6 +135,7 @@ def provenance_of(cache: ActivationCache) -> dict[str, Any]:
             "name": public_name(lm),
             "revision": lm.revision,
             "weights_sha256": lm.weights_sha256,
+            "quantization": cache.report.get("quantization", ""),
         },
         "activation_cache": {
             "tokens": cache.tokens,

@@ -186,3 +186,8 @@ def test_a_disk_that_is_too_full_is_noticed_before_anything_runs(tmp_path, token
     monkeypatch.setattr("workers.engine.disk.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
     assert isinstance(error_of(tmp_path, tokens_NT), DiskFull)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_numbers_say_how_the_language_model_was_held(tmp_path, tokens_NT):
+    _, result, _ = run(tmp_path, tokens_NT)
+    assert result.quantization == "fp32"

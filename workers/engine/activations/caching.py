@@ -24,7 +24,7 @@ from workers.engine.datasets.contexts import Contexts
 from workers.engine.disk import disk_require
 from workers.engine.hooks.capture import capture
 from workers.engine.hooks.sites import hook_point
-from workers.engine.language_models.loading import language_model_load
+from workers.engine.language_models.loading import language_model_load, quantization_resolve
 from workers.engine.progress import Progress
 from workers.engine.specs.activations import (
     SINK_FACTOR,
@@ -88,6 +88,7 @@ def activation_cache(
         tokens_per_s=counts.run / (time.perf_counter() - started),
         bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).iterdir()),
         activations_sha256=writer.sha256,
+        quantization=quantization_resolve(inputs.quantization, inputs.model_dir),
     )
     (Path(inputs.out_dir) / NUMBERS_NAME).write_text(json.dumps(result.to_json(), indent=2), "utf-8")
     return result

@@ -92,3 +92,5 @@ class ActivationCacheResult(Result):
     tokens_per_s: float
     bytes: int
     activations_sha256: str
+    quantization: str = ""
+    """How the language model was held, a key of QUANTIZATIONS; "" in caches from before there was a choice."""

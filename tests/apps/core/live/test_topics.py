@@ -4,8 +4,10 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from apps.core.live import topics
+from apps.datasets.services import dataset_lookup
 from apps.jobs.services import job_move
 from apps.jobs.states import State
+from apps.language_models.services import language_model_lookup
 from apps.monitoring.selectors import HOST
 from apps.monitoring.services import sample_store
 from tests.apps import prepared
@@ -15,12 +17,16 @@ from tests.apps.features import worlds as feature_worlds
 from tests.apps.monitoring.test_monitoring import reading
 from tests.apps.steering.worlds import experiment_make
 from tests.apps.training.worlds import draft_make, evaluation_result_make, run_make, sae_make
+from workers.engine.specs.datasets import DatasetLookupSpec
+from workers.engine.specs.language_models import LanguageModelLookupSpec
 from workers.runners.evaluate import EvaluateRunner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_data_dir")]
 
 SUBJECTS = {
     topics.DATASETS: lambda: prepared.job_about(prepared.make_dataset(is_ready=False)),
+    topics.DATASET_LOOKUPS: lambda: dataset_lookup(spec=DatasetLookupSpec(repo_id="a/b")).job,
+    topics.LANGUAGE_MODEL_LOOKUPS: lambda: language_model_lookup(spec=LanguageModelLookupSpec(repo_id="a/b")).job,
     topics.LANGUAGE_MODELS: lambda: prepared.job_about(prepared.make_language_model(is_ready=False)),
     topics.TOKENIZATIONS: lambda: prepared.job_about(prepared.make_tokenization(is_ready=False)),
     topics.TOKEN_PREVIEWS: lambda: prepared.make_preview(is_ready=False).job,
