@@ -56,7 +56,7 @@ def test_a_look_up_is_a_row_and_a_job_about_the_bare_repository():
 
 
 def test_look_ups_older_than_a_day_go():
-    old, young = looked_up(), looked_up()
+    old, young = looked_up(state="succeeded"), looked_up(state="succeeded")
     DatasetLookup.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(hours=25))
     newest = looked_up()
     assert set(DatasetLookup.objects.values_list("pk", flat=True)) == {young.pk, newest.pk}
