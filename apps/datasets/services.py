@@ -1,11 +1,9 @@
 """Everything that changes datasets and the marks on their rows, and what is asked of the Hub before an import."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
@@ -16,19 +14,17 @@ from apps.datasets.models import Dataset, DatasetLookup, RowMark
 from apps.datasets.selectors import dataset_folders
 from apps.datasets.uploads import upload_path, upload_remove, uploads_of
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
+from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active, passing_subjects_delete
 from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec, DatasetLookupSpec
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.text.decoding import safe_text
-
-LOOKUPS_KEPT = timedelta(days=1)
 
 
 def dataset_lookup(*, spec: DatasetLookupSpec, user: AbstractBaseUser | None = None) -> DatasetLookup:
     """Queue a question to the Hub; look-ups that are older than a day go. BadRepository for what is no repository."""
     spec = replace(spec, repo_id=hub_id(spec.repo_id))
     with transaction.atomic():
-        DatasetLookup.objects.filter(created_at__lt=timezone.now() - LOOKUPS_KEPT).delete()
+        passing_subjects_delete(DatasetLookup.objects.all())
         lookup = DatasetLookup.objects.create(repo_id=spec.repo_id[:200], created_by=user)
         job_enqueue(spec=spec, subject=lookup, user=user)
     return lookup

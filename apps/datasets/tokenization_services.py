@@ -1,10 +1,7 @@
 """Everything that changes tokenizations and the previews of tokens before them."""
 
-from datetime import timedelta
-
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
@@ -14,13 +11,12 @@ from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.datasets.selectors import dataset_ready
 from apps.datasets.tokenization_selectors import tokenization_folder
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, job_move, job_retry, jobs_require_none_active
+from apps.jobs.services import job_enqueue, job_move, job_retry, jobs_require_none_active, passing_subjects_delete
 from apps.jobs.states import State
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready
 from workers.engine.specs.tokenization import TokenizeSpec, TokenPreviewSpec
 
-PREVIEWS_KEPT = timedelta(days=1)
 WAITING = (State.QUEUED, State.INTERRUPTED, State.PAUSED)
 
 
@@ -107,7 +103,7 @@ def token_preview_start(*, spec: TokenPreviewSpec, user: AbstractBaseUser | None
         for earlier in TokenPreview.objects.filter(dataset=dataset, created_by=user, ready_at=None):
             for job in earlier.jobs.filter(state__in=WAITING):
                 job_move(job, State.CANCELLED, frm=WAITING, text="A newer preview took its place.")
-        TokenPreview.objects.filter(created_at__lt=timezone.now() - PREVIEWS_KEPT).delete()
+        passing_subjects_delete(TokenPreview.objects.all())
         preview = TokenPreview.objects.create(dataset=dataset, language_model=language_model, created_by=user)
         job_enqueue(spec=spec, subject=preview, user=user)
     return preview

@@ -10,6 +10,7 @@ from apps.core.errors import NotFound
 from apps.core.storage import data_path
 from apps.jobs.models import Job
 from apps.jobs.states import ACTIVE, State
+from workers.engine.specs.kinds import PASSING_KINDS
 
 
 def job_get(pk: int) -> Job:
@@ -21,8 +22,13 @@ def job_get(pk: int) -> Job:
 
 
 def job_list(*, state: str = "", kind: str = "", query: str = "") -> QuerySet[Job]:
-    """Jobs newest first; `state` may also be "active" or "ended"."""
+    """Jobs newest first; `state` may also be "active" or "ended".
+
+    Look-ups and previews that have ended are left out, unless their kind or words from their titles are asked for.
+    """
     jobs = Job.objects.all()
+    if not (kind or query):
+        jobs = jobs.exclude(kind__in=PASSING_KINDS, state__in=(State.SUCCEEDED, State.CANCELLED))
     if state == "active":
         jobs = jobs.filter(state__in=ACTIVE)
     elif state == "ended":

@@ -4,22 +4,26 @@ A job's row exists before anything is queued. A django-q2 message carries no wor
 doubled message does no harm.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.live.topics import ALL_JOBS, topic
+from apps.core.storage import artifact_remove, data_path
 from apps.jobs.models import Job, JobEvent, Subject
 from apps.jobs.states import ACTIVE, ENDED, MOVES, ON_WORKER, State, Wish
 from workers.engine.specs.base import Spec
 from workers.engine.specs.priorities import PRIORITIES
 
+PASSING_KEPT = timedelta(days=1)
+"""How long the answers of Specs that are PASSING are kept."""
 WAKE = "workers.supervisor.waking.wake"
 
 
@@ -197,3 +201,16 @@ def subject_ready(subject: Subject, *, at: datetime | None = None) -> None:
     """Mark a subject as ready; called by a runner's `finish` after its fields are set."""
     subject.ready_at = at or timezone.now()
     subject.save()
+
+
+def passing_subjects_delete(rows: QuerySet[Any]) -> None:
+    """Delete those of `rows` (all of one model) that are older than PASSING_KEPT and done with, with their jobs' rows and
+    folders."""
+    old = rows.filter(created_at__lt=timezone.now() - PASSING_KEPT)
+    jobs = Job.objects.filter(subject_entity=rows.model.ENTITY, subject_id__in=old.values("pk"))
+    busy = set(jobs.filter(state__in=ACTIVE).values_list("subject_id", flat=True))
+    gone = set(old.values_list("pk", flat=True)) - busy
+    for job in jobs.filter(subject_id__in=gone):
+        artifact_remove(data_path("jobs", job.pk))
+        job.delete()
+    rows.filter(pk__in=gone).delete()

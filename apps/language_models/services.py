@@ -1,11 +1,9 @@
 """Everything that changes language models: look-up, import, another try, quantize, rename, delete."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
@@ -13,7 +11,7 @@ from apps.core.references import references_require_none
 from apps.core.sources import free_name, given_name, local_path
 from apps.core.storage import artifact_remove
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
+from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active, passing_subjects_delete
 from apps.language_models.models import LanguageModel, LanguageModelLookup
 from apps.language_models.selectors import (
     language_model_folders,
@@ -27,8 +25,6 @@ from workers.engine.specs.language_models import (
     LanguageModelQuantizeSpec,
 )
 
-LOOKUPS_KEPT = timedelta(days=1)
-
 
 def language_model_lookup(
     *, spec: LanguageModelLookupSpec, user: AbstractBaseUser | None = None
@@ -36,7 +32,7 @@ def language_model_lookup(
     """Queue a question to the Hub; look-ups that are older than a day go. AppError for what is no repository."""
     spec = replace(spec, repo_id=hub_id(spec.repo_id))
     with transaction.atomic():
-        LanguageModelLookup.objects.filter(created_at__lt=timezone.now() - LOOKUPS_KEPT).delete()
+        passing_subjects_delete(LanguageModelLookup.objects.all())
         lookup = LanguageModelLookup.objects.create(repo_id=spec.repo_id[:200], created_by=user)
         job_enqueue(spec=spec, subject=lookup, user=user)
     return lookup

@@ -2,12 +2,18 @@ import itertools
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from apps.core.errors import AppError
 from apps.core.models import Pulse
+from apps.core.storage import data_path
+from apps.datasets.models import DatasetLookup
+from apps.datasets.services import dataset_lookup
 from apps.jobs.models import Job
+from apps.jobs.selectors import job_list
 from apps.jobs.services import (
+    PASSING_KEPT,
     job_cancel,
     job_enqueue,
     job_finish,
@@ -16,10 +22,12 @@ from apps.jobs.services import (
     job_priority_set,
     job_resume,
     job_retry,
+    passing_subjects_delete,
 )
 from apps.jobs.states import ACTIVE, ENDED, MOVES, State
 from apps.training.models import TrainingRun
 from tests.supervisor.conftest import make_job
+from workers.engine.specs.datasets import DatasetLookupSpec
 from workers.engine.specs.training import TrainSpec
 
 pytestmark = pytest.mark.django_db
@@ -134,3 +142,22 @@ def test_percent_never_says_a_hundred_before_the_end():
     assert Job(state=State.RUNNING, done=1000, total=1000).percent == 99
     assert Job(state=State.RUNNING, done=5, total=None).percent is None
     assert Job(state=State.SUCCEEDED).percent == 100
+
+
+@pytest.mark.usefixtures("fresh_data_dir")
+def test_questions_to_the_hub_go_after_a_day_with_their_jobs_and_folders():
+    rows = {name: dataset_lookup(spec=DatasetLookupSpec(repo_id=f"a/{name}")) for name in ("old", "busy", "new")}
+    jobs = {name: row.job for name, row in rows.items()}
+    for name, job in jobs.items():
+        data_path("jobs", job.pk).mkdir(parents=True)
+        if name != "busy":
+            job_move(job, State.RUNNING)
+            job_move(job, State.SUCCEEDED)
+    yesterday = timezone.now() - 2 * PASSING_KEPT
+    DatasetLookup.objects.filter(repo_id__in=("a/old", "a/busy")).update(created_at=yesterday)
+    passing_subjects_delete(DatasetLookup.objects.all())
+    assert set(DatasetLookup.objects.values_list("repo_id", flat=True)) == {"a/busy", "a/new"}
+    assert not Job.objects.filter(pk=jobs["old"].pk).exists() and not data_path("jobs", jobs["old"].pk).exists()
+    assert data_path("jobs", jobs["new"].pk).exists()
+    assert list(job_list()) == [jobs["busy"]], "an answered question is no news among the jobs"
+    assert jobs["new"] in job_list(kind="dataset_lookup")

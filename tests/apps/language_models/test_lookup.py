@@ -112,6 +112,7 @@ def test_a_look_up_that_is_gone_leaves_the_plain_page(client_in):
 
 def test_old_look_ups_go_with_the_next_one():
     old = found_make()
+    old.jobs.update(state="succeeded")
     LanguageModelLookup.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=2))
     new = found_make()
     assert list(LanguageModelLookup.objects.all()) == [new]

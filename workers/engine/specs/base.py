@@ -128,6 +128,8 @@ class Spec(Record):
     """Words for the jobs page: "Train SAEs"."""
     ENGINE: ClassVar[str] = ""
     """"module:function" below workers.engine, called as function(spec, inputs, progress)."""
+    PASSING: ClassVar[bool] = False
+    """True for a question whose answer is looked at once: a day later rows and jobs go, and lists of jobs leave it out."""
     RESUMES: ClassVar[bool] = False
     """True when a killed run goes on from its last checkpoint."""
     SCHEMA: ClassVar[int] = 1

@@ -137,6 +137,7 @@ class DatasetLookupSpec(Spec):
     KIND: ClassVar[str] = "dataset_lookup"
     QUEUE: ClassVar[str] = "io"
     TITLE: ClassVar[str] = "Look up dataset"
+    PASSING: ClassVar[bool] = True
     ENGINE: ClassVar[str] = "datasets.hub_lookup:dataset_lookup"
 
     repo_id: str = option(

@@ -36,4 +36,5 @@ _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
 
 SPECS: dict[str, type[Spec]] = {spec.KIND: spec for spec, _ in _PAIRS}
 INPUTS: dict[str, type[Inputs]] = {spec.KIND: inputs for spec, inputs in _PAIRS}
+PASSING_KINDS: tuple[str, ...] = tuple(kind for kind, spec in SPECS.items() if spec.PASSING)
 QUEUES: tuple[str, ...] = ("gpu", "cpu", "io", "steer")

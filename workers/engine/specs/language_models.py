@@ -144,6 +144,7 @@ class LanguageModelLookupSpec(Spec):
     KIND: ClassVar[str] = "language_model_lookup"
     QUEUE: ClassVar[str] = "io"
     TITLE: ClassVar[str] = "Look up language model"
+    PASSING: ClassVar[bool] = True
     ENGINE: ClassVar[str] = "language_models.hub_lookup:language_model_lookup"
 
     repo_id: str = option(

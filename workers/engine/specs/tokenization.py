@@ -260,6 +260,7 @@ class TokenPreviewSpec(TokenizeSpec):
     KIND: ClassVar[str] = "token_preview"
     QUEUE: ClassVar[str] = "steer"
     TITLE: ClassVar[str] = "Preview tokens"
+    PASSING: ClassVar[bool] = True
     ENGINE: ClassVar[str] = "datasets.previewing:token_preview"
 
     first_row: int = option(0, label="Row", minimum=0, help="The first row to show.")
