@@ -8,6 +8,12 @@ from django.conf import settings
 pytest_plugins = ["tests.hub.fixtures"]
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix() -> None:
+    """pytest-django's suffix for each process under xdist is left out: each has a data folder, and so an SQLite file, of
+    its own, which the servers and commands that it starts must find under its usual name."""
+
+
 @pytest.fixture
 def data_dir() -> Path:
     """The tests' data folder."""
