@@ -17,8 +17,8 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from workers.engine.hooks.pregain import pregain_apply, pregain_of
+from workers.engine.hooks.probe import first_tensor
 from workers.engine.hooks.sites import HookPoint, hook_point
-from workers.engine.hooks.wiring import first_tensor
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.hook_site import HookSite
 
@@ -93,16 +93,17 @@ def replaced(model: PreTrainedModel, site: HookSite, edit: Edit) -> Iterator[Rep
 @contextmanager
 def _hooked(point: HookPoint, edit: Edit) -> Iterator[None]:
     """The kind of hook that fits the point."""
-    if point.site.site == "mlp_in_pregain":
-        handle = _hook_norm(point.module, edit)
+    if point.mlp is not None:
+        handles = _hook_between(point.module, point.mlp, edit)
     elif point.side == "in":
-        handle = _hook_input(point.module, edit, is_in_place=point.site.site == "resid_mid")
+        handles = (_hook_input(point.module, edit, is_in_place=point.site.site == "resid_mid"),)
     else:
-        handle = point.module.register_forward_hook(lambda _, args, output: _with_first(output, edit))
+        handles = (point.module.register_forward_hook(lambda _, args, output: _with_first(output, edit)),)
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _hook_input(module: nn.Module, edit: Edit, *, is_in_place: bool) -> RemovableHandle:
@@ -120,24 +121,24 @@ def _hook_input(module: nn.Module, edit: Edit, *, is_in_place: bool) -> Removabl
     return module.register_forward_pre_hook(before, with_kwargs=True)
 
 
-def _hook_norm(norm: nn.Module, edit: Edit) -> RemovableHandle:
-    """The norm's output becomes gain ⊙ edit(normalise(x)) + bias; unchanged to the bit where the edit changed nothing."""
-    is_own_call = False
+def _hook_between(norm: nn.Module, mlp: nn.Module, edit: Edit) -> tuple[RemovableHandle, ...]:
+    """The MLP reads gain ⊙ edit(normalise(x)) + bias; unchanged to the bit where the edit changed nothing.
 
-    def after(_: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
-        nonlocal is_own_call
-        if is_own_call:
-            return None
-        is_own_call = True  # pregain.py runs the norm again, and with it this hook
-        try:
-            normalised_BTD = pregain_of(norm, args[0])
-            edited_BTD = edit(normalised_BTD)
-            is_same = (edited_BTD == normalised_BTD).all(dim=-1, keepdim=True)
-            return torch.where(is_same, output, pregain_apply(norm, edited_BTD))
-        finally:
-            is_own_call = False
+    Only the MLP does: in many parallel blocks attention reads the same norm.
+    """
+    entered: list[Tensor] = []
 
-    return norm.register_forward_hook(after)
+    def remember(_: nn.Module, args: tuple) -> None:
+        entered[:] = args[:1]
+
+    def behind_gain(read_BTD: Tensor) -> Tensor:
+        normalised_BTD = pregain_of(norm, entered[0])
+        entered.clear()
+        edited_BTD = edit(normalised_BTD)
+        is_same = (edited_BTD == normalised_BTD).all(dim=-1, keepdim=True)
+        return torch.where(is_same, read_BTD, pregain_apply(norm, edited_BTD))
+
+    return norm.register_forward_pre_hook(remember), _hook_input(mlp, behind_gain, is_in_place=False)
 
 
 def _with_first(values: Any, edit: Edit) -> Any:

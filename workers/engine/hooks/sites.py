@@ -2,7 +2,8 @@
 
 The one resolver behind capture, training, feature runs, steering and export. The vocabulary is in specs/hook_site.py;
 how a model's blocks are read is in wiring.py. `mlp_in_pregain` has no module of its own: its point is the input of the
-MLP's norm, and pregain.py computes it from there.
+MLP's norm, and pregain.py computes it from there; what is put in its place goes to the MLP. A block has it only where
+that norm has a gain.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from torch import nn
 from transformers import PreTrainedModel
 
-from workers.engine.hooks.wiring import BlockWiring, Place, model_wiring
+from workers.engine.hooks.probe import Place
+from workers.engine.hooks.wiring import BlockWiring, model_wiring
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.hook_site import SITES, HookSite
 from workers.engine.specs.language_models import HookSiteWidth
@@ -26,6 +28,8 @@ class HookPoint:
     side: str
     width: int
     site: HookSite
+    mlp: nn.Module | None = None
+    """Of mlp_in_pregain alone: the MLP that reads what the norm `module` gives."""
 
 
 def hook_point(model: PreTrainedModel, site: HookSite) -> HookPoint:
@@ -37,7 +41,8 @@ def hook_point(model: PreTrainedModel, site: HookSite) -> HookPoint:
             "Choose a layer in that range.",
             code="layer_out_of_range",
         )
-    places = block_places(wirings[site.layer])
+    wiring = wirings[site.layer]
+    places = block_places(wiring)
     if site.site not in places:
         raise EngineError(
             f"{type(model).__name__} has no {site.site} in block {site.layer}.",
@@ -45,7 +50,8 @@ def hook_point(model: PreTrainedModel, site: HookSite) -> HookPoint:
             code="no_such_site",
         )
     place = places[site.site]
-    return HookPoint(model.get_submodule(place.path), place.path, place.side, place.width, site)
+    mlp = model.get_submodule(wiring.mlp_in.path) if site.site == "mlp_in_pregain" else None
+    return HookPoint(model.get_submodule(place.path), place.path, place.side, place.width, site, mlp)
 
 
 def hook_sites(model: PreTrainedModel) -> tuple[HookSiteWidth, ...]:
