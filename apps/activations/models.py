@@ -15,7 +15,10 @@ class ActivationCache(Subject):
     ENTITY = ACTIVATIONS
 
     tokenization = models.ForeignKey(Tokenization, on_delete=models.PROTECT, related_name="activation_caches")
+    """The first of its texts; further ones are `texts`."""
     language_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="activation_caches")
+    is_paired = models.BooleanField(default=False)
+    """mlp_out of the same tokens is kept beside mlp_in."""
     layer = models.PositiveIntegerField()
     site = models.CharField(max_length=20)
     tokens = models.BigIntegerField(default=0)
@@ -37,3 +40,16 @@ class ActivationCache(Subject):
     @property
     def hook_site(self) -> str:
         return f"{self.layer}.{self.site}"
+
+
+class CacheText(models.Model):
+    """A further tokenization in an activation cache, in the order of its Spec."""
+
+    activation_cache = models.ForeignKey(ActivationCache, on_delete=models.CASCADE, related_name="texts")
+    tokenization = models.ForeignKey(Tokenization, on_delete=models.PROTECT, related_name="cache_texts")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.tokenization} in {self.activation_cache}"

@@ -26,6 +26,37 @@ class RowField(forms.ModelChoiceField):
         return None if row is None else row.pk
 
 
+class RowsField(forms.ModelMultipleChoiceField):
+    """Several rows; its value is the tuple of their ids, in the order in which they were sent."""
+
+    default_error_messages = {"invalid_choice": "There is nothing ready with the id %(value)s."}
+
+    def clean(self, value: Any) -> tuple[int, ...]:
+        if isinstance(value, str):
+            value = [piece.strip() for piece in value.split(",") if piece.strip()]
+        given = [str(pk) for pk in value or ()]
+        found = {str(row.pk): row.pk for row in super().clean(given)}
+        return tuple(found[pk] for pk in dict.fromkeys(given))
+
+
+class ListField(forms.CharField):
+    """Several plain values as text, "16, 32, 64"; a JSON list does as well. `each` is the field of one value."""
+
+    def __init__(self, *, each: forms.Field, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.each = each
+
+    def prepare_value(self, value: Any) -> Any:
+        """Values as text; what the researcher typed stays as it is."""
+        if not isinstance(value, list | tuple):
+            return value
+        return ", ".join(str(self.each.prepare_value(each)) for each in value)
+
+    def clean(self, value: Any) -> tuple[Any, ...]:
+        pieces = value if isinstance(value, list | tuple) else super().clean(value).split(",")
+        return tuple(self.each.clean(piece) for piece in (str(p).strip() for p in pieces) if piece)
+
+
 class NumberField(forms.FloatField):
     """A number shown without a needless fraction: 20, not 20.0."""
 

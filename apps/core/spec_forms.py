@@ -16,7 +16,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
-from apps.core.spec_fields import MultilineField, NumberField, RecordsField, RowField
+from apps.core.spec_fields import ListField, MultilineField, NumberField, RecordsField, RowField, RowsField
 from workers.engine.specs.base import Option, Record, Spec
 from workers.engine.specs.errors import SpecInvalid
 
@@ -38,7 +38,8 @@ class SpecForm(forms.Form):
     def rows_preselect(self) -> None:
         """For an empty form: a needed row is preselected when there is no other to choose."""
         for name, field in self.fields.items():
-            if isinstance(field, RowField) and field.required and self.initial.get(name) is None:
+            is_needed = field.required or getattr(field, "is_needed", False)
+            if isinstance(field, RowField) and is_needed and self.initial.get(name) is None:
                 self.initial[name] = field.only_row()
 
     def _with_defaults(self, data: Any) -> Any:
@@ -104,7 +105,7 @@ def _field(hint: Any, option: Option, default: Any) -> forms.Field:
         "label": option.label,
         "help_text": option.help,
         "initial": None if default is MISSING else default,
-        "required": not is_optional and default != "",
+        "required": not is_optional and default not in ("", ()),
         "error_messages": {"required": NEEDED},
     }
     field = _typed_field(inner[0], option, common)
@@ -115,6 +116,8 @@ def _field(hint: Any, option: Option, default: Any) -> forms.Field:
 
 def _typed_field(kind: Any, option: Option, common: dict[str, Any]) -> forms.Field:
     """The field class for a Python type and its Option."""
+    if typing.get_origin(kind) is tuple:
+        return _several_field(typing.get_args(kind)[0], option, common)
     if option.reference:
         return RowField(queryset=ready_rows(option.reference), **common)
     if option.choices:
@@ -126,8 +129,6 @@ def _typed_field(kind: Any, option: Option, common: dict[str, Any]) -> forms.Fie
         field = number(min_value=option.minimum, max_value=option.maximum, **common)
         _word_limits(field, option)
         return field
-    if typing.get_origin(kind) is tuple:
-        return RecordsField(record=_record_of(kind), **common)
     if option.multiline:
         return MultilineField(**common)
     validators = (
@@ -136,6 +137,15 @@ def _typed_field(kind: Any, option: Option, common: dict[str, Any]) -> forms.Fie
     # A pattern says itself how long the text may be.
     longest = None if option.pattern else LONGEST_PATH if option.is_path else LONGEST_LINE
     return forms.CharField(max_length=longest, validators=validators, **common)
+
+
+def _several_field(kind: type, option: Option, common: dict[str, Any]) -> forms.Field:
+    """The field for a tuple of rows, of small Records, or of plain values."""
+    if option.reference:
+        return RowsField(queryset=ready_rows(option.reference), **common)
+    if issubclass(kind, Record):
+        return RecordsField(record=kind, **common)
+    return ListField(each=_typed_field(kind, option, {"error_messages": common["error_messages"]}), **common)
 
 
 def _word_limits(field: forms.Field, option: Option) -> None:
@@ -150,13 +160,6 @@ def _word_limits(field: forms.Field, option: Option) -> None:
 
 def _plain(limit: float) -> str:
     return f"{int(limit):,}" if float(limit).is_integer() else f"{limit:g}"
-
-
-def _record_of(kind: Any) -> type[Record]:
-    record = typing.get_args(kind)[0]
-    if not (isinstance(record, type) and issubclass(record, Record)):
-        raise TypeError(f"no form field for {kind}: only tuples of Records are known")
-    return record
 
 
 def ready_rows(reference: str) -> QuerySet:
@@ -183,7 +186,8 @@ def spec_from_json(spec_class: type[Spec], body: Any) -> Any:
             given.setdefault(name, field.initial)
             _require(isinstance(given[name], bool), name, options[name], "This is neither true nor false.")
         elif isinstance(given.get(name), list | dict | bool):
-            _require(isinstance(field, RecordsField), name, options[name], "This is not one plain value.")
+            takes_several = isinstance(field, RecordsField | RowsField | ListField)
+            _require(takes_several, name, options[name], "This is not one plain value.")
     form = form_class(given)
     if form.is_valid():
         return form.spec()

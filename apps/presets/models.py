@@ -16,6 +16,11 @@ class Preset(models.Model):
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True)
     spec = models.JSONField()
+    schema = models.PositiveSmallIntegerField(default=1)
+    """The schema number of the Spec class that `spec` was written with."""
+    source = models.CharField(max_length=300, blank=True)
+    """The paper or library that a shipped preset comes from; such a preset cannot be changed, only cloned."""
+    is_shipped = models.BooleanField(default=False)
     is_favourite = models.BooleanField(default=False)
     use_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -7,7 +7,7 @@ from apps.core.live.topics import EVALUATIONS, SAES
 from apps.datasets.models import Tokenization
 from apps.jobs.models import Subject
 from apps.language_models.models import LanguageModel
-from apps.training.models import TrainingRun
+from apps.training.models import RunMember, TrainingRun
 
 
 class Sae(models.Model):
@@ -21,6 +21,8 @@ class Sae(models.Model):
     name = models.CharField(max_length=200)
     source = models.CharField(max_length=12, choices=Source.choices)
     training_run = models.ForeignKey(TrainingRun, null=True, blank=True, on_delete=models.PROTECT, related_name="saes")
+    member = models.OneToOneField(RunMember, null=True, blank=True, on_delete=models.PROTECT, related_name="sae")
+    """Which SAE of its training run it is."""
     language_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="saes")
     tokenization = models.ForeignKey(Tokenization, null=True, blank=True, on_delete=models.PROTECT, related_name="saes")
     """The tokenization it was trained on: the default for evaluation and feature runs."""
@@ -48,6 +50,11 @@ class Sae(models.Model):
     @property
     def hook_site(self) -> str:
         return f"{self.layer}.{self.site}"
+
+    @property
+    def is_transcoder(self) -> bool:
+        """Whether it answers another site than it reads."""
+        return self.encode.get("hook_site_out") not in (None, self.encode.get("hook_site"))
 
     @property
     def evaluation(self) -> "Evaluation | None":

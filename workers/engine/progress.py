@@ -51,9 +51,9 @@ class Progress:
         self._tell_progress(message)
         self._stop_if_asked()
 
-    def metrics(self, step: int, **values: float) -> None:
-        """One point of the charts."""
-        self.tell({"t": "metrics", "step": step, "values": values})
+    def metrics(self, step: int, *, member: int = 0, **values: float | list[int]) -> None:
+        """One point of the charts; `member` says of which SAE when a job trains several. A list is a histogram."""
+        self.tell({"t": "metrics", "member": member, "step": step, "values": values})
 
     def event(self, text: str, level: str = "info") -> None:
         """A sentence for the job's log: level info or warning."""

@@ -35,7 +35,7 @@ class Runner:
         return 0
 
     def metrics(self, job: Job, points: list[dict[str, Any]]) -> None:
-        """Points of the charts arrived: [{"step", "values"}]."""
+        """Points of the charts arrived: [{"member", "step", "values"}]."""
 
     def checkpoint(self, job: Job, line: dict[str, Any]) -> None:
         """A checkpoint lies complete: {"step", "path", "bytes", "values"}."""

@@ -155,7 +155,7 @@ class Supervision:
             case "progress":
                 self._progress = line
             case "metrics":
-                self._points.append({"step": line["step"], "values": line["values"]})
+                self._points.append({name: line[name] for name in ("member", "step", "values")})
             case "event":
                 event_write(self.job, line["text"], level=line["level"])
             case "checkpoint":

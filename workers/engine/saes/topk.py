@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from workers.engine.saes.base import Parameters, StepContext, StepOutput, TrainingSae
+from workers.engine.saes.base import Batch, Parameters, StepContext, StepOutput, TrainingSae
 from workers.engine.saes.sparse_rows import rows_dot, rows_scatter, rows_sum
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.hook_site import HookSite
@@ -40,7 +40,10 @@ class TopKTrainingSae(TrainingSae):
 
     _pre_BF: Tensor | None = None
 
-    def losses(self, parameters: Parameters, x_BD: Tensor, context: StepContext) -> tuple[dict[str, Tensor], Tensor]:
+    def losses(
+        self, parameters: Parameters, batch: Batch, context: StepContext
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        x_BD = batch.x_BD
         W_enc, W_dec, b_enc, b_dec = parameters
         p_BF = linear(x_BD - b_dec, W_enc, b_enc)
         score_BF = (p_BF * W_dec.norm(dim=-1)).detach()
@@ -52,10 +55,11 @@ class TopKTrainingSae(TrainingSae):
         if (dead_X := self._dead(context)) is not None:
             residual_BD = (x_BD - x_hat_BD).detach()
             aux = self._aux(p_BF[:, dead_X], W_dec[dead_X], residual_BD)
-        return {"mse": mse, "aux": aux}, (f_BF.detach() > 0).sum(0)
+        return {"mse": mse, "aux": aux}, (f_BF.detach() > 0).sum(0), {}
 
     @torch.no_grad()
-    def step(self, x_BD: Tensor, context: StepContext) -> StepOutput:
+    def step(self, batch: Batch, context: StepContext) -> StepOutput:
+        x_BD = batch.x_BD
         W_enc, W_dec, b_enc, b_dec = self.parameters
         centred_BD = x_BD - b_dec
         chosen_BK = self._choose(centred_BD)
@@ -70,7 +74,7 @@ class TopKTrainingSae(TrainingSae):
         aux = torch.zeros_like(mse)
         if (dead_X := self._dead(context)) is not None:
             aux = self._add_aux_gradients(centred_BD, -error_BD, dead_X)
-        return StepOutput(mse + aux, {"mse": mse, "aux": aux}, fired_F)
+        return StepOutput(mse + aux, {"mse": mse, "aux": aux}, fired_F, {})
 
     def encode_spec(self, hook_site: HookSite, sink_threshold: float | None) -> EncodeSpec:
         return EncodeSpec(

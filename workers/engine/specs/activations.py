@@ -1,9 +1,11 @@
 """Specs of activation caches: a language model's vectors at one hook site, kept on disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from workers.engine.specs.base import Inputs, Result, Spec, device_option, option
+from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.hook_site import SITES, HookSite
 
 SITE_CHOICES = tuple((site, f"{site}: {words}") for site, words in SITES.items())
@@ -12,6 +14,13 @@ LM_DTYPES = (
     ("bfloat16", "bfloat16"),
     ("float32", "float32"),
 )
+MIXINGS = (
+    ("sequential", "Sequential: one text after the other"),
+    ("interleaved", "Interleaved: in proportion to their sizes"),
+    ("weighted", "Weighted: in the proportion of the weights"),
+)
+HELD_OUT_TOKENS = 32_768
+"""Held-out activations that a cache keeps at most, to calibrate thresholds and measure on."""
 SINK_FACTOR = 5.0
 """A token is a sink when its norm exceeds this multiple of the site's median norm."""
 
@@ -26,6 +35,28 @@ class ActivationCacheSpec(Spec):
     ENGINE: ClassVar[str] = "activations.caching:activation_cache"
 
     tokenization: int = option(label="Tokenization", reference="datasets.Tokenization", help="The contexts to run.")
+    more_tokenizations: tuple[int, ...] = option(
+        (),
+        label="More tokenizations",
+        reference="datasets.Tokenization",
+        advanced=True,
+        help="Further texts to run, of the same tokenizer and context length.",
+    )
+    mixing: str = option(
+        "interleaved",
+        label="Mixing",
+        choices=MIXINGS,
+        advanced=True,
+        help="How several tokenizations follow each other; nothing with one.",
+    )
+    mixing_weights: tuple[float, ...] = option(
+        (),
+        label="Mixing weights",
+        minimum=0.0,
+        only_for=("mixing", ("weighted",)),
+        advanced=True,
+        help="One for each tokenization, in their order: 3, 1 draws three contexts of the first for one of the second.",
+    )
     language_model: int = option(
         label="Language model",
         reference="language_models.LanguageModel",
@@ -35,6 +66,12 @@ class ActivationCacheSpec(Spec):
         label="Layer", minimum=0, help="Block, counted from 0. Middle layers hold the richest features."
     )
     site: str = option("resid_post", label="Hook site", choices=SITE_CHOICES, help="Place within the block.")
+    is_paired: bool = option(
+        False,
+        label="Keep the MLP's output too",
+        only_for=("site", ("mlp_in",)),
+        help="For transcoders: mlp_out of the same tokens beside mlp_in. Doubles the size.",
+    )
     max_tokens: int = option(
         1_000_000,
         label="Most tokens",
@@ -54,14 +91,33 @@ class ActivationCacheSpec(Spec):
     )
     device: str = device_option()
 
+    def check(self) -> None:
+        mixing_check(self.mixing, self.mixing_weights, 1 + len(self.more_tokenizations))
+
     @property
     def hook_site(self) -> HookSite:
         return HookSite(layer=self.layer, site=self.site)
 
+    @property
+    def hook_site_out(self) -> HookSite | None:
+        """mlp_out of the same layer when the cache is paired."""
+        return HookSite(layer=self.layer, site="mlp_out") if self.is_paired else None
+
+
+def mixing_check(mixing: str, weights: Sequence[float], texts: int) -> None:
+    """Raise SpecInvalid unless weighted mixing of `texts` tokenizations has a weight above 0 for each."""
+    if mixing == "weighted" and (len(weights) != texts or not all(weight > 0 for weight in weights)):
+        raise SpecInvalid(
+            f"Weighted mixing of {texts} tokenizations has the weights {', '.join(f'{w:g}' for w in weights) or 'none'}.",
+            "Give one weight above 0 for each tokenization, in their order.",
+            field="mixing_weights",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationCacheInputs(Inputs):
-    tokenization_dir: str = ""
+    tokenization_dirs: tuple[str, ...] = ()
+    """In the order of tokenization, more_tokenizations."""
     model_dir: str = ""
     quantization: str = "auto"
     """How the language model is held: a key of QUANTIZATIONS, "auto" as published."""
@@ -71,7 +127,9 @@ class ActivationCacheInputs(Inputs):
 class ActivationCacheResult(Result):
     """The folder holds shard-*.safetensors with `activations` (tokens, d_in) bfloat16: every included position of the
     training part in stream order; position 0 and sink tokens are left out and counted. statistics.safetensors holds
-    `mean` (d_in,) float32, cache.json these numbers."""
+    `mean` (d_in,) float32, cache.json these numbers. held-out.safetensors holds `activations` of the first held-out
+    contexts, at most HELD_OUT_TOKENS rows, chosen alike. A paired cache has, row by row, `targets` (tokens, d_out)
+    beside every `activations`, in the same files, and `target_mean` in statistics.safetensors."""
 
     tokens: int
     """Positions kept."""
@@ -94,3 +152,8 @@ class ActivationCacheResult(Result):
     activations_sha256: str
     quantization: str = ""
     """How the language model was held, a key of QUANTIZATIONS; "" in caches from before there was a choice."""
+    d_out: int | None = None
+    """Width of the targets of a paired cache."""
+    target_mean_norm: float | None = None
+    held_out_tokens: int = 0
+    """Rows of held-out.safetensors; 0 in older caches."""

@@ -190,7 +190,7 @@ def spec_load(cls: type[Spec], stored: dict[str, Any]) -> Spec:
 
 
 def _check(name: str, hint: Any, known: Option, value: Any) -> None:
-    """One value against its type, range, choices and pattern."""
+    """One value against its type; it, or each of several, against range, choices and pattern."""
     allowed = [hint] if typing.get_origin(hint) is None else list(typing.get_args(hint))
     label = known.label or name
     if value is None:
@@ -203,6 +203,12 @@ def _check(name: str, hint: Any, known: Option, value: Any) -> None:
     is_bool_by_mistake = isinstance(value, bool) and bool not in plain
     if typing.get_origin(hint) is not tuple and plain and (not isinstance(value, plain) or is_bool_by_mistake):
         raise SpecInvalid(f"{label}: {value!r} is not a {plain[0].__name__}.", known.help, field=name)
+    for each in value if isinstance(value, tuple) else (value,):
+        _check_one(name, label, known, each)
+
+
+def _check_one(name: str, label: str, known: Option, value: Any) -> None:
+    """One plain value, or one of several, against choices, pattern and range."""
     if known.choices and value not in [v for v, _ in known.choices]:
         words = ", ".join(v for v, _ in known.choices)
         raise SpecInvalid(f"{label}: {value!r} is not one of {words}.", known.help, field=name)

@@ -17,7 +17,8 @@ class EncodeSpec(Record):
     """Everything beyond the weights that decides f(x). Names follow SAELens' cfg.json (6.x)."""
 
     architecture: str
-    """standard | topk (inference architectures of SAELens)."""
+    """standard | topk | jumprelu | gated | transcoder | skip_transcoder: inference architectures of SAELens. BatchTopK and
+    Matryoshka end as jumprelu, a Skip SAE as a skip_transcoder whose two sites are one."""
     d_in: int
     d_sae: int
     hook_site: HookSite
@@ -30,6 +31,10 @@ class EncodeSpec(Record):
     """TopK: selection and values by pre-activation × decoder norm, as SAELens has it."""
     sink_threshold: float | None = None
     """Tokens with a larger norm, and position 0, are passed by: never encoded, measured or replaced."""
+    d_out: int | None = None
+    """Transcoders: width of what they answer; None for autoencoders."""
+    hook_site_out: HookSite | None = None
+    """Transcoders: the site whose activations they answer; None for autoencoders."""
     dtype: str = "float32"
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ def learning_rate_at(step: int, spec: TrainSpec) -> float:
     return spec.learning_rate * min(1.0, rise) * min(1.0, fall)
 
 
-def l1_coefficient_at(step: int, spec: TrainSpec) -> float:
-    """Weight of the L1 term at `step`: 0 at the first step of a warm-up, as in SAELens."""
-    rise = step / spec.l1_warmup_steps if spec.l1_warmup_steps else 1.0
-    return spec.l1_coefficient * min(1.0, rise)
+def sparsity_coefficient_at(step: int, spec: TrainSpec) -> float:
+    """Weight of the L1 or L0 term at `step`: 0 at the first step of a warm-up, as in SAELens."""
+    rise = step / spec.sparsity_warmup_steps if spec.sparsity_warmup_steps else 1.0
+    return getattr(spec, spec.coefficient_name) * min(1.0, rise)
