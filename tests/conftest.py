@@ -8,6 +8,14 @@ from django.conf import settings
 pytest_plugins = ["tests.hub.fixtures"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, the tests of one file share a process, and so its fixtures; those that read the trained tiny pipeline
+    share one whatever their file."""
+    for item in items:
+        reads_pipeline = {"prepared", "trained"} & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("tiny pipeline" if reads_pipeline else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_xdist_suffix() -> None:
     """pytest-django's suffix for each process under xdist is left out: each has a data folder, and so an SQLite file, of

@@ -22,6 +22,10 @@ def family(request):
     return request.param
 
 
+one_family = pytest.mark.parametrize("family", ["llama"], indirect=True)
+"""For what does not depend on how a family is wired."""
+
+
 @pytest.fixture(scope="module")
 def inputs(family, tmp_path_factory):
     """A tiny model and an SAE with random directions at its layer 2."""
@@ -75,6 +79,7 @@ def test_position_zero_is_never_steered(inputs):
     assert result.steered_positions == len(prompt) + len(result.steered_tokens) - 1
 
 
+@one_family
 def test_a_raw_strength_is_taken_as_it_is(inputs):
     assert steer(asked(unit="raw"), inputs, Progress()).raw_strengths == (4.0,)
 
@@ -92,12 +97,14 @@ def test_several_features_add_up(inputs):
     assert result.delta_norm == pytest.approx((3 * W_dec[3] + 4 * W_dec[9]).norm().item(), rel=1e-4)
 
 
+@one_family
 def test_the_same_seed_writes_the_same_and_another_seed_something_else(inputs):
     first, again, other = (steer(asked(seed=s, temperature=1.5), inputs, Progress()) for s in (1, 1, 2))
     assert (first.baseline, first.steered) == (again.baseline, again.steered)
     assert first.baseline != other.baseline
 
 
+@one_family
 @pytest.mark.parametrize(
     "option",
     [{"temperature": 2.0}, {"top_k": 1}, {"top_p": 0.01}, {"repetition_penalty": 2.0}, {"max_new_tokens": 5}],
@@ -117,11 +124,13 @@ def test_a_written_row_beyond_the_tokenizer_is_an_empty_token(inputs):
     assert all(isinstance(token, str) for token in tokens)
 
 
+@one_family
 def test_temperature_zero_is_greedy_whatever_the_seed(inputs):
     texts = {steer(asked(temperature=0.0, seed=s), inputs, Progress()).baseline for s in (1, 2, 3)}
     assert len(texts) == 1
 
 
+@one_family
 def test_a_feature_that_the_sae_does_not_have_is_refused(inputs):
     with pytest.raises(SpecInvalid, match="no feature 64"):
         steer(asked(features=(SteeredFeature(index=64, strength=1.0),)), inputs, Progress())
@@ -156,17 +165,20 @@ def test_an_sae_of_another_model_is_refused(inputs, tmp_path):
     assert caught.value.code == "wrong_width"
 
 
+@one_family
 def test_a_feature_that_never_fired_has_no_max_activation(inputs):
     silent = dataclasses.replace(inputs, max_activations=(0.0,))
     with pytest.raises(SpecInvalid, match="never fired"):
         steer(asked(), silent, Progress())
 
 
+@one_family
 def test_a_continuation_longer_than_the_context_is_refused(inputs):
     with pytest.raises(SpecInvalid, match="128 positions"):
         steer(asked(max_new_tokens=500), inputs, Progress())
 
 
+@one_family
 def test_a_cancel_ends_the_generation(inputs):
     class Cancelled(Progress):
         def wish(self):
