@@ -1,11 +1,21 @@
 """The architectures that can be trained, by the name that TrainSpec uses. A new one: a file here and a line below."""
 
 from workers.engine.saes.base import TrainingSae
+from workers.engine.saes.gated import GatedTrainingSae
+from workers.engine.saes.jumprelu import JumpReluTrainingSae
 from workers.engine.saes.standard import StandardTrainingSae
 from workers.engine.saes.topk import TopKTrainingSae
 from workers.engine.specs.errors import SpecInvalid
 
-TRAINING_SAES: dict[str, type[TrainingSae]] = {cls.NAME: cls for cls in (StandardTrainingSae, TopKTrainingSae)}
+TRAINING_SAES: dict[str, type[TrainingSae]] = {
+    cls.NAME: cls
+    for cls in (
+        StandardTrainingSae,
+        GatedTrainingSae,
+        JumpReluTrainingSae,
+        TopKTrainingSae,
+    )
+}
 
 
 def training_sae_class(name: str) -> type[TrainingSae]:

@@ -1,0 +1,114 @@
+"""The steps of Standard, Gated and JumpReLU have the gradients of autograd, dense and on the active pairs alone."""
+
+import pytest
+import torch
+
+from tests.engine.saes.worlds import activations
+from workers.engine.saes import pairwise
+from workers.engine.saes.base import Batch, StepContext, TrainingSae
+from workers.engine.saes.gated import GatedTrainingSae
+from workers.engine.saes.jumprelu import JumpReluTrainingSae
+from workers.engine.saes.pairs import ActivePairs, DensePairs
+from workers.engine.saes.standard import StandardTrainingSae
+from workers.engine.specs.training import TrainSpec
+
+D, F = 16, 48
+X_BD = activations(256, D) / 3
+BATCH = Batch(X_BD, X_BD)
+CONTEXT = StepContext(step=3, dead_F=torch.arange(F) % 7 == 0)
+JUMPRELU = {"bandwidth": 0.8, "initial_threshold": 0.5}
+CASES = {
+    "standard": (StandardTrainingSae, {}),
+    "gated": (GatedTrainingSae, {}),
+    "jumprelu step": (JumpReluTrainingSae, JUMPRELU),
+    "jumprelu quadratic": (JumpReluTrainingSae, JUMPRELU | {"l0_loss": "quadratic", "target_l0": 3.0}),
+    "jumprelu tanh": (JumpReluTrainingSae, JUMPRELU | {"l0_loss": "tanh", "pre_act_coefficient": 0.3}),
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def training_sae(case: str, *, dtype=torch.float32, bias: float = 0.0, **options) -> TrainingSae:
+    """Decoder rows of different lengths, encoder apart from decoder; `bias` moves how many latents fire."""
+    cls, own = CASES[case]
+    usual = {"activation_cache": 1, "d_sae": F, "l1_coefficient": 0.7, "l0_coefficient": 0.7}
+    sae = cls(TrainSpec(architecture=cls.NAME, **usual | own | options), D, matmul_dtype=dtype)
+    sae.weights += torch.randn(len(sae.weights), generator=torch.Generator().manual_seed(3)) * 0.1
+    for name in ("b_enc", "b_gate"):
+        if hasattr(sae.parameters, name):
+            getattr(sae.parameters, name).add_(bias)
+    return sae
+
+
+def assert_equal_steps(case: str, batch: Batch = BATCH, **options):
+    """Loss, terms, counts and every gradient of the step beside those of autograd through `losses`; returns the step."""
+    fast, reference = training_sae(case, **options), training_sae(case, **options)
+    quick, plain = fast.step(batch, CONTEXT), TrainingSae.step(reference, batch, CONTEXT)
+    for name, ours, autograd in zip(fast.gradients._fields, fast.gradients, reference.gradients):
+        assert (ours - autograd).norm() <= 1e-5 * autograd.norm(), name
+    for name in fast.LOSSES:
+        assert torch.allclose(quick.losses[name], plain.losses[name], rtol=1e-5), name
+    assert torch.allclose(quick.loss, plain.loss, rtol=1e-5)
+    assert torch.equal(quick.fired_F, plain.fired_F)
+    return quick
+
+
+@every_case
+@pytest.mark.parametrize("dense_share", [0.0, 1.0], ids=["dense", "active"])
+@pytest.mark.parametrize("bias", [1.0, 0.0, -1.0, -2.5])
+def test_both_ways_have_the_gradients_of_autograd_at_every_l0(case, dense_share, bias, monkeypatch):
+    monkeypatch.setattr(pairwise, "DENSE_SHARE", dense_share)
+    monkeypatch.setattr(pairwise, "SMALLEST_CHUNK", 100)
+    monkeypatch.setattr(pairwise, "CHUNK_ELEMENTS", {"cpu": 100 * F})
+    assert_equal_steps(case, bias=bias)
+
+
+@every_case
+def test_a_batch_on_which_nothing_fires_is_learned_from_too(case):
+    out = assert_equal_steps(case, bias=-100.0)
+    assert out.fired_F.sum() == 0
+
+
+@every_case
+def test_the_share_of_pairs_that_matter_decides_the_way(case, monkeypatch):
+    ways = []
+    for bias in (1.0, -3.0):
+        sae = training_sae(case, bias=bias)
+        learn = sae._learn
+        monkeypatch.setattr(sae, "_learn", lambda piece, learn=learn: ways.append(type(piece.pairs)) or learn(piece))
+        sae.step(BATCH, CONTEXT)
+    assert ways == [DensePairs, ActivePairs]
+
+
+@every_case
+@pytest.mark.parametrize("dense_share, bias, most", [(0.0, 0.0, 0.1), (1.0, -1.0, 0.03)], ids=["dense", "active"])
+def test_bfloat16_products_change_the_gradient_little(case, dense_share, bias, most, monkeypatch):
+    monkeypatch.setattr(pairwise, "DENSE_SHARE", dense_share)
+    exact, coarse = (training_sae(case, bias=bias, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    exact.step(BATCH, CONTEXT)
+    coarse.step(BATCH, CONTEXT)
+    assert 0 < (coarse.weights.grad - exact.weights.grad).norm() / exact.weights.grad.norm() < most
+
+
+@every_case
+def test_a_target_apart_from_the_input_is_what_the_error_is_measured_against(case):
+    target = assert_equal_steps(case, Batch(X_BD, X_BD.flip(0)), bias=-1.0)
+    assert not torch.allclose(target.losses["mse"], training_sae(case, bias=-1.0).step(BATCH, CONTEXT).losses["mse"])
+
+
+def test_the_pairs_answer_alike_dense_and_active():
+    generator = torch.Generator().manual_seed(1)
+    mask_BF = torch.rand(9, F, generator=generator) < 0.2
+    mask_BF[4] = False
+    p_BF, W_FD, x_BD = (torch.randn(shape, generator=generator) for shape in ((9, F), (F, D), (9, D)))
+    dense, masked_BF = DensePairs(torch.float32), p_BF * mask_BF
+    parts = [ActivePairs.chosen(mask_BF[a:b], p_BF[a:b], a) for a, b in ((0, 5), (5, 9))]
+    active, p_N = ActivePairs.joined([pairs for pairs, _ in parts]), torch.cat([p_N for _, p_N in parts])
+    assert torch.allclose(active.decode(p_N, W_FD), dense.decode(masked_BF, W_FD), atol=1e-5)
+    assert torch.allclose(active.dot(x_BD, W_FD), dense.dot(x_BD, W_FD)[mask_BF], atol=1e-5)
+    assert torch.allclose(active.sum_over_tokens(p_N), masked_BF.sum(0), atol=1e-5)
+    assert torch.allclose(active.sum_over_latents(p_N), masked_BF.sum(1), atol=1e-5)
+    few, of_few = active.only(p_N > 0)
+    rows, expected = torch.ones(F, D), torch.ones(F, D)
+    few.add_rows(of_few(p_N), x_BD, rows)
+    dense.add_rows(masked_BF.relu(), x_BD, expected)
+    assert torch.allclose(rows, expected, atol=1e-5)

@@ -1,0 +1,159 @@
+"""The (token, latent) pairs of a step: all of them as matrices, or only those that fire as flat lists.
+
+Once few latents fire, most of what a dense step multiplies is 0. Both classes answer the same questions, so an
+architecture writes its arithmetic once, elementwise over "the pairs", and gets a dense and an active-set step from it:
+
+               DensePairs           ActivePairs
+    a value    (B, F) matrix        (N,) list
+    decode     matrix product       embedding bags: a token's rows, weighted, summed
+    dot        matrix product       the bags' backward for their weights
+    add_rows   matrix product       the bags' backward for the rows, latents sorted first
+
+Shapes: B tokens, F latents, N active pairs in order of tokens, D width of a row; V is (B, F) or (N,), whichever the
+pairs have.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+SUM = 0  # embedding_bag's number for mode="sum"
+
+
+class Pairs(Protocol):
+    """What an architecture may ask of its pairs."""
+
+    def of_latent(self, v_F: Tensor) -> Tensor:
+        """A number of each latent, to be combined with values V of the pairs."""
+
+    def of_token(self, v_B: Tensor) -> Tensor:
+        """A number of each token, to be combined with values V of the pairs."""
+
+    def sum_over_tokens(self, value_V: Tensor) -> Tensor:
+        """(F,) float32."""
+
+    def sum_over_latents(self, value_V: Tensor) -> Tensor:
+        """(B,) float32."""
+
+    def only(self, is_on_V: Tensor) -> tuple["Pairs", Callable[[Tensor], Tensor]]:
+        """The pairs that are on, and a function that takes values V to theirs; matrices keep their shape and hold 0."""
+
+    def decode(self, value_V: Tensor, W_FD: Tensor) -> Tensor:
+        """(B, D) float32: for each token the sum of the latents' rows, weighted by their values."""
+
+    def dot(self, x_BD: Tensor, W_FD: Tensor) -> Tensor:
+        """V: for each pair the token's row times the latent's row."""
+
+    def add_rows(self, value_V: Tensor, x_BD: Tensor, out_FD: Tensor) -> None:
+        """Add to each latent's row of `out_FD` the tokens' rows, weighted by the values."""
+
+
+@dataclass(frozen=True)
+class DensePairs:
+    """Every latent with every token of a chunk. Products run in `dtype`."""
+
+    dtype: torch.dtype
+
+    def of_latent(self, v_F: Tensor) -> Tensor:
+        return v_F
+
+    def of_token(self, v_B: Tensor) -> Tensor:
+        return v_B[:, None]
+
+    def sum_over_tokens(self, value_BF: Tensor) -> Tensor:
+        return value_BF.sum(0)
+
+    def sum_over_latents(self, value_BF: Tensor) -> Tensor:
+        return value_BF.sum(1)
+
+    def only(self, is_on_BF: Tensor) -> tuple["DensePairs", Callable[[Tensor], Tensor]]:
+        return self, lambda value_BF: value_BF * is_on_BF
+
+    def decode(self, value_BF: Tensor, W_FD: Tensor) -> Tensor:
+        return (value_BF.to(self.dtype) @ W_FD.to(self.dtype)).float()
+
+    def dot(self, x_BD: Tensor, W_FD: Tensor) -> Tensor:
+        return (x_BD.to(self.dtype) @ W_FD.to(self.dtype).T).float()
+
+    def add_rows(self, value_BF: Tensor, x_BD: Tensor, out_FD: Tensor) -> None:
+        if self.dtype == out_FD.dtype:
+            out_FD.addmm_(value_BF.T, x_BD)
+        else:
+            out_FD.add_(value_BF.T.to(self.dtype) @ x_BD.to(self.dtype))
+
+
+@dataclass(frozen=True)
+class ActivePairs:
+    """The pairs that `token_N` and `latent_N` list, tokens ascending. Products run in float32."""
+
+    token_N: Tensor
+    latent_N: Tensor
+    tokens: int
+    d_sae: int
+
+    @classmethod
+    def chosen(cls, mask_CF: Tensor, p_CF: Tensor, first_token: int) -> tuple["ActivePairs", Tensor]:
+        """The pairs of a chunk where `mask_CF` is true, and their p; tokens are counted from `first_token`."""
+        tokens, d_sae = mask_CF.shape
+        flat_N = _nonzero(mask_CF.view(-1))
+        token_N = flat_N.div(d_sae, rounding_mode="floor")
+        latent_N = flat_N - token_N * d_sae
+        return cls(token_N + first_token, latent_N, tokens, d_sae), p_CF.view(-1)[flat_N]
+
+    @classmethod
+    def joined(cls, parts: list["ActivePairs"]) -> "ActivePairs":
+        """One list of several whose tokens follow each other."""
+        token_N = torch.cat([part.token_N for part in parts])
+        latent_N = torch.cat([part.latent_N for part in parts])
+        return cls(token_N, latent_N, sum(part.tokens for part in parts), parts[0].d_sae)
+
+    def of_latent(self, v_F: Tensor) -> Tensor:
+        return v_F[self.latent_N]
+
+    def of_token(self, v_B: Tensor) -> Tensor:
+        return v_B[self.token_N]
+
+    def sum_over_tokens(self, value_N: Tensor) -> Tensor:
+        return torch.zeros(self.d_sae, device=value_N.device).index_add_(0, self.latent_N, value_N)
+
+    def sum_over_latents(self, value_N: Tensor) -> Tensor:
+        return torch.zeros(self.tokens, device=value_N.device).index_add_(0, self.token_N, value_N)
+
+    def only(self, is_on_N: Tensor) -> tuple["ActivePairs", Callable[[Tensor], Tensor]]:
+        index_M = _nonzero(is_on_N)
+        pairs = ActivePairs(self.token_N[index_M], self.latent_N[index_M], self.tokens, self.d_sae)
+        return pairs, lambda value_N: value_N[index_M]
+
+    def decode(self, value_N: Tensor, W_FD: Tensor) -> Tensor:
+        return embedding_bag(self.latent_N, W_FD, self._starts(), mode="sum", per_sample_weights=value_N)
+
+    def dot(self, x_BD: Tensor, W_FD: Tensor) -> Tensor:
+        return torch.ops.aten._embedding_bag_per_sample_weights_backward(
+            x_BD, W_FD, self.latent_N, self._starts(), self.token_N, SUM, -1
+        )
+
+    def add_rows(self, value_N: Tensor, x_BD: Tensor, out_FD: Tensor) -> None:
+        nothing = torch.empty(0, dtype=torch.long, device=value_N.device)
+        rows_FD = torch.ops.aten._embedding_bag_dense_backward(
+            x_BD, self.latent_N, self.token_N, self._sizes(), nothing, self.d_sae, False, SUM, value_N, -1
+        )
+        out_FD.add_(rows_FD)
+
+    def _sizes(self) -> Tensor:
+        return torch.bincount(self.token_N, minlength=self.tokens)
+
+    def _starts(self) -> Tensor:
+        """Where each token's pairs begin."""
+        return self._sizes().cumsum(0).roll(1).index_fill_(0, self.token_N.new_zeros(1), 0)
+
+
+def _nonzero(mask_N: Tensor) -> Tensor:
+    """Indices where a flat mask is true. NumPy's search is several times faster than PyTorch's on a CPU."""
+    if mask_N.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask_N.numpy()))
+    return mask_N.nonzero().flatten()
