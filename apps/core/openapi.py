@@ -110,20 +110,23 @@ def _property(hint: Any, option: Option, default: Any) -> JSON:
     known: JSON = _type(hint) | {"title": option.label, "description": _description(option)}
     if default is not MISSING:
         known["default"] = default
+    each = known["items"] if known["type"] == "array" else known
     if option.minimum is not None:
-        known["minimum"] = option.minimum
+        each["minimum"] = option.minimum
     if option.maximum is not None:
-        known["maximum"] = option.maximum
+        each["maximum"] = option.maximum
     if option.choices:
-        known["enum"] = [value for value, _ in option.choices]
+        each["enum"] = [value for value, _ in option.choices]
     if option.pattern:
-        known["pattern"] = f"^({option.pattern})$"
+        each["pattern"] = f"^({option.pattern})$"
     return known
 
 
 def _type(hint: Any) -> JSON:
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
+        if arguments[0] in _TYPES:
+            return {"type": "array", "items": {"type": _TYPES[arguments[0]]}}
         inner = typing.get_type_hints(arguments[0])
         return {"type": "array", "items": {"type": "object", "properties": {n: _type(t) for n, t in inner.items()}}}
     if type(None) in arguments:

@@ -20,7 +20,9 @@ def add_spec_arguments(parser: argparse.ArgumentParser, spec_class: type[Spec]) 
         if hints[name] is bool:
             group.add_argument(flag, dest=name, help=words, action=argparse.BooleanOptionalAction)
         else:
-            group.add_argument(flag, dest=name, help=words, metavar=option.unit.upper() or "VALUE")
+            word = option.unit.upper() or "VALUE"
+            is_several = typing.get_origin(hints[name]) is tuple
+            group.add_argument(flag, dest=name, help=words, metavar=f"{word},…" if is_several else word)
 
 
 def _help(option: Option, default: Any) -> str:
@@ -29,7 +31,7 @@ def _help(option: Option, default: Any) -> str:
         words.append(f"One of: {', '.join(value for value, _ in option.choices)}.")
     if default is MISSING:
         words.append("Needed.")
-    elif default not in ("", None):
+    elif default not in ("", None, ()):
         words.append(f"Default: {default}.")
     return " ".join(words)
 

@@ -10,6 +10,8 @@ from django.db.models import Model
 
 from workers.engine.specs.base import Record
 
+LARGEST_ID = 2**63 - 1
+
 
 class RowField(forms.ModelChoiceField):
     """A choice among rows; its value is the row's id, as Specs hold it."""
@@ -27,16 +29,30 @@ class RowField(forms.ModelChoiceField):
 
 
 class RowsField(forms.ModelMultipleChoiceField):
-    """Several rows; its value is the tuple of their ids, in the order in which they were sent."""
+    """Several rows, as checkboxes; its value is the tuple of their ids, in the order in which they were sent.
 
-    default_error_messages = {"invalid_choice": "There is nothing ready with the id %(value)s."}
+    A command and a link give them as text: "3, 5".
+    """
+
+    widget = forms.CheckboxSelectMultiple
+    default_error_messages = {
+        "invalid_choice": "There is nothing ready with the id %(value)s.",
+        "invalid_pk_value": "There is nothing ready with the id %(pk)s.",
+    }
+
+    def prepare_value(self, value: Any) -> Any:
+        """Text as the list that the checkboxes want."""
+        return super().prepare_value(_pieces(value) if isinstance(value, str) else value)
 
     def clean(self, value: Any) -> tuple[int, ...]:
-        if isinstance(value, str):
-            value = [piece.strip() for piece in value.split(",") if piece.strip()]
-        given = [str(pk) for pk in value or ()]
-        found = {str(row.pk): row.pk for row in super().clean(given)}
-        return tuple(found[pk] for pk in dict.fromkeys(given))
+        given = _pieces(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value or ""))
+        for pk in given:
+            if not (pk.isdecimal() and int(pk) <= LARGEST_ID):
+                raise ValidationError(
+                    self.error_messages["invalid_choice"], code="invalid_choice", params={"value": pk}
+                )
+        found = {row.pk for row in super().clean(given)}
+        return tuple(pk for pk in dict.fromkeys(map(int, given)) if pk in found)
 
 
 class ListField(forms.CharField):
@@ -53,8 +69,20 @@ class ListField(forms.CharField):
         return ", ".join(str(self.each.prepare_value(each)) for each in value)
 
     def clean(self, value: Any) -> tuple[Any, ...]:
-        pieces = value if isinstance(value, list | tuple) else super().clean(value).split(",")
-        return tuple(self.each.clean(piece) for piece in (str(p).strip() for p in pieces) if piece)
+        pieces = [str(piece) for piece in value] if isinstance(value, list | tuple) else _pieces(super().clean(value))
+        return tuple(self._one(piece) for piece in pieces)
+
+    def _one(self, piece: str) -> Any:
+        """One value; a refusal names it."""
+        try:
+            return self.each.clean(piece)
+        except ValidationError as error:
+            raise ValidationError([f"{piece}: {words}" for words in error.messages]) from None
+
+
+def _pieces(text: str) -> list[str]:
+    """ "3, 5" as ["3", "5"]."""
+    return [piece.strip() for piece in text.split(",") if piece.strip()]
 
 
 class NumberField(forms.FloatField):

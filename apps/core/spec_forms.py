@@ -6,8 +6,10 @@
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING
 from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from django import forms
@@ -30,8 +32,14 @@ class SpecForm(forms.Form):
 
     spec_class: ClassVar[type[Spec]]
 
-    def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, data: Any = None, *args: Any, decided: Mapping[str, Any] = MappingProxyType({}), **kwargs: Any
+    ) -> None:
+        """`decided`: options that are settled already; whatever is sent for them counts for nothing."""
         super().__init__(data, *args, **kwargs)
+        self.decided = frozenset(decided)
+        for name, value in decided.items():
+            self.fields[name] = forms.Field(initial=value, required=False, disabled=True)
         if data is not None:
             self.data = self._with_defaults(data)
 
@@ -55,9 +63,11 @@ class SpecForm(forms.Form):
         """Build the Spec. Options without meaning for the chosen others take their default, whatever was sent."""
         values = dict(super().clean() or self.cleaned_data)
         for name, option in self.spec_class.options().items():
-            if self._is_idle(option):
+            if option_is_idle(option, values):
                 self.errors.pop(name, None)
                 values[name] = self.fields[name].initial
+            elif option.is_needed and not values.get(name) and name not in self.errors:
+                self.add_error(name, NEEDED)
         if not self.errors:
             try:
                 self._spec = self.spec_class(**values)
@@ -66,12 +76,6 @@ class SpecForm(forms.Form):
                 self.add_error(error.field if error.field in self.fields else None, words)
         return values
 
-    def _is_idle(self, option: Option) -> bool:
-        if option.only_for is None:
-            return False
-        other, wanted = option.only_for
-        return other in self.cleaned_data and str(self.cleaned_data[other]) not in wanted
-
     def spec(self) -> Spec:
         """The valid Spec; call after is_valid()."""
         return self._spec
@@ -79,12 +83,24 @@ class SpecForm(forms.Form):
     @property
     def basic_fields(self) -> list[forms.BoundField]:
         """Fields that everybody sees."""
-        return [self[name] for name, option in self.spec_class.options().items() if not option.advanced]
+        return self._fields_where(is_advanced=False)
 
     @property
     def advanced_fields(self) -> list[forms.BoundField]:
         """Fields behind the disclosure."""
-        return [self[name] for name, option in self.spec_class.options().items() if option.advanced]
+        return self._fields_where(is_advanced=True)
+
+    def _fields_where(self, *, is_advanced: bool) -> list[forms.BoundField]:
+        options = self.spec_class.options().items()
+        return [self[name] for name, option in options if option.advanced == is_advanced and name not in self.decided]
+
+
+def option_is_idle(option: Option, values: Mapping[str, Any]) -> bool:
+    """Whether an option has no meaning beside the other `values`. Those must have the option's `only_for` settled."""
+    if option.only_for is None:
+        return False
+    other, wanted = option.only_for
+    return other in values and str(values[other]) not in wanted
 
 
 @cache
@@ -172,6 +188,11 @@ def ready_rows(reference: str) -> QuerySet:
 
 def spec_from_json(spec_class: type[Spec], body: Any) -> Any:
     """The Spec that a JSON object asks for. AppError "spec_invalid" with `field` for unknown names and bad values."""
+    return form_from_json(spec_class, body).spec()
+
+
+def form_from_json(spec_class: type[Spec], body: Any, *, decided: Mapping[str, Any] = MappingProxyType({})) -> SpecForm:
+    """The valid form of a JSON object, with some options `decided`. AppError "spec_invalid" as for `spec_from_json`."""
     if not isinstance(body, dict):
         raise AppError("spec_invalid", "The body is not a JSON object.", "Send {…} with the options by name.")
     options = spec_class.options()
@@ -184,22 +205,33 @@ def spec_from_json(spec_class: type[Spec], body: Any) -> Any:
     for name, field in form_class.base_fields.items():
         if isinstance(field, forms.BooleanField):
             given.setdefault(name, field.initial)
-            _require(isinstance(given[name], bool), name, options[name], "This is neither true nor false.")
-        elif isinstance(given.get(name), list | dict | bool):
-            takes_several = isinstance(field, RecordsField | RowsField | ListField)
-            _require(takes_several, name, options[name], "This is not one plain value.")
-    form = form_class(given)
+        _shape_check(given.get(name), field, name, options[name])
+    form = form_class(given, decided=decided)
     if form.is_valid():
-        return form.spec()
+        return form
+    raise _refusal(form)
+
+
+def _shape_check(value: Any, field: forms.Field, name: str, option: Option) -> None:
+    """A JSON value is plain, true or false, or a list, as its option asks."""
+    takes_several = isinstance(field, RecordsField | RowsField | ListField)
+    if isinstance(field, forms.BooleanField):
+        refused = "" if isinstance(value, bool) else "This is neither true nor false."
+    elif takes_several:
+        refused = "This is not a list." if isinstance(value, dict | bool) else ""
+    else:
+        refused = "This is not one plain value." if isinstance(value, list | dict | bool) else ""
+    if refused:
+        raise AppError("spec_invalid", f"{option.label}: {refused}", option.help, field=name)
+
+
+def _refusal(form: SpecForm) -> AppError:
+    """All that is wrong with a form in one error, whose field is the first at fault."""
+    options = form.spec_class.options()
     words = [
         f"{options[name].label}: {' '.join(errors)}" if name in options else " ".join(errors)
         for name, errors in form.errors.items()
     ]
     first = next(iter(form.errors))
     known = options.get(first)
-    raise AppError("spec_invalid", " ".join(words), known.help if known else "", field=first if known else "")
-
-
-def _require(holds: bool, name: str, option: Option, words: str) -> None:
-    if not holds:
-        raise AppError("spec_invalid", f"{option.label}: {words}", option.help, field=name)
+    return AppError("spec_invalid", " ".join(words), known.help if known else "", field=first if known else "")

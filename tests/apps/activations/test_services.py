@@ -68,7 +68,15 @@ def test_a_cache_under_a_training_run_is_not_deleted():
     cache = make_cache()
     data_path("activations", cache.pk).mkdir(parents=True)
     (data_path("activations", cache.pk) / "shard-00000.safetensors").write_bytes(bytes(1000))
-    run = TrainingRun.objects.create(activation_cache=cache, architecture="topk", d_sae=64, steps=10, spec={})
+    run = TrainingRun.objects.create(
+        activation_cache=cache,
+        language_model=cache.language_model,
+        tokenization=cache.tokenization,
+        architecture="topk",
+        d_sae=64,
+        steps=10,
+        spec={},
+    )
     assert isinstance(refusal(activation_cache_delete, activation_cache=cache), StillReferenced)
     run.delete()
     assert activation_cache_delete(activation_cache=cache) == 1000

@@ -157,6 +157,7 @@ def test_the_schema_of_a_spec_is_json_and_names_every_option_with_its_range(spec
     assert set(schema["properties"]) == set(spec.options())
     for name, option in spec.options().items():
         known = schema["properties"][name]
-        assert known.get("minimum") == option.minimum
-        assert known.get("maximum") == option.maximum
+        each = known["items"] if known["type"] == "array" else known
+        assert each.get("minimum") == option.minimum
+        assert each.get("maximum") == option.maximum
         assert ("default" in known) != (name in schema["required"])

@@ -1,17 +1,21 @@
 """One declaration of options: the form, the JSON body and the command read it alike and refuse alike."""
 
 import argparse
+import re
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import QueryDict
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.spec_arguments import add_spec_arguments, spec_from_arguments
-from apps.core.spec_forms import spec_form, spec_from_json
-from apps.datasets.models import Dataset
+from apps.core.spec_forms import form_from_json, spec_form, spec_from_json
+from apps.datasets.models import Dataset, Tokenization
 from apps.language_models.models import LanguageModel
+from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.kinds import SPECS
 from workers.engine.specs.steering import SteeredFeature, SteerSpec
@@ -55,6 +59,14 @@ BAD = [
     (DatasetImportSpec, {"repo_id": "x" * 201}, "repo_id"),
     (TrainSpec, {"activation_cache": 99}, "activation_cache"),
     (TrainSpec, {}, "activation_cache"),
+    (TrainSpec, {"source": "text"}, "hook_sites"),
+    (TrainSpec, {"source": "text", "hook_sites": "3.resid_post, 3 resid"}, "hook_sites"),
+    (TrainSpec, {"sweep_d_sae": "64, 1"}, "sweep_d_sae"),
+    (TrainSpec, {"sweep_k": "16, many"}, "sweep_k"),
+    (TrainSpec, {"sweep_seeds": f"0, {2**31}"}, "sweep_seeds"),
+    (TrainSpec, {"source": "text", "more_tokenizations": "99"}, "more_tokenizations"),
+    (TrainSpec, {"source": "text", "more_tokenizations": "first"}, "more_tokenizations"),
+    (TrainSpec, {"source": "text", "more_tokenizations": str(10**30)}, "more_tokenizations"),
     (SteerSpec, {"features": "12"}, "features"),
     (SteerSpec, {"features": "12:hot"}, "features"),
 ]
@@ -77,11 +89,13 @@ def test_ranges_choices_help_units_and_defaults_of_a_form_are_those_of_the_spec(
     assert list(fields) == list(spec_class.options())
     for name, option in spec_class.options().items():
         field = fields[name]
-        least = [v.limit_value for v in field.validators if isinstance(v, MinValueValidator)]
-        most = [v.limit_value for v in field.validators if isinstance(v, MaxValueValidator)]
+        validators = getattr(field, "each", field).validators
+        least = [v.limit_value for v in validators if isinstance(v, MinValueValidator)]
+        most = [v.limit_value for v in validators if isinstance(v, MaxValueValidator)]
         assert least == ([] if option.minimum is None else [option.minimum])
         assert most == ([] if option.maximum is None else [option.maximum])
         assert (field.help_text, field.unit, field.only_for) == (option.help, option.unit, option.only_for)
+        assert field.is_needed == option.is_needed
         if option.choices:
             assert tuple(field.choices) == option.choices
 
@@ -160,6 +174,96 @@ def test_steered_features_read_as_text_and_as_json_are_the_same():
     assert field.clean("12:4, 77:-2.5") == wanted
     assert field.clean([{"index": 12, "strength": 4}, {"index": 77, "strength": -2.5}]) == wanted
     assert field.prepare_value(wanted) == "12:4, 77:-2.5"
+
+
+@pytest.fixture
+def tokenizations(db):
+    """The ids of three tokenizations that are ready, newest first, and that of one that is not."""
+    model = LanguageModel.objects.create(name="m", source="hub", origin="o", ready_at=timezone.now())
+    dataset = Dataset.objects.create(name="d", source="hub", origin="o", ready_at=timezone.now())
+    made = [
+        Tokenization.objects.create(
+            dataset=dataset, language_model=model, context_length=8, ready_at=None if is_late else timezone.now()
+        ).pk
+        for is_late in (False, False, False, True)
+    ]
+    return made[2::-1], made[3]
+
+
+def test_several_rows_keep_the_order_in_which_they_were_sent(tokenizations):
+    (newest, middle, oldest), unready = tokenizations
+    field = spec_form(TrainSpec).base_fields["more_tokenizations"]
+    for sent in ([middle, oldest], [str(middle), str(oldest)], f"{middle}, {oldest}", [f"{middle},{oldest}", middle]):
+        assert field.clean(sent) == (middle, oldest)
+    assert field.clean([]) == field.clean("") == field.clean(None) == ()
+    with pytest.raises(ValidationError, match=f"nothing ready with the id {unready}"):
+        field.clean([newest, unready])
+
+
+def test_several_rows_are_checkboxes_in_a_group_that_is_named(tokenizations):
+    (newest, middle, oldest), unready = tokenizations
+    form = spec_form(TrainSpec)(initial={"more_tokenizations": f"{oldest},{newest}"})
+    html = render_to_string("components/field.html", {"field": form["more_tokenizations"]})
+    assert re.search(r"<fieldset[^>]*>\s*<legend>More tokenizations", html)
+    assert 'aria-describedby="id_more_tokenizations_helptext"' in html
+    assert 'id="id_more_tokenizations_helptext"' in html
+    assert re.findall(r'value="(\d+)"[^>]*checked', html) == [str(newest), str(oldest)]
+    assert f'value="{unready}"' not in html
+
+
+def test_rows_that_are_ticked_on_a_page_reach_the_spec(tokenizations):
+    (newest, middle, oldest), _ = tokenizations
+    model = LanguageModel.objects.get().pk
+    sent = (
+        f"tokenization={newest}&more_tokenizations={oldest}&more_tokenizations={middle}&language_model={model}&layer=1"
+    )
+    form = spec_form(ActivationCacheSpec)(QueryDict(sent))
+    assert form.is_valid()
+    assert form.spec().more_tokenizations == (oldest, middle)
+
+
+def test_several_values_read_as_text_and_as_json_are_the_same():
+    fields = spec_form(TrainSpec).base_fields
+    assert fields["sweep_k"].clean("16, 32,") == fields["sweep_k"].clean([16, 32]) == (16, 32)
+    assert fields["sweep_coefficient"].clean("0.5, 2") == (0.5, 2.0)
+    assert fields["hook_sites"].clean("3.resid_post, 1.mlp_in") == ("3.resid_post", "1.mlp_in")
+    assert fields["sweep_k"].clean("") == fields["sweep_k"].clean([]) == ()
+    assert fields["sweep_coefficient"].prepare_value((0.5, 2.0)) == "0.5, 2"
+
+
+def test_a_refused_value_among_several_is_named():
+    with pytest.raises(ValidationError) as refused:
+        spec_form(TrainSpec).base_fields["sweep_d_sae"].clean("64, 1")
+    assert refused.value.messages == ["1: The least allowed is 2."]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("value", [{"a": 1}, True])
+@pytest.mark.parametrize("name", ["sweep_k", "more_tokenizations"])
+def test_what_is_no_list_is_refused_where_several_are_asked_for(name, value):
+    assert "This is not a list." in json_refusal(TrainSpec, {name: value}).message
+
+
+@pytest.mark.django_db
+def test_an_option_whose_reason_is_idle_itself_takes_its_default():
+    sent = {"architecture": "topk", "l0_loss": "quadratic", "target_l0": -5, "activation_cache": 99}
+    assert json_refusal(TrainSpec, sent).field == "activation_cache"
+    assert "Target L0" not in json_refusal(TrainSpec, sent).message
+
+
+@pytest.mark.django_db
+def test_options_that_are_decided_already_are_neither_asked_for_nor_read():
+    form = form_from_json(TrainSpec, {"activation_cache": 5, "k": 7}, decided={"activation_cache": 1})
+    assert (form.spec().activation_cache, form.spec().k) == (1, 7)
+    assert "activation_cache" not in {field.name for field in (*form.basic_fields, *form.advanced_fields)}
+
+
+def test_an_argument_that_takes_several_says_so():
+    parser = argparse.ArgumentParser()
+    add_spec_arguments(parser, TrainSpec)
+    words = parser.format_help()
+    assert "--sweep-k VALUE,…" in words
+    assert "Default: ()" not in words
 
 
 def test_a_prompt_keeps_its_spaces_and_loses_only_the_carriage_returns_of_browsers():
