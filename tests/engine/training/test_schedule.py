@@ -5,7 +5,7 @@ import torch
 from sae_lens.training.optim import CoefficientScheduler, get_lr_scheduler
 
 from workers.engine.specs.training import TrainSpec
-from workers.engine.training.schedule import l1_coefficient_at, learning_rate_at
+from workers.engine.training.schedule import learning_rate_at, sparsity_coefficient_at
 
 
 def spec(**options) -> TrainSpec:
@@ -39,15 +39,37 @@ def test_the_rate_falls_linearly_over_the_last_part_and_never_reaches_zero():
     assert rates[99] == pytest.approx(0.05)
 
 
-def test_the_l1_warm_up_equals_saelens():
-    ours = spec(architecture="standard", l1_coefficient=3.0, l1_warmup_steps=7)
+def test_the_sparsity_warm_up_equals_saelens():
+    ours = spec(architecture="standard", l1_coefficient=3.0, sparsity_warmup_steps=7)
     theirs = CoefficientScheduler(warm_up_steps=7, final_value=3.0)
     for step in range(20):
-        assert l1_coefficient_at(step, ours) == pytest.approx(theirs.value)
+        assert sparsity_coefficient_at(step, ours) == pytest.approx(theirs.value)
         theirs.step()
 
 
 def test_without_warm_up_everything_is_full_at_once():
-    ours = spec(steps=10, lr_decay_pct=0.0, l1_warmup_steps=0)
+    ours = spec(architecture="standard", steps=10, lr_decay_pct=0.0, sparsity_warmup_steps=0)
     assert learning_rate_at(0, ours) == ours.learning_rate
-    assert l1_coefficient_at(0, ours) == ours.l1_coefficient
+    assert sparsity_coefficient_at(0, ours) == ours.l1_coefficient
+
+
+def test_the_cosine_falls_like_pytorchs_over_the_last_part():
+    ours = spec(steps=100, lr_decay="cosine", lr_decay_pct=20.0, learning_rate=1.0)
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
+    for step in range(80):
+        assert learning_rate_at(step, ours) == 1.0
+    for step in range(80, 100):
+        assert learning_rate_at(step, ours) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
+def test_a_constant_rate_stays_to_the_end():
+    ours = spec(steps=100, lr_decay="constant", lr_decay_pct=50.0, learning_rate=1.0)
+    assert {learning_rate_at(step, ours) for step in range(100)} == {1.0}
+
+
+def test_jumprelus_coefficient_warms_up_like_the_others():
+    ours = spec(architecture="jumprelu", l0_coefficient=2.0, sparsity_warmup_steps=4)
+    assert [sparsity_coefficient_at(step, ours) for step in range(6)] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.0]

@@ -1,17 +1,22 @@
 """Activation caches and runs made on the spot for tests of training."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
-from workers.engine.activations.cache import NUMBERS_NAME, ActivationCache
-from workers.engine.activations.shards import ShardWriter
+from workers.engine.activations.cache import NUMBERS_NAME, SHARD_NAME, STATISTICS_NAME, ActivationCache
 from workers.engine.progress import Progress
+from workers.engine.saes.registry import TRAINING_SAES
 from workers.engine.specs.activations import ActivationCacheResult
-from workers.engine.specs.training import TrainInputs, TrainSpec
+from workers.engine.specs.training import TRANSCODERS, TrainInputs, TrainSpec
 
 D_IN, D_SAE, TOKENS = 16, 48, 2_000
+HELD_OUT = 500
+AUTOENCODERS = sorted(set(TRAINING_SAES) - set(TRANSCODERS))
+"""What any cache can train; transcoders need one of pairs."""
 
 
 def dictionary_activations(
@@ -26,29 +31,45 @@ def dictionary_activations(
     return (fires * strength) @ truth_FD, truth_FD
 
 
-def cache_write(folder: Path, x: torch.Tensor) -> Path:
-    """A cache folder of the activations x (tokens, d_in), in three shards, as activation caching leaves it."""
+def cache_write(folder: Path, x: torch.Tensor, targets: torch.Tensor | None = None) -> Path:
+    """A cache folder of the activations x (tokens, d_in), in three shards, as activation caching leaves it.
+
+    `targets` (tokens, d_out) make it one of pairs. The first HELD_OUT tokens, or all, stand as held out too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    writer = ShardWriter(folder, x.shape[1], shard_bytes=-(-len(x) // 3) * x.shape[1] * 2)
-    writer.add(x)
-    writer.close()
-    numbers = ActivationCacheResult(
-        tokens=writer.tokens,
-        tokens_run=writer.tokens,
+    kept = {"activations": x.bfloat16()} | ({} if targets is None else {"targets": targets.bfloat16()})
+    rows = -(-len(x) // 3)
+    for number, start in enumerate(range(0, len(x), rows)):
+        shard = {name: part[start : start + rows].clone() for name, part in kept.items()}
+        save_file(shard, folder / SHARD_NAME.format(number))
+    save_file({name: part[:HELD_OUT].clone() for name, part in kept.items()}, folder / "held-out.safetensors")
+    names = {"activations": "mean", "targets": "target_mean"}
+    save_file({names[name]: part.float().mean(0) for name, part in kept.items()}, folder / STATISTICS_NAME)
+    (folder / NUMBERS_NAME).write_text(json.dumps(_numbers(kept).to_json()))
+    return folder
+
+
+def _numbers(kept: dict[str, torch.Tensor]) -> ActivationCacheResult:
+    norms = {name: part.float().norm(dim=1).mean().item() for name, part in kept.items()}
+    x, targets = kept["activations"], kept.get("targets")
+    return ActivationCacheResult(
+        tokens=len(x),
+        tokens_run=len(x),
         contexts=1,
         first_positions=0,
         sink_tokens=0,
         sink_threshold=77.0,
         median_norm=15.4,
-        mean_norm=writer.mean_norm,
+        mean_norm=norms["activations"],
         d_in=x.shape[1],
         lm_dtype="float32",
         tokens_per_s=1.0,
         bytes=1,
-        activations_sha256=writer.sha256,
+        activations_sha256=hashlib.sha256(x.view(torch.int16).numpy().tobytes()).hexdigest(),
+        d_out=None if targets is None else targets.shape[1],
+        target_mean_norm=norms.get("targets"),
+        held_out_tokens=min(HELD_OUT, len(x)),
     )
-    (folder / NUMBERS_NAME).write_text(json.dumps(numbers.to_json()))
-    return folder
 
 
 def cached(folder: Path) -> torch.Tensor:
@@ -57,30 +78,40 @@ def cached(folder: Path) -> torch.Tensor:
     return cache.rows(torch.arange(cache.tokens)).float()
 
 
-def random_cache(folder: Path) -> Path:
+def random_activations() -> torch.Tensor:
+    """(TOKENS, D_IN), some dimensions wider than others, none centred."""
     generator = torch.Generator().manual_seed(5)
-    x = torch.randn(TOKENS, D_IN, generator=generator) * torch.linspace(0.5, 4, D_IN) + 2
-    return cache_write(folder, x)
+    return torch.randn(TOKENS, D_IN, generator=generator) * torch.linspace(0.5, 4, D_IN) + 2
+
+
+def random_cache(folder: Path) -> Path:
+    """A cache for autoencoders."""
+    return cache_write(folder, random_activations())
+
+
+def random_pairs(folder: Path) -> Path:
+    """A cache for transcoders: targets are a clipped linear map of the activations."""
+    x = random_activations()
+    mixing = torch.randn(D_IN, D_IN, generator=torch.Generator().manual_seed(6)) / D_IN**0.5
+    return cache_write(folder, x, (x @ mixing).relu() + 1)
 
 
 def spec(architecture: str = "topk", **options) -> TrainSpec:
+    """A run of a second: 30 steps of 64 tokens, a checkpoint every 10, a point of the charts every 5."""
     small = {"d_sae": D_SAE, "k": 4, "steps": 30, "batch_size": 64, "checkpoint_every": 10, "log_every": 5}
     # a short life for silent latents, so that AuxK works in these runs
-    small |= {"dead_after_tokens": 256, "learning_rate": 3e-3, "l1_warmup_steps": 5}
-    return TrainSpec(activation_cache=1, architecture=architecture, **small | options)
+    small |= {"dead_after_tokens": 256, "learning_rate": 3e-3, "sparsity_warmup_steps": 5}
+    if options.get("source", "cache") == "cache":
+        small["activation_cache"] = 1
+    return TrainSpec(architecture=architecture, **small | options)
 
 
 def inputs(folder: Path, cache: Path, job: str = "job", **known) -> TrainInputs:
+    """Folders of a run of its own below `folder`."""
     out = folder / f"{job}-out"
     out.mkdir(parents=True, exist_ok=True)
-    return TrainInputs(
-        job_dir=str(folder / job),
-        out_dir=str(out),
-        cache_dir=str(cache),
-        hook_site="3.resid_post",
-        sink_threshold=77.0,
-        **known,
-    )
+    usual = {"cache_dir": str(cache), "hook_site": "3.resid_post", "sink_threshold": 77.0}
+    return TrainInputs(job_dir=str(folder / job), out_dir=str(out), **usual | known)
 
 
 class Wishing(Progress):
@@ -99,3 +130,18 @@ class Wishing(Progress):
 
     def of(self, kind: str) -> list[dict]:
         return [line for line in self.lines if line["t"] == kind]
+
+
+def sae_folder(where: TrainInputs, member: int = 0) -> Path:
+    """Where a run left one of its SAEs."""
+    return Path(where.out_dir) / f"sae-{member:02d}"
+
+
+def weights(where: TrainInputs, member: int = 0) -> dict[str, torch.Tensor]:
+    """The finished weights of one SAE."""
+    return load_file(sae_folder(where, member) / "sae_weights.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Bit-identical."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -1,12 +1,13 @@
 """Checkpoints of a training run: everything that decides the next step, written so that a crash never leaves half of one.
 
     <job_dir>/checkpoints/step-00000300/
-        state.safetensors   weights, Adam's moments, firing counters, running sums of the metrics
-        state.json          step, settings asked for and in effect, last metrics, size of state.safetensors
+        sae-00.safetensors …  of each SAE: weights, Adam's moments, firing counters, running sums of the metrics
+        source.safetensors    what the source of activations needs to go on
+        state.json            step, settings asked for and in effect, last metrics, sizes of the other files
 
-There is no state of a random generator to keep: initial weights come from the seed, batches from (seed, step).
+There is no state of a random generator to keep: initial weights come from the seed, all later draws from (seed, step).
 
-Writing: into a hidden folder beside, fsync, rename, fsync of the parent; then all but the newest KEEP go.
+Writing: into a hidden folder beside, fsync, rename, fsync of the parent; then all but the newest `keep` go.
 Reading: the newest whole one; a truncated one is passed over for the one before it.
 """
 
@@ -24,9 +25,13 @@ from torch import Tensor
 
 from workers.engine.specs.errors import DiskFull
 
-KEEP = 2
-TENSORS, STATE = "state.safetensors", "state.json"
+STATE, SUFFIX = "state.json", ".safetensors"
 UNFINISHED = ".unfinished-"
+SPARE_BYTES = 2**20
+"""Left free beside the tensors, for state.json and the file system's own records."""
+
+Files = dict[str, dict[str, Tensor]]
+"""Tensors of each file, by its name without suffix, then by their own."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,11 @@ class Checkpoint:
 
     folder: Path
     step: int
-    tensors: dict[str, Tensor]
+    files: Files
     state: dict[str, Any]
 
 
-def checkpoint_write(root: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> tuple[Path, int]:
+def checkpoint_write(root: Path, step: int, files: Files, state: dict[str, Any], *, keep: int = 2) -> tuple[Path, int]:
     """Write the checkpoint of `step` (steps done) below `root`; returns its folder and size in bytes.
 
     A whole checkpoint of the same step is left as it is: the same step has the same state. Too little space: DiskFull,
@@ -51,19 +56,18 @@ def checkpoint_write(root: Path, step: int, tensors: dict[str, Tensor], state: d
     if _is_whole(final):
         return final, _size(final)
     shutil.rmtree(final, ignore_errors=True)
-    _check_space(root, tensors)
+    _check_space(root, files)
     unfinished = root / f"{UNFINISHED}{step:08d}"
     try:
-        _write_folder(unfinished, tensors, state | {"step": step})
+        _write_folder(unfinished, files, state | {"step": step})
         unfinished.rename(final)
         _fsync(root)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise _disk_full(root, tensors) from error
+            raise _disk_full(root, files) from error
         raise
-    for old in _folders(root)[:-KEEP]:
-        shutil.rmtree(old)
+    _prune(root, final, keep)
     return final, _size(final)
 
 
@@ -72,36 +76,48 @@ def checkpoint_latest(root: Path) -> Checkpoint | None:
     for folder in reversed(_folders(root)):
         if not _is_whole(folder):
             continue
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         try:
-            tensors = load_file(folder / TENSORS)
+            files = {name: load_file(folder / f"{name}{SUFFIX}") for name in state["bytes"]}
         except (SafetensorError, OSError):
             continue
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        return Checkpoint(folder, state["step"], tensors, state)
+        return Checkpoint(folder, state["step"], files, state)
     return None
 
 
-def _write_folder(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+def _write_folder(folder: Path, files: Files, state: dict[str, Any]) -> None:
     folder.mkdir()
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
-    state = state | {"tensors_bytes": (folder / TENSORS).stat().st_size}
-    (folder / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-    for path in (folder / TENSORS, folder / STATE, folder):
+    sizes = {}
+    for name, tensors in files.items():
+        path = folder / f"{name}{SUFFIX}"
+        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, path)
+        sizes[name] = path.stat().st_size
         _fsync(path)
+    (folder / STATE).write_text(json.dumps(state | {"bytes": sizes}, indent=2) + "\n", encoding="utf-8")
+    _fsync(folder / STATE)
+    _fsync(folder)
 
 
 def _is_whole(folder: Path) -> bool:
-    """Both files are there and the large one has the size that the small one states."""
+    """All files are there, and the large ones have the sizes that the small one states."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        return (folder / TENSORS).stat().st_size == state["tensors_bytes"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+        return all((folder / f"{name}{SUFFIX}").stat().st_size == size for name, size in state["bytes"].items())
+    except (OSError, json.JSONDecodeError, KeyError, AttributeError, TypeError):
         return False
 
 
 def _folders(root: Path) -> list[Path]:
     """Checkpoints below `root`, oldest first."""
     return sorted(root.glob("step-*"))
+
+
+def _prune(root: Path, newest: Path, keep: int) -> None:
+    """Leave `keep` checkpoints, `newest` last. Later ones were passed over as damaged when the run went on."""
+    folders = _folders(root)
+    place = folders.index(newest) + 1
+    for folder in folders[: max(0, place - keep)] + folders[place:]:
+        shutil.rmtree(folder)
 
 
 def _sweep(root: Path) -> None:
@@ -114,19 +130,19 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _needed(tensors: dict[str, Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors.values())
+def _needed(files: Files) -> int:
+    return sum(tensor.nbytes for tensors in files.values() for tensor in tensors.values())
 
 
-def _check_space(root: Path, tensors: dict[str, Tensor]) -> None:
-    if shutil.disk_usage(root).free < _needed(tensors) + 2**20:
-        raise _disk_full(root, tensors)
+def _check_space(root: Path, files: Files) -> None:
+    if shutil.disk_usage(root).free < _needed(files) + SPARE_BYTES:
+        raise _disk_full(root, files)
 
 
-def _disk_full(root: Path, tensors: dict[str, Tensor]) -> DiskFull:
+def _disk_full(root: Path, files: Files) -> DiskFull:
     free = shutil.disk_usage(root).free
     return DiskFull(
-        f"A checkpoint needs {_needed(tensors) / 2**20:.0f} MB; {free / 2**20:.0f} MB are free.",
+        f"A checkpoint needs {_needed(files) / 2**20:.0f} MB; {free / 2**20:.0f} MB are free.",
         "Free some space, then retry: the run goes on from its last checkpoint.",
     )
 

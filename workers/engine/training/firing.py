@@ -38,6 +38,10 @@ class Firing:
         self.fired_F += fired_F
         self.tokens[0] += tokens
 
+    def begin_again(self, latents_F: Tensor) -> None:
+        """Latents that were made anew have a whole life before them."""
+        self.silent_tokens_F = self.silent_tokens_F.masked_fill(latents_F, 0)
+
     def recent(self) -> tuple[Tensor, int]:
         """How often each latent fired over the last steps (F,), and on how many tokens."""
         return self.fired_F + self.fired_before_F, int(self.tokens.sum())

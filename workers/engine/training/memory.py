@@ -1,4 +1,4 @@
-"""Memory: what a training run needs, what is free, and errors that say both."""
+"""Memory of a training run: what is free, when it ran out, and errors that say both. The need: specs/training_memory.py."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,17 +7,10 @@ import psutil
 import torch
 
 from workers.engine.specs.errors import OutOfMemory
-from workers.engine.specs.training import TrainSpec
 
 HINT = "Choose fewer latents or a smaller batch, or a device with more memory."
-
-
-def training_bytes(spec: TrainSpec, d_in: int, matmul_dtype: torch.dtype) -> int:
-    """An estimate from the shapes: weights, gradient and two moments in float32, and what one step holds at once."""
-    weights = (2 * d_in * spec.d_sae + spec.d_sae + d_in) * 4
-    dense_blocks = 2 if spec.architecture == "topk" else 4
-    latents = spec.batch_size * spec.d_sae * matmul_dtype.itemsize * dense_blocks
-    return 5 * weights + latents + 6 * spec.batch_size * d_in * 4
+MEMORY_ERRORS = (RuntimeError, MemoryError)
+"""What allocators raise; `is_out_of_memory` tells them from other errors. torch.OutOfMemoryError is a RuntimeError."""
 
 
 def free_bytes(device: str) -> int:
@@ -27,6 +20,13 @@ def free_bytes(device: str) -> int:
     return psutil.virtual_memory().available
 
 
+def used_bytes(device: str) -> int:
+    """Memory in use: tensors on a GPU, the whole of this process on the CPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
 def memory_check(needed: int, device: str) -> None:
     """Raise OutOfMemory when `needed` bytes are clearly not there."""
     free = free_bytes(device)
@@ -34,14 +34,18 @@ def memory_check(needed: int, device: str) -> None:
         raise OutOfMemory(f"The run needs about {_gib(needed)} on {device}; {_gib(free)} are free.", HINT)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for an allocator's failure on any device."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 @contextmanager
 def out_of_memory_explained(needed: int, device: str) -> Iterator[None]:
     """Turn an allocator's failure inside the block into OutOfMemory with numbers."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not is_memory:
+    except MEMORY_ERRORS as error:
+        if not is_out_of_memory(error):
             raise
         message = (
             f"{device} ran out of memory: the run needs about {_gib(needed)}, {_gib(free_bytes(device))} are free."

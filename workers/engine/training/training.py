@@ -1,198 +1,123 @@
-"""Train one SAE on an activation cache: the loop around trainer.py, its wishes, checkpoints and charts.
+"""Train SAEs on a stream of activations: the loop, its wishes, checkpoints and charts.
 
-Steps: open the cache; find the newest checkpoint; then for each step ask for wishes, take the batch of (seed, step), step,
-tell the charts every log_every steps, keep a checkpoint every checkpoint_every. At the end finishing.py writes the SAE.
+One Spec may name many SAEs (`TrainSpec.members`): all at one hook site get the same batch, all hook sites come from one pass
+of the language model. Steps: open the source (sources.py); begin or resume (run.py); then for each step ask for wishes, take
+the batches, let every SAE make its step (trainer.py), tell the charts every log_every steps, keep a checkpoint every
+checkpoint_every. At the end finishing.py writes the SAEs.
+
 A run that was stopped at any step and resumed gives bit-identical weights on the CPU with the same number of threads.
-
 b_dec starts at the mean activation; saes/base.py says why.
 """
 
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import torch
-
-from workers.engine.activations.cache import ActivationCache
 from workers.engine.precision import matmul_dtype_for
 from workers.engine.progress import Progress, Stopped
+from workers.engine.saes.base import Batch
 from workers.engine.specs.errors import EngineError
-from workers.engine.specs.training import TrainInputs, TrainResult, TrainSpec
-from workers.engine.training.batches import Batches
-from workers.engine.training.checkpoints import checkpoint_latest, checkpoint_write
-from workers.engine.training.finishing import sae_finish
-from workers.engine.training.memory import memory_check, out_of_memory_explained, training_bytes
+from workers.engine.specs.training import Member, TrainInputs, TrainResult, TrainSpec
+from workers.engine.specs.training_memory import training_memory
+from workers.engine.training.charts import Charts
+from workers.engine.training.faults import NOT_FINITE, activations_not_finite
+from workers.engine.training.finishing import saes_finish
+from workers.engine.training.memory import MEMORY_ERRORS, is_out_of_memory, memory_check, out_of_memory_explained
+from workers.engine.training.micro_batches import SMALLEST
+from workers.engine.training.run import Run, run_open
+from workers.engine.training.sources import source_open
 from workers.engine.training.trainer import Trainer, denormals_flushed
 
 
-@dataclass
-class Run:
-    """One training run in progress."""
-
-    spec: TrainSpec
-    job_dir: Path
-    progress: Progress
-    batches: Batches
-    trainer: Trainer
-    last_metrics: dict[str, float] = field(default_factory=dict)
-    seconds_before: float = 0.0
-    """Spent by earlier attempts."""
-    started: float = field(default_factory=time.monotonic)
-    logged_at: float = field(default_factory=time.monotonic)
-    logged_step: int = 0
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.job_dir / "checkpoints"
-
-    @property
-    def seconds(self) -> float:
-        return self.seconds_before + time.monotonic() - self.started
-
-
 def train(spec: TrainSpec, inputs: TrainInputs, progress: Progress) -> TrainResult:
-    """Train as `spec` says on `inputs.cache_dir`; writes the SAE folder into `inputs.out_dir`.
+    """Train every SAE of `spec`; writes a folder for each below `inputs.out_dir`.
 
-    Goes on from the newest checkpoint in `inputs.job_dir`. Raises Stopped for a wish, EngineError when the loss is no
-    longer finite, OutOfMemory, DiskFull.
+    Goes on from the newest whole checkpoint in `inputs.job_dir`. Raises Stopped for a wish, EngineError when activations or
+    a loss are not finite, OutOfMemory, DiskFull.
     """
     progress.resumable = True
     progress.phase("preparing")
-    cache = ActivationCache.open(inputs.cache_dir)
-    matmul_dtype = matmul_dtype_for(inputs.device)
-    needed = training_bytes(spec, cache.d_in, matmul_dtype)
+    source = source_open(spec, inputs, progress)
+    widths = [(site.d_in, site.d_out) for site in source.sites]
+    needed = training_memory(spec, widths, product_bytes=matmul_dtype_for(inputs.device).itemsize).total_bytes
     memory_check(needed, inputs.device)
     with denormals_flushed(), out_of_memory_explained(needed, inputs.device):
-        trainer = Trainer(spec, cache.d_in, device=inputs.device, matmul_dtype=matmul_dtype)
-        run = Run(spec, Path(inputs.job_dir), progress, Batches(cache, spec, inputs.device), trainer)
-        _resume(run)
+        run = run_open(spec, inputs, progress, source)
         progress.phase("training", spec.steps, "steps")
         finished_early = _steps(run)
-        _check_finite(run)
-        if run.trainer.window.steps:
-            _log(run)
-        progress.phase("writing the SAE")
-        return sae_finish(
-            trainer,
-            spec,
-            inputs,
-            factor=run.batches.factor,
-            metrics=run.last_metrics,
-            seconds=run.seconds,
-            finished_early=finished_early,
-        )
+        progress.phase("writing the SAEs")
+        return saes_finish(run, finished_early=finished_early)
 
 
 def _steps(run: Run) -> bool:
-    """Train until the last step or a wish; True when it ended early and the SAE is wanted."""
-    spec, trainer = run.spec, run.trainer
-    run.logged_step = trainer.steps_done
-    run.progress.reach(trainer.steps_done)
-    while trainer.steps_done < spec.steps:
-        if _obey(run):
-            return True
-        trainer.step(run.batches.at(trainer.steps_done))
-        run.progress.reach(trainer.steps_done)
-        is_last = trainer.steps_done == spec.steps
-        if trainer.steps_done % spec.log_every == 0 or is_last:
-            _check_finite(run)
-            _log(run)
-        if trainer.steps_done % spec.checkpoint_every == 0 or is_last:
-            _checkpoint(run)
-    return False
+    """Train until the last step or a wish; True when it ended early and the SAEs are wanted."""
+    spec, charts = run.spec, Charts(run)
+    run.progress.reach(run.steps_done)
+    is_early = False
+    while run.steps_done < spec.steps and not is_early:
+        if is_early := _obey(run):
+            break
+        _step(run)
+        run.progress.reach(run.steps_done)
+        is_last = run.steps_done == spec.steps
+        if run.steps_done % spec.log_every == 0 or is_last:
+            run.check_finite()
+            charts.tell()
+        if run.steps_done % spec.checkpoint_every == 0 or is_last:
+            run.checkpoint()
+    run.check_finite()
+    if run.trainers[0].window.steps:
+        charts.tell()
+    return is_early
+
+
+def _step(run: Run) -> None:
+    """One step of every member, on one batch for each hook site."""
+    batches = _batches(run)
+    for watch, batch in zip(run.watches, batches):
+        watch.add(run.steps_done, batch)
+    for member, site in zip(run.members, run.site_of):
+        _member_step(run, member, batches[site])
+    run.steps_done += 1
+
+
+def _batches(run: Run) -> tuple[Batch, ...]:
+    """The batches of this step. A source that meets NaN itself is told what is left."""
+    try:
+        return run.source.batches(run.steps_done)
+    except EngineError as error:
+        if error.code != NOT_FINITE:
+            raise
+        raise activations_not_finite(error.message, run.checkpoints) from error
+
+
+def _member_step(run: Run, member: Member, batch: Batch) -> None:
+    """One step of one SAE; when memory runs out, again with smaller pieces of the same batch."""
+    trainer = run.trainers[member.index]
+    while not _fits(run, trainer, batch):
+        run.halve_micro_batch()
+    if trainer.resampled:
+        run.progress.event(f"Step {trainer.steps_done}: {trainer.resampled} dead latents of {member.key} start again.")
+
+
+def _fits(run: Run, trainer: Trainer, batch: Batch) -> bool:
+    """True when the step was made; False when memory ran out and smaller pieces are left to try."""
+    try:
+        trainer.step(batch, run.micro_batch_size)
+    except MEMORY_ERRORS as error:
+        if not is_out_of_memory(error) or run.micro_batch_size <= SMALLEST:
+            raise
+        return False
+    return True
 
 
 def _obey(run: Run) -> bool:
     """Do what is wished between two steps; True for "finish" (once there is something to keep)."""
     match run.progress.wish():
         case "checkpoint":
-            _checkpoint(run)
+            run.checkpoint()
             run.progress.wish_done("checkpoint")
         case "pause" | "interrupt" as wish:
-            _checkpoint(run)
+            run.checkpoint()
             raise Stopped(wish)
         case "cancel":
             raise Stopped("cancel")
         case "finish":
-            return run.trainer.steps_done > 0
+            return run.steps_done > 0
     return False
-
-
-def _log(run: Run) -> None:
-    """One point of the charts."""
-    now, step = time.monotonic(), run.trainer.steps_done
-    metrics = run.trainer.metrics()
-    tokens = (step - run.logged_step) * run.spec.batch_size
-    metrics["tokens_per_s"] = tokens / max(now - run.logged_at, 1e-9)
-    run.logged_at, run.logged_step, run.last_metrics = now, step, metrics
-    run.progress.metrics(step, **metrics)
-
-
-def _checkpoint(run: Run) -> None:
-    _check_finite(run)
-    state = {
-        "spec": run.spec.to_json(),
-        "effective": _effective(run),
-        "metrics": run.last_metrics,
-        "seconds": run.seconds,
-    }
-    step = run.trainer.steps_done
-    folder, size = checkpoint_write(run.checkpoints, step, run.trainer.tensors(), state)
-    run.progress.checkpoint(step, str(folder.relative_to(run.job_dir)), size, **run.last_metrics)
-
-
-def _effective(run: Run) -> dict[str, Any]:
-    """What the Spec leaves open and must not change within a run."""
-    sae = run.trainer.sae
-    return {
-        "d_in": sae.d_in,
-        "matmul_dtype": str(sae.matmul_dtype).removeprefix("torch."),
-        "factor": run.batches.factor,
-        "cache_tokens": run.batches.cache.tokens,
-    }
-
-
-def _resume(run: Run) -> None:
-    """Load the newest checkpoint and check that it belongs to this run; without one, begin."""
-    found = checkpoint_latest(run.checkpoints)
-    if found is None:
-        _center(run)
-        return
-    run.trainer.sae.matmul_dtype = getattr(torch, found.state["effective"]["matmul_dtype"])
-    if found.state["spec"] != run.spec.to_json() or found.state["effective"] != _effective(run):
-        raise EngineError(
-            f"The checkpoint of step {found.step} was made with other settings or another activation cache.",
-            "Start a new run for new settings; a run resumes only as it was begun.",
-        )
-    run.trainer.load(found.tensors, found.step)
-    run.last_metrics, run.seconds_before = found.state["metrics"], found.state["seconds"]
-    run.progress.event(f"Resumed from the checkpoint of step {found.step}.")
-
-
-def _center(run: Run) -> None:
-    """Start b_dec at the mean activation; one that is not finite tells of broken activations before the first step."""
-    if not run.batches.mean_D.isfinite().all():
-        raise _not_finite("The activation cache holds NaN or infinity.")
-    run.trainer.sae.center(run.batches.mean_D)
-
-
-def _check_finite(run: Run) -> None:
-    """Raise when a step since the last check produced numbers that are not finite; earlier checkpoints stay."""
-    step = run.trainer.bad_step()
-    if step is None:
-        return
-    kept = checkpoint_latest(run.checkpoints)
-    where = f"The last good checkpoint is that of step {kept.step}." if kept else "There is no checkpoint before it."
-    if not run.batches.at(step).isfinite().all():
-        raise _not_finite(f"The activations of step {step + 1} hold NaN or infinity. {where}")
-    raise EngineError(
-        f"The loss was not finite at step {step + 1}. {where}",
-        "Choose a smaller learning rate or a warm-up, and clip the gradient.",
-        code="loss_not_finite",
-    )
-
-
-def _not_finite(message: str) -> EngineError:
-    hint = "Cache the activations again, with float32 as the model's precision."
-    return EngineError(message, hint, code="activations_not_finite")

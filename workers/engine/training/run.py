@@ -1,0 +1,188 @@
+"""One training run in progress: its SAEs, the stream they share, its checkpoints, and how it is taken up again.
+
+A checkpoint has a file for each SAE, one for the source of activations, and state.json (checkpoints.py). What the Spec
+leaves open, or memory forced to be otherwise, is `effective`: it stands in every checkpoint, and a resumed run goes on with it.
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workers.engine.precision import matmul_dtype_for
+from workers.engine.progress import Progress
+from workers.engine.saes.sae import Sae
+from workers.engine.specs.errors import EngineError
+from workers.engine.specs.training import Member, TrainInputs, TrainSpec
+from workers.engine.training.checkpoints import Checkpoint, checkpoint_latest, checkpoint_write
+from workers.engine.training.faults import RowWatch, activations_not_finite, check_finite
+from workers.engine.training.micro_batches import SMALLEST, chooses_within_pieces
+from workers.engine.training.sources import SiteActivations, Source
+from workers.engine.training.trainer import Trainer
+
+SOURCE_FILE = "source"
+CHANGEABLE = ("micro_batch_size", "matmul_dtype")
+"""Of `effective`, what a resumed run takes from its checkpoint instead of comparing it."""
+
+
+@dataclass
+class Run:
+    """What changes while a training goes on. Member i trains `trainers[i]` on `source.sites[site_of[i]]`."""
+
+    spec: TrainSpec
+    inputs: TrainInputs
+    progress: Progress
+    source: Source
+    members: tuple[Member, ...]
+    site_of: tuple[int, ...]
+    trainers: tuple[Trainer, ...]
+    watches: tuple[RowWatch, ...]
+    micro_batch_size: int
+    steps_done: int = 0
+    last_metrics: list[dict[str, Any]] = field(default_factory=list)
+    """The newest point of the charts, for each member."""
+    seconds_before: float = 0.0
+    """Spent by earlier attempts."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoints(self) -> Path:
+        return Path(self.inputs.job_dir) / "checkpoints"
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
+
+    def site(self, member: Member) -> SiteActivations:
+        return self.source.sites[self.site_of[member.index]]
+
+    def sae(self, member: Member) -> Sae:
+        """The member as it would be finished now, on the CPU."""
+        site, trainer = self.site(member), self.trainers[member.index]
+        return trainer.sae.finished(
+            site.factor,
+            site.hook_site,
+            site.sink_threshold,
+            target_factor=site.target_factor,
+            weights=trainer.averaged_weights(),
+        )
+
+    def effective(self) -> dict[str, Any]:
+        """What the Spec leaves open, as JSON values."""
+        own = {
+            "micro_batch_size": self.micro_batch_size,
+            "matmul_dtype": str(self.trainers[0].sae.matmul_dtype).removeprefix("torch."),
+        }
+        return json.loads(json.dumps(own | self.source.effective()))
+
+    def check_finite(self) -> None:
+        """Raise when a step met or made numbers that are not finite."""
+        check_finite(self.source, self.watches, self.members, self.trainers, self.checkpoints)
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint of this step; its values are each member's newest metrics."""
+        self.check_finite()
+        files = {member.key: trainer.tensors() for member, trainer in zip(self.members, self.trainers)}
+        files[SOURCE_FILE] = self.source.tensors()
+        state = {
+            "spec": self.spec.to_json(),
+            "effective": self.effective(),
+            "metrics": self.last_metrics,
+            "seconds": self.seconds,
+        }
+        folder, size = checkpoint_write(
+            self.checkpoints, self.steps_done, files, state, keep=self.spec.keep_checkpoints
+        )
+        values = {str(index): metrics for index, metrics in enumerate(self.last_metrics)}
+        self.progress.checkpoint(self.steps_done, str(folder.relative_to(self.inputs.job_dir)), size, **values)
+
+    def halve_micro_batch(self) -> None:
+        """After memory ran out: smaller pieces from now on, the same batch."""
+        self.micro_batch_size = max(SMALLEST, self.micro_batch_size // 2)
+        if self.inputs.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        within = chooses_within_pieces(self.spec)
+        self.progress.event(
+            f"Memory ran out at step {self.steps_done + 1}: each batch of {self.spec.batch_size} tokens is now worked "
+            f"through in pieces of {self.micro_batch_size}, and their gradients are averaged"
+            f"{f'; {within}' if within else ''}.",
+            level="warning",
+        )
+
+
+def run_open(spec: TrainSpec, inputs: TrainInputs, progress: Progress, source: Source) -> Run:
+    """A run at its beginning, or where its newest whole checkpoint left it.
+
+    Raises EngineError when that checkpoint was made with other settings, or when the activations are not finite.
+    """
+    members = spec.members()
+    site_of = tuple(_site_of(member, source) for member in members)
+    dtype = matmul_dtype_for(inputs.device)
+    trainers = tuple(
+        Trainer(
+            member.spec,
+            source.sites[site].d_in,
+            source.sites[site].d_out,
+            device=inputs.device,
+            matmul_dtype=dtype,
+        )
+        for member, site in zip(members, site_of)
+    )
+    run = Run(
+        spec=spec,
+        inputs=inputs,
+        progress=progress,
+        source=source,
+        members=members,
+        site_of=site_of,
+        trainers=trainers,
+        watches=tuple(RowWatch(inputs.device) for _ in source.sites),
+        micro_batch_size=min(spec.micro_batch_size or spec.batch_size, spec.batch_size),
+        last_metrics=[{} for _ in members],
+    )
+    found = checkpoint_latest(run.checkpoints)
+    if found is None:
+        _begin(run)
+    else:
+        _resume(run, found)
+    return run
+
+
+def _site_of(member: Member, source: Source) -> int:
+    """Index of the member's hook site; a cache has one and the Spec need not name it."""
+    if member.hook_site is None:
+        return 0
+    return [site.hook_site for site in source.sites].index(member.hook_site)
+
+
+def _begin(run: Run) -> None:
+    """Start each b_dec at its mean; one that is not finite tells of broken activations before the first step."""
+    for site in run.source.sites:
+        if not (site.mean_D.isfinite().all() and site.target_mean_E.isfinite().all()):
+            raise activations_not_finite(f"The activations at {site.hook_site} hold NaN or infinity.", run.checkpoints)
+    for member, trainer in zip(run.members, run.trainers):
+        site = run.site(member)
+        trainer.sae.center(site.mean_D, site.target_mean_E)
+
+
+def _resume(run: Run, found: Checkpoint) -> None:
+    """Load `found` after checking that it belongs to this run."""
+    effective = found.state["effective"]
+    dtype = getattr(torch, effective["matmul_dtype"])
+    same = {name: value for name, value in run.effective().items() if name not in CHANGEABLE}
+    kept = {name: value for name, value in effective.items() if name not in CHANGEABLE}
+    if found.state["spec"] != run.spec.to_json() or kept != same:
+        raise EngineError(
+            f"The checkpoint of step {found.step} was made with other settings or other activations.",
+            "Start a new run for new settings; a run resumes only as it was begun.",
+        )
+    for member, trainer in zip(run.members, run.trainers):
+        trainer.sae.matmul_dtype = dtype
+        trainer.load(found.files[member.key], found.step)
+    run.source.load(found.files[SOURCE_FILE], found.step)
+    run.steps_done, run.micro_batch_size = found.step, effective["micro_batch_size"]
+    run.last_metrics, run.seconds_before = found.state["metrics"], found.state["seconds"]
+    run.progress.event(f"Resumed from the checkpoint of step {found.step}.")
