@@ -201,7 +201,7 @@ def test_several_rows_keep_the_order_in_which_they_were_sent(tokenizations):
 
 
 def test_several_rows_are_checkboxes_in_a_group_that_is_named(tokenizations):
-    (newest, middle, oldest), unready = tokenizations
+    (newest, _middle, oldest), unready = tokenizations
     form = spec_form(TrainSpec)(initial={"more_tokenizations": f"{oldest},{newest}"})
     html = render_to_string("components/field.html", {"field": form["more_tokenizations"]})
     assert re.search(r"<fieldset[^>]*>\s*<legend>More tokenizations", html)
