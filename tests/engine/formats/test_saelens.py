@@ -9,11 +9,12 @@ from safetensors.torch import load_file, save_file
 from tests.engine.saes.worlds import SITE, activations, random_sae
 from workers.engine.formats.hook_names import hook_name_of, hook_site_of
 from workers.engine.formats.saelens import sae_read, sae_write
+from workers.engine.saes.encoding import TENSORS
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.hook_site import SITES, HookSite
 
 
-@pytest.mark.parametrize("architecture", ["standard", "topk"])
+@pytest.mark.parametrize("architecture", list(TENSORS))
 def test_latents_are_bit_identical_after_a_round_trip(architecture, tmp_path):
     sae, x = random_sae(architecture, sink_threshold=12.5), activations()
     sae_write(sae, tmp_path, metadata={"model_name": "tiny"})
@@ -23,8 +24,9 @@ def test_latents_are_bit_identical_after_a_round_trip(architecture, tmp_path):
     assert torch.equal(again.reconstruct(x), sae.reconstruct(x))
 
 
-def test_without_encode_json_the_cfg_says_the_same(tmp_path):
-    sae = random_sae("topk", sink_threshold=12.5)
+@pytest.mark.parametrize("architecture", list(TENSORS))
+def test_without_encode_json_the_cfg_says_the_same(architecture, tmp_path):
+    sae = random_sae(architecture, sink_threshold=12.5)
     sae_write(sae, tmp_path)
     (tmp_path / "encode.json").unlink()
     assert sae_read(tmp_path).encode_spec == sae.encode_spec
@@ -44,6 +46,18 @@ def test_metadata_and_version_are_written(tmp_path):
     assert metadata["hook_name"] == "blocks.3.hook_resid_post"
     assert metadata["model_class_name"] == "HookedTransformer"
     assert (metadata["model_name"], metadata["hf_hook_name"]) == ("tiny", "model.layers.3.output")
+
+
+def test_the_site_that_a_transcoder_answers_is_written_and_missed(tmp_path):
+    sae_write(random_sae("transcoder"), tmp_path)
+    (tmp_path / "encode.json").unlink()
+    cfg = json.loads((tmp_path / "cfg.json").read_text())
+    assert cfg["metadata"]["hook_name_out"] == "blocks.3.hook_mlp_out"
+    assert cfg["d_out"] == 12
+    del cfg["metadata"]["hook_name_out"]
+    (tmp_path / "cfg.json").write_text(json.dumps(cfg))
+    with pytest.raises(BadArtifact, match="which hook the transcoder answers"):
+        sae_read(tmp_path)
 
 
 def test_densities_are_kept(tmp_path):

@@ -1,12 +1,14 @@
 """SAELens folders (format of release 6): write an Sae, read one back.
 
     cfg.json                 architecture, widths, normalisation, metadata (hook_name, model_name, …)
-    sae_weights.safetensors  W_enc (D, F), b_enc (F,), W_dec (F, D), b_dec (D,)
+    sae_weights.safetensors  W_enc (D, F), b_enc (F,), W_dec (F, E), b_dec (E,); threshold, b_gate, r_mag, b_mag (F,) or
+                             W_skip (E, D) where the architecture has them
     sparsity.safetensors     `sparsity` (F,): log10 of the firing density, where it is known
     encode.json              ours: the EncodeSpec; where present it decides, cfg.json is for others
 
 Without `metadata.sae_lens_version` SAELens takes cfg.json for an old one and drops the metadata: it is always written.
-Read are the architectures standard and topk. Training checkpoints are not this format (training/checkpoints.py).
+Read are the architectures of saes/encoding.py. BatchTopK and Matryoshka are jumprelu here, as SAELens saves them; what
+trained an SAE stands in `metadata.training_architecture`. Training checkpoints are not this format (training/checkpoints.py).
 Weights are written as they are: bring an SAE to unit decoder rows first (`Sae.with_unit_decoder`).
 """
 
@@ -20,14 +22,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workers.engine.formats.hook_names import hook_name_of, hook_site_of
+from workers.engine.saes.encoding import sae_check
 from workers.engine.saes.sae import Sae
-from workers.engine.specs.encode import EncodeSpec
+from workers.engine.specs.encode import TRANSCODERS, EncodeSpec
 from workers.engine.specs.errors import BadArtifact, SpecInvalid
+from workers.engine.specs.hook_site import HookSite
 
 SAELENS_VERSION = "6.54.12"
 """The release whose format this is."""
 CFG, WEIGHTS, SPARSITY, ENCODE = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors", "encode.json"
-WEIGHT_NAMES = {"W_enc", "b_enc", "W_dec", "b_dec"}
 
 
 def sae_write(
@@ -40,7 +43,7 @@ def sae_write(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: getattr(sae, name).detach().cpu().float().contiguous() for name in sorted(WEIGHT_NAMES)}
+    tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in sae.tensors.items()}
     save_file(tensors, folder / WEIGHTS)
     _json_write(folder / CFG, cfg_of(sae.encode_spec, metadata or {}))
     _json_write(folder / ENCODE, sae.encode_spec.to_json())
@@ -58,10 +61,15 @@ def cfg_of(spec: EncodeSpec, metadata: dict[str, Any]) -> dict[str, Any]:
         "device": "cpu",
         "apply_b_dec_to_input": spec.apply_b_dec_to_input,
         "normalize_activations": spec.normalize_activations,
-        "reshape_activations": "hook_z" if spec.hook_site.site == "attn_z" else "none",
+        "reshape_activations": "none",
     }
     if spec.architecture == "topk":
         cfg |= {"k": spec.k, "rescale_acts_by_decoder_norm": spec.rescale_acts_by_decoder_norm}
+    if spec.architecture in TRANSCODERS:
+        cfg |= {"d_out": spec.width_out}
+        metadata = metadata | {"hook_name_out": hook_name_of(spec.site_out), "hook_head_index_out": None}
+    elif spec.hook_site.site == "attn_z":
+        cfg |= {"reshape_activations": "hook_z"}  # SAELens' transcoders never reshape
     ours = {
         "sae_lens_version": SAELENS_VERSION,
         "sae_lens_training_version": None,
@@ -79,12 +87,12 @@ def sae_read(folder: str | Path) -> Sae:
     folder = Path(folder)
     cfg = _json_read(folder / CFG)
     tensors = _weights_read(folder / WEIGHTS)
-    if (folder / ENCODE).exists():
-        spec = _encode_read(folder / ENCODE)
-    else:
-        spec = encode_spec_of(cfg)
+    is_ours = (folder / ENCODE).exists()
+    spec = _encode_read(folder / ENCODE) if is_ours else encode_spec_of(cfg)
+    sae_check(spec, tensors)
+    if not is_ours:
         _fold_scaler(folder, cfg, tensors)
-    return Sae(**tensors, encode_spec=spec)
+    return Sae(**{"b_enc": None} | tensors, encode_spec=spec)
 
 
 def encode_spec_of(cfg: dict[str, Any]) -> EncodeSpec:
@@ -95,6 +103,7 @@ def encode_spec_of(cfg: dict[str, Any]) -> EncodeSpec:
         raise BadArtifact(f"{CFG} does not say which hook the SAE reads.", "Add metadata.hook_name to it.")
     is_old_topk = cfg.get("activation_fn", cfg.get("activation_fn_str")) == "topk"
     architecture = "topk" if is_old_topk else cfg.get("architecture", "standard")
+    is_transcoder = architecture in TRANSCODERS
     normalization = cfg.get("normalize_activations") or "none"
     try:
         return EncodeSpec(
@@ -102,16 +111,24 @@ def encode_spec_of(cfg: dict[str, Any]) -> EncodeSpec:
             d_in=int(cfg["d_in"]),
             d_sae=int(cfg["d_sae"]),
             hook_site=hook_site_of(hook_name),
-            apply_b_dec_to_input=bool(cfg.get("apply_b_dec_to_input", True)),
+            apply_b_dec_to_input=bool(cfg.get("apply_b_dec_to_input", not is_transcoder)),
             normalize_activations="none" if normalization == "expected_average_only_in" else normalization,
             k=_k_of(cfg) if architecture == "topk" else None,
             rescale_acts_by_decoder_norm=bool(cfg.get("rescale_acts_by_decoder_norm", False)),
             sink_threshold=metadata.get("sink_threshold"),
+            d_out=int(cfg["d_out"]) if is_transcoder else None,
+            hook_site_out=_hook_site_out(metadata) if is_transcoder else None,
         )
     except KeyError as missing:
         raise BadArtifact(f"{CFG} lacks {missing}.", "The file is not a SAELens configuration.") from missing
     except SpecInvalid as wrong:
         raise BadArtifact(f"{CFG}: {wrong.message}", wrong.hint) from wrong
+
+
+def _hook_site_out(metadata: dict[str, Any]) -> HookSite:
+    if not metadata.get("hook_name_out"):
+        raise BadArtifact(f"{CFG} does not say which hook the transcoder answers.", "Add metadata.hook_name_out to it.")
+    return hook_site_of(metadata["hook_name_out"])
 
 
 def _k_of(cfg: dict[str, Any]) -> int:
@@ -142,11 +159,6 @@ def _weights_read(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BadArtifact(f"{path.name} cannot be read: {error}", "Copy or download it again.") from error
-    if set(tensors) != WEIGHT_NAMES:
-        raise BadArtifact(
-            f"{path.name} holds {', '.join(sorted(tensors))}; expected are {', '.join(sorted(WEIGHT_NAMES))}.",
-            "Only the architectures standard and topk can be read.",
-        )
     return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
 
 

@@ -10,6 +10,8 @@ from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.hook_site import HookSite
 
 NORMALIZATIONS = ("none", "expected_average_only_in", "constant_norm_rescale", "layer_norm")
+TRANSCODERS = ("transcoder", "skip_transcoder")
+"""Architectures that answer another site than they read, or could: b_dec and W_dec are as wide as the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,21 @@ class EncodeSpec(Record):
     hook_site_out: HookSite | None = None
     """Transcoders: the site whose activations they answer; None for autoencoders."""
     dtype: str = "float32"
+
+    @property
+    def width_out(self) -> int:
+        """Width of the reconstruction: d_out for transcoders, else d_in."""
+        return self.d_out or self.d_in
+
+    @property
+    def site_out(self) -> HookSite:
+        """The site that the reconstruction belongs to: another than `hook_site` for transcoders."""
+        return self.hook_site_out or self.hook_site
+
+    @property
+    def is_transcoder(self) -> bool:
+        """Whether the reconstruction belongs to another site than the one read."""
+        return self.site_out != self.hook_site
 
     def __post_init__(self) -> None:
         if self.normalize_activations not in NORMALIZATIONS:
