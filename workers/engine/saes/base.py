@@ -12,17 +12,27 @@ Initialisation too: decoder rows Kaiming-uniform, then brought to length 0.1; W_
 then moves b_dec to the mean activation (`center`), which SAELens does not: where the mean is as long as what varies, 0
 costs thousands of steps and most latents (on synthetic activations FVU .57 against .32 after 2,000 steps).
 
+Two options hold for every architecture, because they are done here, after its own `step` and `after_update`:
+
+    decoder            frozen: W_dec keeps the directions and lengths it started with; random: drawn apart from the encoder,
+                       then frozen. Its gradient is set to 0, which leaves Adam's moments at 0 and the weights bit by bit.
+    normalize_decoder  rows start at length 1; each step takes the part of a row's gradient along the row away, each update
+                       brings the row back to length 1 (Bricken et al. 2023).
+
 Shapes: B tokens of the batch, D d_in, E d_out (D for autoencoders), F d_sae. Here W_enc lies as (F, D), one row for each
 latent, like W_dec (F, E).
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from workers.engine.saes.encoding import RUNTIME_NORMALIZATIONS, SMALLEST_NORM
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.hook_site import HookSite
@@ -82,6 +92,13 @@ class TrainingSae(ABC):
     REPORTED: ClassVar[tuple[str, ...]] = ()
     """Names of further numbers that `losses` reports."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Hold the decoder after the subclass's own step and update, whatever way they take."""
+        super().__init_subclass__(**options)
+        for name, hold in (("step", cls._hold_gradient), ("after_update", cls._hold_rows)):
+            if name in vars(cls):
+                setattr(cls, name, _then(vars(cls)[name], hold))
+
     def __init__(
         self,
         spec: TrainSpec,
@@ -113,9 +130,16 @@ class TrainingSae(ABC):
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """The loss terms as differentiable functions of `parameters`, fired_F, and what REPORTED names."""
 
+    def inference_tensors(self, parameters: Any) -> dict[str, Tensor]:
+        """Tensors of the finished SAE by SAELens' names, still for normalised activations; W_enc lies as here, (F, D).
+
+        The parameters themselves, unless inference has others: a calibrated threshold, a folded bias.
+        """
+        return parameters._asdict()
+
     @abstractmethod
     def encode_spec(self, hook_site: HookSite, sink_threshold: float | None) -> EncodeSpec:
-        """How the finished SAE encodes."""
+        """How the finished SAE encodes; `finished` adds the normalisation of each token."""
 
     def step(self, batch: Batch, context: StepContext) -> StepOutput:
         """Fill `weights.grad` with the gradient of the loss on `batch`."""
@@ -125,10 +149,12 @@ class TrainingSae(ABC):
         computed = torch.autograd.grad(loss, leaves, materialize_grads=True)
         for gradient, new in zip(self.gradients, computed):
             gradient.copy_(new)
+        self._hold_gradient()
         return StepOutput(loss.detach(), {name: term.detach() for name, term in losses.items()}, fired_F, reported)
 
-    def after_update(self, context: StepContext) -> None:  # noqa: B027  most have nothing to do
+    def after_update(self, context: StepContext) -> None:
         """Bring the weights back to where the architecture allows them, after the optimiser moved them."""
+        self._hold_rows()
 
     def calibrate(self, x_ND: Tensor) -> None:  # noqa: B027  most have nothing to do
         """Fix what inference needs and training does not give, on normalised held-out activations (N, D). Once, at the end."""
@@ -136,7 +162,7 @@ class TrainingSae(ABC):
     @torch.no_grad()
     def center(self, mean_D: Tensor, target_mean_E: Tensor | None = None) -> None:
         """Start b_dec at the mean of the normalised activations (D,); transcoders: at that of their targets (E,)."""
-        self.parameters.b_dec.copy_(mean_D)
+        self.parameters.b_dec.copy_(mean_D if target_mean_E is None else target_mean_E)
 
     @torch.no_grad()
     def finished(
@@ -150,28 +176,64 @@ class TrainingSae(ABC):
     ) -> Sae:
         """The Sae for raw activations, on the CPU, decoder rows of length 1.
 
-        Training saw factor·x: W_enc takes the factor, W_dec and b_dec its inverse (SAELens'
-        fold_activation_norm_scaling_factor). `target_factor` is that of a transcoder's targets; `weights`, flat, stand in
-        for the last ones (an average of them).
+        Training saw factor·x and answered target_factor·y (an autoencoder's is the same): weights that read x take the
+        factor, weights that answer the inverse of the other (SAELens' fold_activation_norm_scaling_factor); biases and
+        thresholds of latents stay. `weights`, flat, stand in for the last ones (an average of them).
         """
         parameters = self.parameters if weights is None else _views(weights, self.shapes())
-        W_enc, W_dec, b_enc, b_dec = (p.detach().cpu() for p in parameters)
-        sae = Sae(
-            W_enc=(W_enc.T * factor).contiguous(),
-            b_enc=b_enc.clone(),
-            W_dec=W_dec / factor,
-            b_dec=b_dec / factor,
-            encode_spec=self.encode_spec(hook_site, sink_threshold),
-        )
-        return sae.with_unit_decoder()
+        tensors = {name: t.detach().cpu().clone() for name, t in self.inference_tensors(parameters).items()}
+        answer = 1 / (target_factor or factor)
+        tensors["W_enc"] = (tensors["W_enc"].T * factor).contiguous()
+        tensors["W_dec"] *= answer
+        tensors["b_dec"] *= answer
+        if "W_skip" in tensors:
+            tensors["W_skip"] *= factor * answer
+        how = self.spec.normalize_activations
+        spec = self.encode_spec(hook_site, sink_threshold)
+        if how in RUNTIME_NORMALIZATIONS:
+            spec = replace(spec, normalize_activations=how)
+        return Sae(**{"b_enc": None} | tensors, encode_spec=spec).with_unit_decoder()
 
     def _initialize(self, generator: torch.Generator) -> None:
-        # drawn on the CPU, so that every device starts from the same weights
-        W_dec_FD = torch.empty(self.d_sae, self.d_in)
-        torch.nn.init.kaiming_uniform_(W_dec_FD, generator=generator)
-        W_dec_FD *= DECODER_INIT_NORM / W_dec_FD.norm(dim=-1, keepdim=True)
-        self.parameters.W_dec.copy_(W_dec_FD)
-        self.parameters.W_enc.copy_(W_dec_FD)
+        W_enc_FD = self._random_rows(self.d_in, generator)
+        is_drawn_apart = self.spec.decoder == "random" or self.d_out != self.d_in
+        W_dec_FE = self._random_rows(self.d_out, generator) if is_drawn_apart else W_enc_FD
+        self.parameters.W_enc.copy_(W_enc_FD)
+        self.parameters.W_dec.copy_(W_dec_FE / DECODER_INIT_NORM if self.spec.normalize_decoder else W_dec_FE)
+
+    def _random_rows(self, width: int, generator: torch.Generator) -> Tensor:
+        """(F, width) rows of length DECODER_INIT_NORM, drawn on the CPU, so that every device starts alike."""
+        rows = torch.empty(self.d_sae, width)
+        torch.nn.init.kaiming_uniform_(rows, generator=generator)
+        return rows * (DECODER_INIT_NORM / rows.norm(dim=-1, keepdim=True))
+
+    @torch.no_grad()
+    def _hold_gradient(self) -> None:
+        """Take from the gradient what the decoder must not learn."""
+        gradient, W_dec = self.gradients.W_dec, self.parameters.W_dec
+        if self.spec.decoder != "trained":
+            gradient.zero_()
+        elif self.spec.normalize_decoder:
+            gradient -= (gradient * W_dec).sum(-1, keepdim=True) * W_dec
+
+    @torch.no_grad()
+    def _hold_rows(self) -> None:
+        """Bring decoder rows back to length 1, where that is asked for and they are free to move."""
+        if self.spec.normalize_decoder and self.spec.decoder == "trained":
+            W_dec = self.parameters.W_dec
+            W_dec /= W_dec.norm(dim=-1, keepdim=True).clamp(min=SMALLEST_NORM)
+
+
+def _then(method: Callable[..., Any], hold: Callable[[TrainingSae], None]) -> Callable[..., Any]:
+    """`method`, followed by hold(self)."""
+
+    @wraps(method)
+    def held(self: TrainingSae, *arguments: Any) -> Any:
+        result = method(self, *arguments)
+        hold(self)
+        return result
+
+    return held
 
 
 def _views(flat: Tensor, shapes: Any) -> Any:
