@@ -5,18 +5,16 @@ Shapes: B tokens of the batch, D d_in, E d_out.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
-from workers.engine.activations.cache import ActivationCache
+from workers.engine.activations.cache import ActivationCache, batch_indices
 from workers.engine.progress import Progress
 from workers.engine.saes.base import Batch
 from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.training import TrainInputs, TrainSpec
-from workers.engine.training.batches import Batches
+from workers.engine.training.batches import CachedBatches
 
 
 @dataclass(frozen=True)
@@ -68,48 +66,53 @@ class Source(ABC):
 
 
 class CacheSource(Source):
-    """An activation cache."""
+    """An activation cache. Batches follow from (seed, step) alone, so a checkpoint need not hold anything."""
 
     def __init__(self, spec: TrainSpec, inputs: TrainInputs) -> None:
-        self._spec, self._inputs = spec, inputs
+        self._spec = spec
         self._cache = ActivationCache.open(inputs.cache_dir)
-        self._batches = Batches(self._cache, spec, inputs.device)
-        factor, mean_D = self._batches.factor, self._batches.mean_D
+        self._batches = batches = CachedBatches(self._cache, spec, inputs.device)
         self.sites = (
             SiteActivations(
                 hook_site=HookSite.parse(inputs.hook_site),
                 d_in=self._cache.d_in,
-                d_out=self._cache.d_in,
-                factor=factor,
-                target_factor=factor,
-                mean_D=mean_D,
-                target_mean_E=mean_D,
+                d_out=batches.d_out,
+                factor=batches.normalizing.factor,
+                target_factor=batches.normalizing.target_factor,
+                mean_D=batches.mean_D,
+                target_mean_E=batches.target_mean_E,
                 sink_threshold=inputs.sink_threshold,
             ),
         )
 
     def batches(self, step: int) -> tuple[Batch, ...]:
-        x_BD = self._batches.at(step)
-        return (Batch(x_BD, x_BD),)
+        return (self._batches.at(step),)
 
     def tensors(self) -> dict[str, Tensor]:
         return {}
 
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
-        """Batches follow from (seed, step) alone."""
+        """Nothing to take up."""
 
     def effective(self) -> dict[str, Any]:
-        return {"cache_tokens": self._cache.tokens, "factor": self._batches.factor}
+        normalizing = self._batches.normalizing
+        return {
+            "source": "cache",
+            "cache_tokens": self._cache.tokens,
+            "cache_sha256": self._cache.sha256,
+            "factor": normalizing.factor,
+            "target_factor": normalizing.target_factor,
+        }
 
     def epochs(self, steps_done: int) -> float:
         return steps_done * self._spec.batch_size / self._cache.tokens
 
     def held_out(self, site: int) -> Batch | None:
-        path = Path(self._inputs.cache_dir) / "held-out.safetensors"
-        if not path.exists():
-            return None
-        x_BD = load_file(path)["activations"].to(self._inputs.device).float() * self._batches.factor
-        return Batch(x_BD, x_BD)
+        return self._batches.held_out()
+
+    def origin(self, site: int, step: int, row: int) -> str:
+        index = batch_indices(self._cache.tokens, self._spec.batch_size, self._spec.seed, step)[row]
+        return f"row {int(index)} of the activation cache"
 
 
 def source_open(spec: TrainSpec, inputs: TrainInputs, progress: Progress) -> Source:
