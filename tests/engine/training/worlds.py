@@ -4,10 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from workers.engine.activations.cache import NUMBERS_NAME, SHARD_NAME, STATISTICS_NAME, ActivationCache
+from workers.engine.datasets.contexts import contexts_write
 from workers.engine.progress import Progress
 from workers.engine.saes.registry import TRAINING_SAES
 from workers.engine.specs.activations import ActivationCacheResult
@@ -145,3 +147,35 @@ def weights(where: TrainInputs, member: int = 0) -> dict[str, torch.Tensor]:
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     """Bit-identical."""
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def text_write(folder: Path, *, seed: int = 0, contexts: int = 80, context_length: int = 24) -> Path:
+    """A tokenization of random ids: 80 contexts to train on and 12 held out, a few of them shorter than the rest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    for part, count in (("train", contexts), ("heldout", 12)):
+        lengths = random.choice([context_length - 5, context_length], count)
+        tokens = random.integers(2, 400, (count, context_length))
+        contexts_write(folder, part, tokens, np.arange(count), lengths)
+    return folder
+
+
+def text_spec(architecture: str = "topk", **options) -> TrainSpec:
+    """The run of `spec`, on text: a shuffle buffer of the smallest size is filled three times in 30 steps."""
+    site = "1.mlp_in" if architecture in TRANSCODERS else "1.resid_post"
+    text = {"source": "text", "language_model": 1, "tokenization": 1, "hook_sites": (site,), "buffer_tokens": 1024}
+    text |= {"lm_dtype": "float32", "ce_contexts": 0, "batch_contexts": 8}
+    return spec(architecture, **text | options)
+
+
+def text_inputs(folder: Path, model: Path, *texts: Path, job: str = "job", **known) -> TrainInputs:
+    """Folders of a run on text."""
+    out = folder / f"{job}-out"
+    out.mkdir(parents=True, exist_ok=True)
+    return TrainInputs(
+        job_dir=str(folder / job),
+        out_dir=str(out),
+        model_dir=str(model),
+        tokenization_dirs=tuple(map(str, texts)),
+        **known,
+    )

@@ -11,7 +11,7 @@ from workers.engine.saes.base import Batch, StepOutput
 
 METRIC_NAMES = ("l0", "l1")
 """Numbers of their own: a loss term of the same name is told as l0_loss, l1_loss."""
-SAMPLE_TOKENS = 256
+SAMPLE_TOKENS = 128
 """Tokens of the newest batch on which L1 is measured."""
 
 
