@@ -3,8 +3,11 @@
 from workers.engine.saes.base import TrainingSae
 from workers.engine.saes.gated import GatedTrainingSae
 from workers.engine.saes.jumprelu import JumpReluTrainingSae
+from workers.engine.saes.skip import SkipTrainingSae
+from workers.engine.saes.skip_transcoder import SkipTranscoderTrainingSae
 from workers.engine.saes.standard import StandardTrainingSae
 from workers.engine.saes.topk import TopKTrainingSae
+from workers.engine.saes.transcoder import TranscoderTrainingSae
 from workers.engine.specs.errors import SpecInvalid
 
 TRAINING_SAES: dict[str, type[TrainingSae]] = {
@@ -14,6 +17,9 @@ TRAINING_SAES: dict[str, type[TrainingSae]] = {
         GatedTrainingSae,
         JumpReluTrainingSae,
         TopKTrainingSae,
+        TranscoderTrainingSae,
+        SkipTranscoderTrainingSae,
+        SkipTrainingSae,
     )
 }
 

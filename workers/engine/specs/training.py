@@ -29,6 +29,9 @@ TOPK_FAMILY = ("topk", "batchtopk", "matryoshka")
 L1_FAMILY = ("standard", "gated", "transcoder", "skip_transcoder", "skip")
 TRANSCODERS = ("transcoder", "skip_transcoder")
 """They read mlp_in and answer mlp_out of the same layer."""
+WITH_LINEAR_PATH = ("skip_transcoder", "skip")
+PER_TOKEN = ("constant_norm_rescale", "layer_norm")
+"""Normalisations that stay with the SAE: nothing about them can be folded into weights."""
 SOURCES = (("cache", "An activation cache"), ("text", "Text, through the language model while training"))
 TRAINING_NORMALIZATIONS = (
     ("expected_average_only_in", "Scale so that the mean norm is √d_in (folded into the weights at the end)"),
@@ -523,6 +526,12 @@ class TrainSpec(Spec):
     def check(self) -> None:
         _source_check(self)
         _widths_check(self)
+        if self.architecture in WITH_LINEAR_PATH and self.normalize_activations in PER_TOKEN:
+            raise SpecInvalid(
+                "The linear path reads activations as they are; scaling each token cannot be folded into it.",
+                "Choose the expected average, or none.",
+                field="normalize_activations",
+            )
         if len(self.members()) > MOST_MEMBERS:
             raise SpecInvalid(
                 f"The sweep has {len(self.members())} SAEs; one training takes {MOST_MEMBERS} at most.",
