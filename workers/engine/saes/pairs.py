@@ -7,7 +7,7 @@ architecture writes its arithmetic once, elementwise over "the pairs", and gets 
     a value    (B, F) matrix        (N,) list
     decode     matrix product       embedding bags: a token's rows, weighted, summed
     dot        matrix product       the bags' backward for their weights
-    add_rows   matrix product       the bags' backward for the rows, latents sorted first
+    add_rows   matrix product       embedding bags: a latent's tokens, weighted, summed
 
 Shapes: B tokens, F latents, N active pairs in order of tokens, D width of a row; V is (B, F) or (N,), whichever the
 pairs have.
@@ -15,6 +15,7 @@ pairs have.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -130,26 +131,33 @@ class ActivePairs:
         return pairs, lambda value_N: value_N[index_M]
 
     def decode(self, value_N: Tensor, W_FD: Tensor) -> Tensor:
-        return embedding_bag(self.latent_N, W_FD, self._starts(), mode="sum", per_sample_weights=value_N)
+        return embedding_bag(self.latent_N, W_FD, self._starts_B, mode="sum", per_sample_weights=value_N)
 
     def dot(self, x_BD: Tensor, W_FD: Tensor) -> Tensor:
         return torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            x_BD, W_FD, self.latent_N, self._starts(), self.token_N, SUM, -1
+            x_BD, W_FD, self.latent_N, self._starts_B, self.token_N, SUM, -1
         )
 
     def add_rows(self, value_N: Tensor, x_BD: Tensor, out_FD: Tensor) -> None:
-        nothing = torch.empty(0, dtype=torch.long, device=value_N.device)
-        rows_FD = torch.ops.aten._embedding_bag_dense_backward(
-            x_BD, self.latent_N, self.token_N, self._sizes(), nothing, self.d_sae, False, SUM, value_N, -1
-        )
-        out_FD.add_(rows_FD)
+        # the same sum as decode with tokens and latents swapped: twice as fast as the bags' backward for their rows
+        order_N, token_N, starts_F = self._by_latent
+        out_FD.add_(embedding_bag(token_N, x_BD, starts_F, mode="sum", per_sample_weights=value_N[order_N]))
 
-    def _sizes(self) -> Tensor:
-        return torch.bincount(self.token_N, minlength=self.tokens)
+    @cached_property
+    def _starts_B(self) -> Tensor:
+        return _starts(self.token_N, self.tokens)
 
-    def _starts(self) -> Tensor:
-        """Where each token's pairs begin."""
-        return self._sizes().cumsum(0).roll(1).index_fill_(0, self.token_N.new_zeros(1), 0)
+    @cached_property
+    def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The order that sorts the pairs by latent, their tokens in it, and where each latent begins."""
+        order_N = self.latent_N.int().argsort(stable=True)
+        return order_N, self.token_N[order_N], _starts(self.latent_N, self.d_sae)
+
+
+def _starts(row_N: Tensor, rows: int) -> Tensor:
+    """Where each row begins in a list sorted by rows."""
+    size_R = torch.bincount(row_N, minlength=rows)
+    return size_R.cumsum(0) - size_R
 
 
 def _nonzero(mask_N: Tensor) -> Tensor:
