@@ -112,7 +112,9 @@ def inputs(folder: Path, cache: Path, job: str = "job", **known) -> TrainInputs:
     """Folders of a run of its own below `folder`."""
     out = folder / f"{job}-out"
     out.mkdir(parents=True, exist_ok=True)
-    usual = {"cache_dir": str(cache), "hook_site": "3.resid_post", "sink_threshold": 77.0}
+    is_paired = json.loads((cache / NUMBERS_NAME).read_text())["d_out"] is not None
+    site = "3.mlp_in" if is_paired else "3.resid_post"
+    usual = {"cache_dir": str(cache), "hook_site": site, "sink_threshold": 77.0}
     return TrainInputs(job_dir=str(folder / job), out_dir=str(out), **usual | known)
 
 
