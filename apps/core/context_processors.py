@@ -38,6 +38,7 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
             NavItem("SAEs", "saes:list", "hexagon", ("saes", "features"), "s"),
             NavItem("Steering", "steering:list", "sliders-horizontal", ("steering",), "t"),
             NavItem("Exports", "exports:list", "package", ("exports",), "e"),
+            NavItem("Templates", "presets:list", "bookmark", ("presets",), "p"),
         ),
     ),
     (
@@ -45,7 +46,7 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
         (
             NavItem("Jobs", "jobs:list", "list-checks", ("jobs",), "j"),
             NavItem("System", "monitoring:system", "cpu", ("monitoring",), "y"),
-            NavItem("Settings", "core:settings", "settings", ("core", "presets"), ","),
+            NavItem("Settings", "core:settings", "settings", ("core",), ","),
         ),
     ),
 )

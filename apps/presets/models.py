@@ -1,6 +1,7 @@
 """Presets: saved Specs ("templates" in the interface)."""
 
 from django.db import models
+from django.urls import reverse
 
 
 class Preset(models.Model):
@@ -32,3 +33,6 @@ class Preset(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("presets:detail", args=[self.pk])
