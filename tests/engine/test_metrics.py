@@ -90,3 +90,18 @@ def test_ce_recovered_is_one_for_the_identity_and_zero_for_zeros():
     assert metrics.ce_recovered(3.0, 11.0, 11.0) == 0
     assert metrics.ce_recovered(3.0, 5.0, 11.0) == 0.75
     assert math.isnan(metrics.ce_recovered(3.0, 3.0, 3.0))
+
+
+def test_kl_divergence_equals_pytorchs_and_is_0_for_equal_predictions():
+    clean, changed = torch.randn(2, 7, 30, generator=torch.Generator().manual_seed(4)) * 3
+    expected = torch.nn.functional.kl_div(
+        changed.log_softmax(-1), clean.log_softmax(-1), reduction="none", log_target=True
+    ).sum(-1)
+    assert torch.allclose(metrics.kl_divergence(clean, changed), expected, atol=1e-6)
+    assert torch.equal(metrics.kl_divergence(clean, clean), torch.zeros(7))
+
+
+def test_kl_recovered_is_one_for_the_identity_and_zero_for_zeros():
+    assert metrics.kl_recovered(0.0, 2.5) == 1
+    assert metrics.kl_recovered(2.5, 2.5) == 0
+    assert math.isnan(metrics.kl_recovered(0.0, 0.0))

@@ -90,3 +90,14 @@ def ce_recovered(ce_clean: float, ce_sae: float, ce_zero: float) -> float:
     """(CE_zero - CE_sae) / (CE_zero - CE_clean): 1 when the SAE costs the language model nothing, 0 when it is as bad
     as zeros in place of the activations. nan when zeros cost nothing."""
     return (ce_zero - ce_sae) / (ce_zero - ce_clean) if ce_zero != ce_clean else float("nan")
+
+
+def kl_divergence(clean_NV: Tensor, changed_NV: Tensor) -> Tensor:
+    """KL(p ‖ q) = Σ_v p_v (log p_v - log q_v) in nats for each row (N,), where p and q are the softmax of the logits."""
+    log_p_NV, log_q_NV = clean_NV.log_softmax(-1), changed_NV.log_softmax(-1)
+    return (log_p_NV.exp() * (log_p_NV - log_q_NV)).sum(-1)
+
+
+def kl_recovered(kl_sae: float, kl_zero: float) -> float:
+    """(KL_zero - KL_sae) / KL_zero, both from the clean predictions. nan when zeros change nothing."""
+    return (kl_zero - kl_sae) / kl_zero if kl_zero else float("nan")

@@ -1,6 +1,7 @@
 """Evaluation on a tiny language model with SAEs whose answer is known, and against the same numbers computed directly."""
 
 import math
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ from tests.engine.tiny_models import D_MODEL, VOCAB_SIZE, tiny_model_folder
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.formats.saelens import sae_write
 from workers.engine.progress import Progress
-from workers.engine.saes.evaluating import evaluate
+from workers.engine.saes.evaluating import cross_entropies, evaluate
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.hook_site import HookSite
-from workers.engine.specs.saes import EvaluateInputs, EvaluateSpec
+from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 
 N, T, LAYER = 24, 16, 1
 SITE = HookSite(layer=LAYER, site="resid_post")
@@ -80,6 +81,7 @@ def test_the_identity_recovers_everything(world, tmp_path):
     assert result.fvu == 0
     assert result.ce_sae == result.ce_clean
     assert result.ce_recovered == 1
+    assert (result.kl_sae, result.kl_recovered) == (0, 1)
     assert result.ce_zero != result.ce_clean
 
 
@@ -87,6 +89,8 @@ def test_zeros_recover_nothing(world, tmp_path):
     result = run(world, tmp_path, known_sae(0.0))
     assert result.ce_sae == result.ce_zero
     assert result.ce_recovered == 0
+    assert result.kl_sae == result.kl_zero > 0
+    assert result.kl_recovered == 0
     assert result.fvu >= 1
 
 
@@ -150,8 +154,75 @@ def test_sink_tokens_are_counted_passed_by_and_given_apart(world, tmp_path):
 
 def test_the_batch_size_changes_nothing(world, tmp_path):
     one, many = (run(world, tmp_path, known_sae(0.5), batch_contexts=size) for size in (1, 24))
-    for name in ("fvu", "l0", "ce_clean", "ce_sae", "ce_zero"):
+    for name in ("fvu", "l0", "ce_clean", "ce_sae", "ce_zero", "kl_sae", "kl_zero"):
         assert getattr(one, name) == pytest.approx(getattr(many, name), rel=1e-4)
+
+
+@contextmanager
+def mlp_answers(model, answer):
+    """Plain PyTorch hooks: the MLP of the layer answers `answer(its input)` everywhere but at position 0."""
+
+    def replace_output(module, args, output):
+        return torch.cat([output[:, :1], answer(args[0][:, 1:].flatten(0, 1)).view(output[:, 1:].shape)], 1)
+
+    hook = model.model.layers[LAYER].mlp.register_forward_hook(replace_output)
+    with torch.no_grad():
+        yield
+    hook.remove()
+
+
+def mlp_pair(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the MLP of the layer reads and answers, position 0 left out."""
+    seen = []
+    hook = model.model.layers[LAYER].mlp.register_forward_hook(
+        lambda module, args, output: seen.extend((*args, output))
+    )
+    with torch.no_grad():
+        model(ids)
+    hook.remove()
+    return tuple(v[:, 1:].flatten(0, 1) for v in seen)
+
+
+def a_transcoder(architecture: str) -> Sae:
+    sites = {"hook_site": HookSite(layer=LAYER, site="mlp_in"), "hook_site_out": HookSite(layer=LAYER, site="mlp_out")}
+    return random_sae(architecture, d_in=D_MODEL, d_sae=128, d_out=D_MODEL, **sites)
+
+
+@pytest.mark.parametrize("architecture", ["transcoder", "skip_transcoder"])
+def test_a_transcoder_is_measured_and_put_where_it_answers(architecture, world, tmp_path):
+    model, ids, _ = truth(world)
+    sae = a_transcoder(architecture)
+    result = run(world, tmp_path, sae)
+    x, y = mlp_pair(model, ids)
+    fvu = (y - sae.reconstruct(x)).square().sum() / (y - y.mean(0)).square().sum()
+    assert result.fvu == pytest.approx(fvu.item(), rel=1e-4)
+    assert result.l0 == pytest.approx((sae.encode(x) > 0).sum(1).double().mean().item(), rel=1e-3)
+
+    with torch.no_grad():
+        clean = model(ids, labels=ids)
+    for name, answer in (("sae", sae.reconstruct), ("zero", torch.zeros_like)):
+        with mlp_answers(model, answer):
+            changed = model(ids, labels=ids)
+        assert getattr(result, f"ce_{name}") == pytest.approx(changed.loss.item(), rel=1e-5)
+        log_p, log_q = (out.logits[:, :-1].log_softmax(-1) for out in (clean, changed))
+        kl = torch.nn.functional.kl_div(log_q, log_p, log_target=True, reduction="none").sum(-1).mean()
+        assert getattr(result, f"kl_{name}") == pytest.approx(kl.item(), rel=1e-4)
+    assert result.kl_recovered == pytest.approx(1 - result.kl_sae / result.kl_zero)
+
+
+def test_predictions_are_compared_on_a_loaded_model_and_a_few_batches(world, tmp_path):
+    """As training does at its checkpoints."""
+    model, ids, _ = truth(world)
+    part = run(world, tmp_path, known_sae(0.5), ce_tokens=7 * T)
+    is_token = torch.ones(7, T, dtype=torch.bool)
+    again = cross_entropies(known_sae(0.5), model, [(ids[:7], is_token)])
+    assert again.sae == pytest.approx(part.ce_sae, rel=1e-5)
+    assert again.kl_recovered == pytest.approx(part.kl_recovered, rel=1e-4)
+
+
+def test_an_evaluation_from_before_kl_still_loads(world, tmp_path):
+    old = {k: v for k, v in run(world, tmp_path, known_sae(0.5)).to_json().items() if not k.startswith("kl_")}
+    assert EvaluateResult.from_json(old).kl_recovered is None
 
 
 def test_token_limits_take_the_first_contexts(world, tmp_path):

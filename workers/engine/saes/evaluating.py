@@ -2,41 +2,43 @@
 
 Two passes, over the first contexts of the held-out part (as many as the token limits need, whatever the batch):
 
-1. cross-entropy of the next token, mean over all tokens but a context's first, three times: the model as it is; the
-   SAE's reconstruction in place of the activations at included positions; zeros at the same positions. Position 0 and
-   sink tokens pass through untouched in all three, so an SAE that copies its input recovers 1, one that answers 0
-   recovers 0.
+1. predictions of the next token, for all tokens but a context's first, three times: the model as it is; the SAE's
+   reconstruction in place of the activations at included positions; zeros at the same positions. Compared by
+   cross-entropy with the token that came, and by KL divergence from the model as it is. Position 0 and sink tokens pass
+   through untouched in all three, so an SAE that copies its input recovers 1, one that answers 0 recovers 0.
 2. reconstruction: activations at the hook site → FVU, L0, densities, over included positions: all but position 0 and
    sink tokens (positions.py). FVU is given once more with the sinks.
 
+A transcoder reads at its hook site and is put, and measured, at the site that it answers, in the same pass (splicing.py);
+its FVU is that of the targets.
+
 Formulas: engine/metrics.py.
-Shapes: N contexts, B contexts at once, T tokens in a context, P included positions, D d_in, F d_sae, V vocabulary.
+Shapes: N contexts, B contexts at once, T tokens in a context, P included positions, D d_in, E d_out, F d_sae, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
 
 from workers.engine import metrics
 from workers.engine.activations.positions import included_positions
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
-from workers.engine.hooks.capture import capture, replaced
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.metrics import FvuMeter
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
+from workers.engine.saes.splicing import Answer, read_and_answered, spliced
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 
-Edit = Callable[[Tensor], Tensor]
-"""Activations (…, D) to what takes their place."""
 Batch = tuple[Tensor, Tensor]
 """Token ids (B, T) and which places are tokens (B, T)."""
 NO_TOKEN = -100
@@ -56,14 +58,14 @@ class Reconstruction:
     def __post_init__(self) -> None:
         self.fired_F = torch.zeros(self.d_sae, dtype=torch.long)
 
-    def add(self, sae: Sae, x_BTD: Tensor, is_token_BT: Tensor) -> None:
-        """Count the activations of some contexts."""
+    def add(self, sae: Sae, x_BTD: Tensor, y_BTE: Tensor, is_token_BT: Tensor) -> None:
+        """Count some contexts: activations read, and those answered (the same for an autoencoder)."""
         included_BT = included_positions(x_BTD, sae.encode_spec.sink_threshold, is_token_BT)
-        x_PD = x_BTD[:, 1:][is_token_BT[:, 1:]].float()
+        x_PD, y_PE = (v[:, 1:][is_token_BT[:, 1:]].float() for v in (x_BTD, y_BTE))
         is_included_P = included_BT[:, 1:][is_token_BT[:, 1:]]
-        x_hat_PD = sae.reconstruct(x_PD)
-        self.fvu_with_sinks.add(x_PD, x_hat_PD)
-        self.fvu.add(x_PD[is_included_P], x_hat_PD[is_included_P])
+        answer_PE = sae.reconstruct(x_PD)
+        self.fvu_with_sinks.add(y_PE, answer_PE)
+        self.fvu.add(y_PE[is_included_P], answer_PE[is_included_P])
         self.fired_F += sae.encode_sparse(x_PD[is_included_P]).counts().cpu()
         tokens = int(is_included_P.sum())
         self.tokens += tokens
@@ -108,63 +110,83 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         ce_clean=ce.clean,
         ce_sae=ce.sae,
         ce_zero=ce.zero,
-        ce_recovered=metrics.ce_recovered(ce.clean, ce.sae, ce.zero),
+        ce_recovered=ce.ce_recovered,
+        kl_sae=ce.kl_sae,
+        kl_zero=ce.kl_zero,
+        kl_recovered=ce.kl_recovered,
         density_histogram=metrics.density_histogram(density_F),
     )
 
 
 @dataclass(frozen=True)
 class CrossEntropies:
-    """Mean cross-entropies of the next token, in nats."""
+    """Means over predictions, in nats: cross-entropy of the token that came, KL divergence from the clean model."""
 
     clean: float
     sae: float
     zero: float
+    kl_sae: float
+    kl_zero: float
+
+    @property
+    def ce_recovered(self) -> float:
+        """1 when the SAE costs the language model nothing, 0 when it is as bad as zeros."""
+        return metrics.ce_recovered(self.clean, self.sae, self.zero)
+
+    @property
+    def kl_recovered(self) -> float:
+        """The same by divergence from the clean predictions: also sees changes that no token punishes."""
+        return metrics.kl_recovered(self.kl_sae, self.kl_zero)
 
 
-def reconstruction_of(sae: Sae, model: nn.Module, batches: Iterator[Batch]) -> Reconstruction:
+def reconstruction_of(sae: Sae, model: PreTrainedModel, batches: Iterable[Batch]) -> Reconstruction:
     """The second pass."""
     seen = Reconstruction(sae.encode_spec.d_sae)
     for ids_BT, is_token_BT in batches:
-        seen.add(sae, capture(model, ids_BT, sae.encode_spec.hook_site), is_token_BT)
+        seen.add(sae, *read_and_answered(model, ids_BT, sae.encode_spec), is_token_BT)
     return seen
 
 
-def cross_entropies(sae: Sae, model: nn.Module, batches: Iterator[Batch]) -> CrossEntropies:
-    """The first pass."""
-    site, threshold = sae.encode_spec.hook_site, sae.encode_spec.sink_threshold
-    changes: dict[str, Edit] = {"sae": sae.reconstruct, "zero": torch.zeros_like}
-    sums, predictions = {"clean": 0.0, "sae": 0.0, "zero": 0.0}, 0
+@torch.no_grad()
+def cross_entropies(sae: Sae, model: PreTrainedModel, batches: Iterable[Batch]) -> CrossEntropies:
+    """The first pass: three forward passes for each batch. `sae`, model and batches are on one device."""
+    width = sae.encode_spec.width_out
+    answers: dict[str, Answer] = {"sae": sae.reconstruct, "zero": lambda x_PD: x_PD.new_zeros(len(x_PD), width)}
+    sums, predictions = dict.fromkeys(("clean", "sae", "zero", "kl_sae", "kl_zero"), 0.0), 0
     for ids_BT, is_token_BT in batches:
-        sums["clean"] += _ce_sum(model, ids_BT, is_token_BT)
-        for name, change in changes.items():
-            with replaced(model, site, _at_included(change, threshold, is_token_BT)):
-                sums[name] += _ce_sum(model, ids_BT, is_token_BT)
-        predictions += int(is_token_BT[:, 1:].sum())
+        next_BT = ids_BT.masked_fill(~is_token_BT, NO_TOKEN)[:, 1:]
+        clean_BTV = _logits(model, ids_BT)
+        sums["clean"] += _ce_sum(clean_BTV, next_BT)
+        for name, answer in answers.items():
+            with spliced(model, sae.encode_spec, answer, is_token_BT):
+                changed_BTV = _logits(model, ids_BT)
+            sums[name] += _ce_sum(changed_BTV, next_BT)
+            sums[f"kl_{name}"] += _kl_sum(clean_BTV, changed_BTV, next_BT != NO_TOKEN)
+        predictions += int((next_BT != NO_TOKEN).sum())
     if not predictions:
         raise BadArtifact("The held-out contexts have one token each.", "Tokenize with longer contexts or documents.")
     return CrossEntropies(**{name: total / predictions for name, total in sums.items()})
 
 
-def _at_included(change: Edit, sink_threshold: float | None, is_token_BT: Tensor) -> Edit:
-    """An edit that changes included positions and lets the others through bit by bit."""
-
-    def edit(x_BTD: Tensor) -> Tensor:
-        included_BT = included_positions(x_BTD, sink_threshold, is_token_BT)
-        edited_BTD = x_BTD.clone()
-        edited_BTD[included_BT] = change(x_BTD[included_BT].float()).to(x_BTD.dtype)
-        return edited_BTD
-
-    return edit
+def _logits(model: PreTrainedModel, ids_BT: Tensor) -> Tensor:
+    """Logits (B, T - 1, V) of every token but the first, in the model's dtype."""
+    return model(input_ids=ids_BT, use_cache=False).logits[:, :-1]
 
 
-def _ce_sum(model: nn.Module, ids_BT: Tensor, is_token_BT: Tensor) -> float:
-    """Σ of the cross-entropies of all next tokens, in nats."""
-    logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
-    next_BT = ids_BT.masked_fill(~is_token_BT, NO_TOKEN)[:, 1:]
-    return cross_entropy(
-        logits_BTV[:, :-1].flatten(0, 1).float(), next_BT.flatten(), reduction="sum", ignore_index=NO_TOKEN
-    ).item()
+def _ce_sum(logits_BTV: Tensor, next_BT: Tensor) -> float:
+    """Σ of the cross-entropies of the tokens that came, in nats."""
+    return sum(
+        cross_entropy(logits_TV.float(), next_T, reduction="sum", ignore_index=NO_TOKEN).item()
+        for logits_TV, next_T in zip(logits_BTV, next_BT)
+    )
+
+
+def _kl_sum(clean_BTV: Tensor, changed_BTV: Tensor, is_counted_BT: Tensor) -> float:
+    """Σ of KL(clean ‖ changed), in nats; context by context, since float32 probabilities of all would be large."""
+    return sum(
+        metrics.kl_divergence(clean_TV.float(), changed_TV.float())[is_counted_T].sum().item()
+        for clean_TV, changed_TV, is_counted_T in zip(clean_BTV, changed_BTV, is_counted_BT)
+    )
 
 
 def _batches(contexts: Contexts, size: int, device: str, progress: Progress) -> Iterator[Batch]:

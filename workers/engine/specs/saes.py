@@ -28,7 +28,7 @@ class EvaluateSpec(Spec):
         label="Tokens for CE",
         minimum=100,
         unit="tokens",
-        help="Held-out tokens for the cross-entropies; each needs three full passes.",
+        help="Held-out tokens for the cross-entropies and KL; each needs three full passes.",
     )
     lm_dtype: str = option(
         "auto", label="Model precision", choices=LM_DTYPES, advanced=True, help="Precision of the language model."
@@ -69,3 +69,7 @@ class EvaluateResult(Result):
     ce_recovered: float
     density_histogram: tuple[int, ...]
     """Counts of latents by log10 density, edges -7, -6.75, …, 0; dead ones are not in it."""
+    kl_sae: float | None = None
+    """KL(clean ‖ SAE), mean over the same predictions as the cross-entropies, in nats; None in older evaluations."""
+    kl_zero: float | None = None
+    kl_recovered: float | None = None

@@ -1,0 +1,61 @@
+"""An SAE in a language model's forward pass: read what it reads, put its answer where it belongs.
+
+An autoencoder reads and answers one site; a transcoder reads `hook_site` and answers `hook_site_out` of the same pass.
+
+Shapes: B contexts, T tokens in a context, P included positions, D d_in, E d_out.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from workers.engine.activations.positions import included_positions
+from workers.engine.hooks.capture import capture, replaced
+from workers.engine.specs.encode import EncodeSpec
+
+Answer = Callable[[Tensor], Tensor]
+"""From activations read, float32 (P, D), to what takes the place of those answered (P, E)."""
+
+
+class _Remembered:
+    """An edit that changes nothing and keeps the activation it saw."""
+
+    x_BTD: Tensor
+
+    def __call__(self, x_BTD: Tensor) -> Tensor:
+        self.x_BTD = x_BTD
+        return x_BTD
+
+
+def read_and_answered(model: PreTrainedModel, ids_BT: Tensor, spec: EncodeSpec) -> tuple[Tensor, Tensor]:
+    """Activations at the site read (B, T, D) and at the site answered (B, T, E), of one pass; one tensor twice when the
+    sites are one."""
+    if not spec.is_transcoder:
+        x_BTD = capture(model, ids_BT, spec.hook_site)
+        return x_BTD, x_BTD
+    read = _Remembered()
+    with replaced(model, spec.hook_site, read):
+        y_BTE = capture(model, ids_BT, spec.site_out)
+    return read.x_BTD, y_BTE
+
+
+@contextmanager
+def spliced(model: PreTrainedModel, spec: EncodeSpec, answer: Answer, is_token_BT: Tensor) -> Iterator[None]:
+    """While open, included positions of each pass go on with `answer`; all others are let through bit by bit.
+
+    Passes are of whole contexts, with `is_token_BT` the places that are tokens.
+    """
+    read = _Remembered()
+
+    def edit(y_BTE: Tensor) -> Tensor:
+        x_BTD = read.x_BTD if spec.is_transcoder else y_BTE
+        is_included_BT = included_positions(x_BTD, spec.sink_threshold, is_token_BT)
+        edited_BTE = y_BTE.clone()
+        edited_BTE[is_included_BT] = answer(x_BTD[is_included_BT].float()).to(y_BTE.dtype)
+        return edited_BTE
+
+    reading = replaced(model, spec.hook_site, read) if spec.is_transcoder else nullcontext()
+    with reading, replaced(model, spec.site_out, edit):
+        yield
