@@ -1,14 +1,17 @@
 """What a training needs of its device's memory, from shapes alone: one formula for the page's estimate and the engine's check.
 
-    state   of every SAE: weights, gradient and Adam's two moments, an average when one is kept       stays
-    stream  of every hook site: the batch, and a copy while it is prepared                            stays
-    step    of the largest SAE, for one micro-batch: blocks (batch, latents), blocks (batch, width),
-            and copies of the weights                                                                 comes and goes
+    state   of every SAE: weights, gradient and Adam's two moments, an average when one is kept            stays
+    stream  of every hook site: the batch, and a copy while it is prepared                                 stays
+    step    of the largest SAE, for one micro-batch: matrices over (tokens, latents), lists of pairs that
+            fire, matrices over (tokens, width), copies of the weights                                     comes and goes
+    finish  of the largest SAE, on the machine itself: the finished weights, for charts and at the end     comes and goes
 
 SAEs of a sweep step one after the other, so their states add up and the largest step counts once. The language model of a
 training on text comes on top (specs/memory_estimate.py), and so does a cache that is read into the machine's memory.
 
-The numbers of blocks are what the steps in engine/saes were measured to hold at their peak; tests hold them within 25 %.
+The numbers are what the steps in engine/saes were measured to hold at their peak; tests hold them within 25 %. Standard and
+its like work through a batch in chunks while many latents fire, and on lists of pairs, longer the larger L0, once few do:
+the larger of the two counts, with the longest list.
 """
 
 from collections.abc import Sequence
@@ -20,30 +23,42 @@ FLOAT32 = 4
 STATE_COPIES = 4
 """Weights, gradient, Adam's first and second moments."""
 STREAM_BLOCKS = 2
+MOST_LATENTS = 1_048_576
+
+
+FINISH_COPIES = 3
+CHUNK_ELEMENTS = 2**20
+"""Of (tokens, latents), on the CPU; a chunk has SMALLEST_CHUNK tokens at least."""
+GPU_CHUNK_ELEMENTS = 2**26
+SMALLEST_CHUNK = 128
 
 
 @dataclass(frozen=True)
 class StepBlocks:
     """What one step of an architecture holds at its peak."""
 
-    latent: float
-    """Blocks (micro-batch, d_sae) in the precision of the products."""
     width: float
-    """Blocks (micro-batch, d_in) in float32."""
+    """Matrices (micro-batch, d_in) in float32."""
     weights: float
     """Copies of all weights in float32."""
+    latent: float = 0
+    """Matrices (micro-batch, d_sae) in the precision of the products."""
+    chunk: float = 0
+    """Matrices (chunk, d_sae) in float32."""
+    pairs: float = 0
+    """The longest lists of pairs, in matrices (micro-batch, d_sae) of float32."""
 
 
 BLOCKS = {
-    "topk": StepBlocks(latent=2, width=4, weights=1),
-    "batchtopk": StepBlocks(latent=2, width=4, weights=1),
-    "matryoshka": StepBlocks(latent=2, width=6, weights=1),
-    "standard": StepBlocks(latent=4, width=4, weights=1),
-    "jumprelu": StepBlocks(latent=5, width=4, weights=1),
-    "gated": StepBlocks(latent=6, width=4, weights=1),
-    "transcoder": StepBlocks(latent=4, width=4, weights=1),
-    "skip_transcoder": StepBlocks(latent=4, width=4, weights=1),
-    "skip": StepBlocks(latent=4, width=4, weights=1),
+    "topk": StepBlocks(latent=1.3, width=8, weights=0.4),
+    "batchtopk": StepBlocks(latent=1.3, width=8, weights=0.4),
+    "matryoshka": StepBlocks(latent=1.3, width=10, weights=0.4),
+    "standard": StepBlocks(chunk=3.3, pairs=1.6, width=1.3, weights=0.1),
+    "jumprelu": StepBlocks(chunk=6.5, pairs=2.8, width=1.3, weights=0.1),
+    "gated": StepBlocks(chunk=6.3, pairs=2.0, width=1.5, weights=0.1),
+    "transcoder": StepBlocks(chunk=3.3, pairs=1.6, width=0.3, weights=0.1),
+    "skip_transcoder": StepBlocks(chunk=3.3, pairs=1.6, width=1.3, weights=0.1),
+    "skip": StepBlocks(chunk=3.3, pairs=1.6, width=2.3, weights=0.1),
 }
 
 
@@ -53,27 +68,31 @@ class TrainingMemory:
 
     state_bytes: int
     stream_bytes: int
-    step_bytes: int
+    passing_bytes: int
+    """The larger of a step and of finishing an SAE."""
 
     @property
     def total_bytes(self) -> int:
-        return self.state_bytes + self.stream_bytes + self.step_bytes
+        return self.state_bytes + self.stream_bytes + self.passing_bytes
 
 
 def training_memory(
-    spec: TrainSpec, widths: Sequence[tuple[int, int]], *, product_bytes: int = FLOAT32
+    spec: TrainSpec, widths: Sequence[tuple[int, int]], *, device: str = "cpu", product_bytes: int = FLOAT32
 ) -> TrainingMemory:
-    """Peak of the whole training. `widths` has (d_in, d_out) of each hook site, in the Spec's order; a cache has one site.
+    """Peak of the whole training on `device` ("cpu", "cuda:0", …).
 
-    `product_bytes` is the size of a number in large products: 2 where the device multiplies bfloat16.
+    `widths` has (d_in, d_out) of each hook site, in the Spec's order; a cache has one site. `product_bytes` is the size of
+    a number in large products: 2 where the device multiplies bfloat16.
     """
     members = spec.members()
     per_site = len(members) // len(widths)
     sized = [(member.spec, *widths[member.index // per_site]) for member in members]
+    steps = [step_bytes(*each, device=device, product_bytes=product_bytes) for each in sized]
+    finishes = [FINISH_COPIES * weights_bytes(*each) if device == "cpu" else 0 for each in sized]
     return TrainingMemory(
         state_bytes=sum(state_bytes(*each) for each in sized),
-        stream_bytes=sum(STREAM_BLOCKS * FLOAT32 * spec.batch_size * _both(*width) for width in widths),
-        step_bytes=max(step_bytes(*each, product_bytes=product_bytes) for each in sized),
+        stream_bytes=sum(STREAM_BLOCKS * FLOAT32 * spec.batch_size * _streamed(spec, *width) for width in widths),
+        passing_bytes=max(*steps, *finishes),
     )
 
 
@@ -83,14 +102,17 @@ def state_bytes(spec: TrainSpec, d_in: int, d_out: int) -> int:
     return copies * weights_bytes(spec, d_in, d_out)
 
 
-def step_bytes(spec: TrainSpec, d_in: int, d_out: int, *, product_bytes: int = FLOAT32) -> int:
+def step_bytes(spec: TrainSpec, d_in: int, d_out: int, *, device: str = "cpu", product_bytes: int = FLOAT32) -> int:
     """What one step of one SAE holds besides its state."""
     blocks = BLOCKS[spec.architecture]
     tokens = min(spec.micro_batch_size or spec.batch_size, spec.batch_size)
     is_split = tokens < spec.batch_size
-    latents = blocks.latent * tokens * spec.d_sae * product_bytes
+    elements = CHUNK_ELEMENTS if device == "cpu" else GPU_CHUNK_ELEMENTS
+    chunk = min(tokens * spec.d_sae, max(elements, SMALLEST_CHUNK * spec.d_sae))
+    dense = blocks.latent * tokens * spec.d_sae * product_bytes + blocks.chunk * chunk * FLOAT32
+    pairs = blocks.pairs * tokens * spec.d_sae * FLOAT32
     width = blocks.width * tokens * max(d_in, d_out) * FLOAT32
-    return int(latents + width + (blocks.weights + is_split) * weights_bytes(spec, d_in, d_out))
+    return int(max(dense, pairs) + width + (blocks.weights + is_split) * weights_bytes(spec, d_in, d_out))
 
 
 def weights_bytes(spec: TrainSpec, d_in: int, d_out: int) -> int:
@@ -101,25 +123,31 @@ def weights_bytes(spec: TrainSpec, d_in: int, d_out: int) -> int:
 
 
 def largest_d_sae(
-    spec: TrainSpec, widths: Sequence[tuple[int, int]], room_bytes: int, *, product_bytes: int = FLOAT32
+    spec: TrainSpec,
+    widths: Sequence[tuple[int, int]],
+    room_bytes: int,
+    *,
+    device: str = "cpu",
+    product_bytes: int = FLOAT32,
 ) -> int:
-    """The largest d_sae with which this training fits into `room_bytes`; 0 when none does. Swept widths grow in proportion.
-
-    Every term is a constant plus a multiple of the latents, so two sizes give the line.
-    """
-    now = training_memory(spec, widths, product_bytes=product_bytes).total_bytes
-    fixed = training_memory(_with_latents(spec, 0), widths, product_bytes=product_bytes).total_bytes
-    return max(0, (room_bytes - fixed) * spec.d_sae // (now - fixed))
+    """The largest d_sae with which this training fits into `room_bytes`; 0 when none does. Swept widths all become it."""
+    low, high = 0, MOST_LATENTS + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        other = _with_latents(spec, middle)
+        fits = training_memory(other, widths, device=device, product_bytes=product_bytes).total_bytes <= room_bytes
+        low, high = (middle, high) if fits else (low, middle)
+    return low
 
 
 def _with_latents(spec: TrainSpec, d_sae: int) -> TrainSpec:
-    """`spec` with other widths, unchecked: 0 is no SAE, but a point of the line."""
+    """`spec` with other widths, unchecked: k may exceed them."""
     other = object.__new__(TrainSpec)
     swept = tuple(d_sae for _ in spec.sweep_d_sae)
     other.__dict__.update(spec.__dict__ | {"d_sae": d_sae, "sweep_d_sae": swept})
     return other
 
 
-def _both(d_in: int, d_out: int) -> int:
-    """Width of inputs and targets together; an autoencoder's targets are its inputs."""
-    return d_in if d_in == d_out else d_in + d_out
+def _streamed(spec: TrainSpec, d_in: int, d_out: int) -> int:
+    """Width of a batch: an autoencoder's targets are its inputs."""
+    return d_in + d_out if spec.is_transcoder else d_in

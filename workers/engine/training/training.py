@@ -35,7 +35,9 @@ def train(spec: TrainSpec, inputs: TrainInputs, progress: Progress) -> TrainResu
     progress.phase("preparing")
     source = source_open(spec, inputs, progress)
     widths = [(site.d_in, site.d_out) for site in source.sites]
-    needed = training_memory(spec, widths, product_bytes=matmul_dtype_for(inputs.device).itemsize).total_bytes
+    needed = training_memory(
+        spec, widths, device=inputs.device, product_bytes=matmul_dtype_for(inputs.device).itemsize
+    ).total_bytes
     memory_check(needed, inputs.device)
     with denormals_flushed(), out_of_memory_explained(needed, inputs.device):
         run = run_open(spec, inputs, progress, source)
