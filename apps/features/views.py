@@ -29,6 +29,8 @@ from apps.features.services import (
     feature_run_start,
     feature_star_set,
 )
+from apps.presets.models import Preset
+from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
 from workers.engine.specs.features import FeatureRunSpec
@@ -186,10 +188,13 @@ def _with_query(request: HttpRequest, url: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def feature_run_new(request: HttpRequest) -> HttpResponse:
-    """The form that starts a feature run; ?sae= also proposes the tokenization the SAE was trained on."""
+    """The form that starts a feature run; ?sae= also proposes the tokenization the SAE was trained on, ?preset= fills
+    the rest."""
     asked = request.GET.get("sae", "")
     sae = Sae.objects.filter(pk=asked).first() if asked.isdecimal() else None
-    initial = {} if sae is None else {"sae": sae.pk, "tokenization": sae.tokenization_id}
+    initial = preset_asked(request.GET, Preset.Kind.EXTRACTION)
+    if sae is not None:
+        initial |= {"sae": sae.pk, "tokenization": sae.tokenization_id}
     has_none = not Sae.objects.exists()
     return spec_page(
         request, FeatureRunSpec, feature_run_start, "features/new.html", initial=initial, sae=sae, has_none=has_none

@@ -1,7 +1,7 @@
 """The picker: a fragment that forms place above themselves. It loads a preset into the form, says while the form is edited
 where it differs, and saves the form as a preset.
 
-`<div hx-get="{% url 'presets:picker' %}?kind=training" hx-trigger="load" hx-swap="outerHTML"></div>`; the form has the
+`{% include "presets/place.html" with kind="training" %}` stands where it belongs; the form has the
 class `form`. The preset that is loaded is ?preset= of the page's address.
 """
 

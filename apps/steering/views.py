@@ -16,6 +16,8 @@ from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm
 from apps.features.models import Feature
 from apps.features.selectors import feature_list, feature_of
+from apps.presets.models import Preset
+from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
 from apps.steering.forms import (
@@ -47,8 +49,11 @@ def experiment_list_page(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def experiment_new(request: HttpRequest) -> HttpResponse:
-    """The form; ?sae=&f=12:4,77:-2&p= and every option by name prefill it. Without an SAE it asks for one first."""
-    form = posted_form(request.POST) if request.method == "POST" else linked_form(request.GET)
+    """The form; ?sae=&f=12:4,77:-2&p=, ?preset= and every option by name prefill it. Without an SAE it asks for one first."""
+    if request.method == "POST":
+        form = posted_form(request.POST)
+    else:
+        form = linked_form(request.GET, preset_asked(request.GET, Preset.Kind.STEERING))
     if request.method == "POST" and form.is_valid():
         try:
             return redirect(experiment_start(spec=form.spec(), user=request.user))

@@ -4,6 +4,7 @@ import pytest
 from django.urls import reverse
 
 from apps.presets.models import Preset
+from tests.apps.features.worlds import sae_make
 from tests.apps.presets.worlds import PROMPT, WIDE, make_preset
 from workers.engine.specs.training import TrainSpec
 
@@ -112,3 +113,20 @@ def test_a_shipped_preset_is_not_replaced(client_in):
     answer = save(client_in, preset_name=shipped.name, overwrite="1")
     assert "already" in answer.content.decode()
     assert Preset.objects.get(pk=shipped.pk).spec == shipped.spec
+
+
+def test_the_form_of_a_feature_run_starts_from_a_preset(client_in):
+    preset = make_preset("many", "extraction", {"top_examples": 77})
+    answer = client_in.get(reverse("features:new"), {"preset": preset.pk, "seed": "5"})
+    form = answer.context["form"]
+    assert (form["top_examples"].value(), form["seed"].value()) == (77, "5")
+
+
+def test_steering_keeps_the_preset_while_the_sae_is_chosen(client_in):
+    preset = make_preset("calm", "steering", {"prompt": "I feel"})
+    sae = sae_make()
+    chooser = client_in.get(reverse("steering:new"), {"preset": preset.pk}).content.decode()
+    assert f'name="preset" value="{preset.pk}"' in chooser
+    answer = client_in.get(reverse("steering:new"), {"preset": preset.pk, "sae": sae.pk})
+    assert answer.context["form"]["prompt"].value() == "I feel"
+    assert reverse("presets:picker") in answer.content.decode()
