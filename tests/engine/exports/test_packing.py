@@ -11,6 +11,7 @@ from tests.engine.saes.worlds import activations, random_sae
 from workers.engine.exports.packing import export
 from workers.engine.formats.saelens import sae_read, sae_write
 from workers.engine.progress import Progress, Stopped
+from workers.engine.saes.encoding import TENSORS
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.exports import ExportInputs, ExportSpec
 
@@ -46,6 +47,20 @@ def test_the_archive_holds_the_folder_and_how_to_load_it(tmp_path):
     }
     x = activations()
     assert torch.equal(sae_read(tmp_path / "unpacked").encode(x), sae.encode(x))
+
+
+@pytest.mark.parametrize("architecture", list(TENSORS))
+def test_every_architecture_can_be_packed_and_read_again(architecture, tmp_path):
+    sae = random_sae(architecture)
+    sae_write(sae, tmp_path / "sae")
+    pack(tmp_path)
+    with zipfile.ZipFile(tmp_path / "sae.zip") as archive:
+        readme = archive.read("README.md").decode()
+        archive.extractall(tmp_path / "unpacked")
+    assert torch.equal(sae_read(tmp_path / "unpacked").reconstruct(activations()), sae.reconstruct(activations()))
+    is_transcoder = architecture.endswith("transcoder")
+    assert ("it answers layer 3, mlp_out" in readme) == is_transcoder
+    assert ("(tokens, 12)" in readme) == is_transcoder
 
 
 def test_the_same_sae_gives_the_same_bytes(tmp_path):

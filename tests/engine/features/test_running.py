@@ -8,6 +8,7 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
+from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.features import running
@@ -222,3 +223,24 @@ def test_a_tokenization_of_another_model_and_a_missing_vocabulary_are_refused(tm
     (world.model_dir / "vocabulary.parquet").unlink()
     with pytest.raises(BadArtifact, match=r"vocabulary\.parquet"):
         world.run()
+
+
+def test_a_transcoder_fires_on_what_it_reads_and_writes_where_it_answers(tmp_path):
+    world = World(tmp_path)
+    mlp_in, mlp_out = HookSite(layer=1, site="mlp_in"), HookSite(layer=1, site="mlp_out")
+    sae = random_sae("transcoder", d_in=D, d_sae=F, d_out=D, hook_site=mlp_in, hook_site_out=mlp_out)
+    sae = sae.with_unit_decoder()
+    sae_write(sae, tmp_path / "sae")
+    seen = []
+    hook = world.model.model.layers[1].mlp.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    with torch.no_grad():
+        world.model(torch.tensor(world.tokens).long())
+    hook.remove()
+    _, files = world.run()
+    dense = sae.encode(seen[0][:, 1:]).flatten(0, 1).numpy()
+    np.testing.assert_allclose(files["statistics"]["count"], (dense > 0).sum(0), atol=1)
+    np.testing.assert_allclose(files["statistics"]["maximum"], dense.max(0), rtol=1e-3, atol=1e-4)
+    logits = sae.W_dec @ world.model.get_output_embeddings().weight.detach()[: len(tiny_tokenizer())].T
+    np.testing.assert_allclose(
+        files["logits"]["promoted_values"], logits.topk(SPEC.logit_tokens).values.numpy(), rtol=1e-3, atol=1e-5
+    )

@@ -3,8 +3,10 @@ import dataclasses
 import pytest
 import torch
 
+from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import tiny_model_folder
 from workers.engine.formats.saelens import sae_write
+from workers.engine.hooks.capture import capture
 from workers.engine.language_models.loading import language_model_load, tokenizer_load
 from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.sae import Sae
@@ -186,3 +188,25 @@ def test_a_cancel_ends_the_generation(inputs):
 
     with pytest.raises(Stopped):
         steer(asked(), inputs, Cancelled())
+
+
+def test_a_transcoder_steers_the_output_of_the_mlp(inputs, tmp_path):
+    """The direction is added where the transcoder answers, once for each position; what it reads stays as it was."""
+    sites = {"hook_site": HookSite(layer=2, site="mlp_in"), "hook_site_out": HookSite(layer=2, site="mlp_out")}
+    sae_write(random_sae("transcoder", d_in=D_IN, d_sae=D_SAE, d_out=D_IN, **sites), tmp_path / "transcoder")
+    where = dataclasses.replace(inputs, sae_dir=str(tmp_path / "transcoder"))
+    model = language_model_load(inputs.model_dir, quantization="auto", lm_dtype="float32", device="cpu")
+    tokenizer = tokenizer_load(inputs.model_dir)
+    result = steer(asked(temperature=0.0, max_new_tokens=1, prompt="The cat sat"), where, Progress())
+    ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer("The cat sat", add_special_tokens=False)["input_ids"]]])
+    mlp_out_BTD = capture(model, ids, sites["hook_site_out"])
+    assert result.delta_norm == pytest.approx(20.0, rel=1e-4)
+    assert result.activation_norm == pytest.approx(mlp_out_BTD[:, 1:].norm(dim=-1).mean().item(), rel=1e-4)
+
+
+@one_family
+def test_a_transcoder_for_another_width_is_refused(inputs, tmp_path):
+    sites = {"hook_site": HookSite(layer=2, site="mlp_in"), "hook_site_out": HookSite(layer=2, site="mlp_out")}
+    sae_write(random_sae("transcoder", d_in=D_IN, d_sae=D_SAE, d_out=12, **sites), tmp_path / "transcoder")
+    with pytest.raises(EngineError, match=r"decoder has width 12; at 2\.mlp_out the language model has width 32"):
+        steer(asked(), dataclasses.replace(inputs, sae_dir=str(tmp_path / "transcoder")), Progress())

@@ -24,6 +24,7 @@ OPTIONAL = (SPARSITY, PROVENANCE)
 MUST_AGREE = (
     "architecture",
     "d_in",
+    "d_out",
     "d_sae",
     "k",
     "apply_b_dec_to_input",
@@ -34,9 +35,9 @@ README = "README.md"
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can state: real times would make equal archives differ."""
 
-README_TEXT = """# Sparse autoencoder: {architecture}, {d_in} → {d_sae}
+README_TEXT = """# {kind}: {architecture}, {d_in} → {d_sae}
 
-Hook site: layer {layer}, {site}.
+Hook site: {sites}.
 
 Unpack the archive, then with SAELens {version} or a later 6.x:
 
@@ -45,11 +46,12 @@ from sae_lens import SAE
 
 sae = SAE.load_from_disk("path/to/this/folder")
 latents = sae.encode(activations)        # (tokens, {d_in}) -> (tokens, {d_sae})
+output = sae(activations)                # (tokens, {d_in}) -> (tokens, {d_out})
 ```
 
 `activations` are the language model's vectors at the hook site named in `cfg.json` (`metadata.hook_name` in
-TransformerLens' words, `metadata.hf_hook_name` as a Hugging Face module where known), as the model makes them: no
-scaling is needed, it is folded into the weights. {sinks}
+TransformerLens' words, `metadata.hf_hook_name` as a Hugging Face module where known), as the model makes them: scaling
+is folded into the weights, or done by the SAE. {sinks}
 
 `encode.json` states exactly how the SAE encodes; `provenance.json`, where present, how it was made.
 """
@@ -87,12 +89,17 @@ def readme_of(encode: EncodeSpec) -> str:
             f"Position 0 and tokens with a norm above {encode.sink_threshold:.4g} were left out of its training: "
             "its latents mean nothing there."
         )
+    read, answered = encode.hook_site, encode.site_out
+    sites = f"layer {read.layer}, {read.site}"
+    if encode.is_transcoder:
+        sites += f"; it answers layer {answered.layer}, {answered.site} (`metadata.hook_name_out`)"
     return README_TEXT.format(
+        kind="Transcoder" if encode.is_transcoder else "Sparse autoencoder",
         architecture=encode.architecture,
         d_in=encode.d_in,
         d_sae=encode.d_sae,
-        layer=encode.hook_site.layer,
-        site=encode.hook_site.site,
+        sites=sites,
+        d_out=encode.width_out,
         version=SAELENS_VERSION,
         sinks=sinks,
     )

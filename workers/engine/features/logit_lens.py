@@ -35,8 +35,9 @@ class LogitLists:
 
 @torch.no_grad()
 def output_directions(sae: Sae, model: PreTrainedModel) -> Tensor:
-    """(F, D): what each latent adds to the residual stream; W_dec itself, but at attn_z taken through the projection."""
-    site = sae.encode_spec.hook_site
+    """(F, D): what each latent adds to the residual stream, at the site that the SAE answers: W_dec itself, but at attn_z
+    taken through the projection."""
+    site = sae.encode_spec.site_out
     if site.site != "attn_z":
         return sae.W_dec
     projection = hook_point(model, site).module

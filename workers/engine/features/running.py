@@ -6,7 +6,8 @@
     3. Logit lists from the weights alone: logit_lens.py.
 
 No dense (tokens, F) array is ever made. Position 0 and sink tokens are left out of everything but the text of windows.
-The SAE is read in the unit gauge where that keeps its function, so activations are lengths along unit directions.
+The SAE is read in the unit gauge where that keeps its function, so activations are lengths along unit directions. A
+transcoder's latents fire on what it reads; logit lists follow its rows from the site that it answers.
 `context` in examples counts through both parts: 0… are those of the training part, the held-out ones follow.
 
 Shapes: N contexts, T tokens in a context, B contexts at once, D d_in, F d_sae, S example slots, W window.

@@ -1,9 +1,10 @@
 """Generate text twice from one seed: by the untouched model, and with feature directions added to the residual stream.
 
-At the SAE's hook site h becomes h + Σ c_i d̂_i, with d̂_i = W_dec[i] / ‖W_dec[i]‖, at every position but 0 of the prompt,
-prompt and generated tokens alike (Neuronpedia's additive steering, which includes position 0 as well). The raw strength c_i
-is the given one, or the given multiple of the feature's largest activation a times ‖W_dec[i]‖: the length of what the SAE
-itself adds at a. Activations are those of the unit gauge wherever an SAE has one (Sae.with_unit_decoder), and that norm 1.
+At the SAE's hook site (a transcoder's: the one that it answers) h becomes h + Σ c_i d̂_i, with d̂_i = W_dec[i] / ‖W_dec[i]‖,
+at every position but 0 of the prompt, prompt and generated tokens alike (Neuronpedia's additive steering, which includes
+position 0 as well). The raw strength c_i is the given one, or the given multiple of the feature's largest activation a times
+‖W_dec[i]‖: the length of what the SAE itself adds at a. Activations are those of the unit gauge wherever an SAE has one
+(Sae.with_unit_decoder), and that norm 1.
 
 What was done is measured, not assumed: calls of the hook, mean ‖Δ‖ added, mean ‖h‖. A run that changed nothing fails.
 
@@ -55,7 +56,7 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     baseline_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
     progress.phase("writing with steering", spec.max_new_tokens, "tokens")
     added = AddedVector(delta_D)
-    with replaced(model, sae.encode_spec.hook_site, added) as replacement:
+    with replaced(model, sae.encode_spec.site_out, added) as replacement:
         steered_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
     if replacement.calls == 0 or added.positions == 0 or added.delta_norm_sum == 0:
         raise SteeringHadNoEffect(
@@ -103,11 +104,11 @@ def raw_strengths(spec: SteerSpec, max_activations: tuple[float, ...], decoder_n
 
 def _width_check(sae: Sae, model: PreTrainedModel) -> None:
     """Raise EngineError "wrong_width" when the SAE was not made for this place in this model."""
-    site, d_in = sae.encode_spec.hook_site, sae.encode_spec.d_in
+    site, steered_width = sae.encode_spec.site_out, sae.encode_spec.width_out
     width = hook_point(model, site).width
-    if width != d_in:
+    if width != steered_width:
         raise EngineError(
-            f"The SAE has d_in = {d_in}; at {site} the language model has width {width}.",
+            f"The SAE's decoder has width {steered_width}; at {site} the language model has width {width}.",
             "Choose the language model that the SAE was trained on.",
             code="wrong_width",
         )
