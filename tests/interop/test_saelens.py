@@ -1,6 +1,7 @@
 """SAELens 6.54 as the oracle: it reads our folders and computes the same latents and reconstructions."""
 
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,18 +23,19 @@ from sae_lens import (
 from safetensors.torch import load_file
 
 from tests.engine.saes.worlds import activations, random_sae
-from tests.engine.training.worlds import cached, inputs, random_cache, spec
+from tests.engine.training.worlds import cached, inputs, random_cache, random_pairs, spec
+from workers.engine.activations.cache import ActivationCache
 from workers.engine.exports.packing import export
 from workers.engine.formats.hook_names import hook_name_of
 from workers.engine.formats.saelens import sae_read, sae_write
 from workers.engine.metrics import FvuMeter
 from workers.engine.progress import Progress
 from workers.engine.saes.encoding import RUNTIME_NORMALIZATIONS, TENSORS
-from workers.engine.saes.registry import training_sae_class
+from workers.engine.saes.registry import TRAINING_SAES, training_sae_class
 from workers.engine.specs.encode import TRANSCODERS
 from workers.engine.specs.exports import ExportInputs, ExportSpec
 from workers.engine.specs.hook_site import HookSite
-from workers.engine.specs.training import TrainSpec
+from workers.engine.specs.training import TrainedSae, TrainSpec
 from workers.engine.training.training import train
 
 D, F, K = 16, 48, 5
@@ -125,29 +127,44 @@ def test_the_unit_gauge_is_saelens_fold(architecture, tmp_path):
     assert_same_latents(ours.with_unit_decoder().encode(X_BD), theirs.encode(X_BD))
 
 
-@pytest.mark.parametrize("name", ["standard", "topk"])
+def trained_and_exported(name: str, folder: Path, **options) -> tuple[Path, TrainedSae, Path]:
+    """The whole way out: training, finishing, packing, unpacking. The cache, what was trained, the unpacked folder."""
+    cache = (random_pairs if name in TRANSCODERS else random_cache)(folder / "cache")
+    where = inputs(folder, cache, provenance={"model_name": "tiny"})
+    (trained,) = train(spec(name, steps=60, **options), where, Progress()).saes
+    sae_dir = f"{where.out_dir}/{trained.folder}"
+    packing = ExportInputs(job_dir=str(folder), out_dir=str(folder), sae_dir=sae_dir, file_name="sae.zip")
+    packed = export(ExportSpec(sae=1), packing, Progress())
+    with zipfile.ZipFile(folder / packed.file_name) as archive:
+        archive.extractall(folder / "unpacked")
+    return cache, trained, folder / "unpacked"
+
+
+@pytest.mark.parametrize("name", sorted(TRAINING_SAES))
 def test_saelens_reads_a_trained_and_exported_sae(name, tmp_path):
-    """The whole way out: training with normalisation, finishing, packing, unpacking, SAELens."""
-    where = inputs(tmp_path, random_cache(tmp_path / "cache"), provenance={"model_name": "tiny"})
-    (trained,) = train(spec(name, steps=60), where, Progress()).saes
-    packed = export(
-        ExportSpec(sae=1),
-        ExportInputs(
-            job_dir=str(tmp_path),
-            out_dir=str(tmp_path),
-            sae_dir=f"{where.out_dir}/{trained.folder}",
-            file_name="sae.zip",
-        ),
-        Progress(),
-    )
-    with zipfile.ZipFile(tmp_path / packed.file_name) as archive:
-        archive.extractall(tmp_path / "unpacked")
-    ours, theirs = sae_read(f"{where.out_dir}/{trained.folder}"), SAE.load_from_disk(tmp_path / "unpacked")
-    x = cached(tmp_path / "cache")
+    cache, trained, unpacked = trained_and_exported(name, tmp_path)
+    ours, theirs = sae_read(unpacked), SAE.load_from_disk(unpacked)
+    opened = ActivationCache.open(cache)
+    rows = torch.arange(opened.tokens)
+    x = opened.rows(rows).float()
+    y = opened.targets(rows).float() if name in TRANSCODERS else x
     assert_same_latents(ours.encode(x), theirs.encode(x))
     meter = FvuMeter()
-    meter.add(x, theirs(x))
+    meter.add(y, theirs(x))
     assert meter.value() == pytest.approx(trained.fvu, abs=0.1)
     assert theirs.cfg.metadata.model_name == "tiny"
-    density = load_file(tmp_path / "unpacked" / "sparsity.safetensors")["sparsity"]
+    assert theirs.cfg.metadata.training_architecture == name
+    density = load_file(unpacked / "sparsity.safetensors")["sparsity"]
     assert density.shape == (theirs.cfg.d_sae,)
+
+
+@pytest.mark.parametrize("name", ["topk", "standard", "transcoder"])
+@pytest.mark.parametrize("how", ["constant_norm_rescale", "layer_norm"])
+def test_normalisation_of_each_token_is_saelens_too(name, how, tmp_path):
+    """Trained on normalised tokens, the SAE says so in cfg.json, and SAELens scales raw ones alike."""
+    cache, _, unpacked = trained_and_exported(name, tmp_path, normalize_activations=how)
+    ours, theirs = sae_read(unpacked), SAE.load_from_disk(unpacked)
+    assert theirs.cfg.normalize_activations == how
+    x = cached(cache) * 3
+    assert_same_latents(ours.encode(x), theirs.encode(x))
+    assert torch.allclose(ours.reconstruct(x), theirs(x), rtol=1e-4, atol=1e-4)
