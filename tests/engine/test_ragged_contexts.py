@@ -66,7 +66,7 @@ def world(request, tmp_path_factory):
 
 
 def test_the_cache_holds_the_tokens_activations_and_no_others(world):
-    inputs = ActivationCacheInputs(**world.out("cache"), tokenization_dir=str(world.folder))
+    inputs = ActivationCacheInputs(**world.out("cache"), tokenization_dirs=(str(world.folder),))
     spec = ActivationCacheSpec(
         tokenization=1, language_model=1, layer=LAYER, max_tokens=10_000, lm_dtype="float32", batch_contexts=7
     )

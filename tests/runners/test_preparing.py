@@ -131,11 +131,22 @@ def test_a_language_model_becomes_ready_with_its_numbers(tmp_path):
 @pytest.mark.django_db
 def test_an_activation_cache_becomes_ready_with_what_was_left_out():
     tokenization = make_tokenization()
-    spec = ActivationCacheSpec(tokenization=tokenization.pk, language_model=tokenization.language_model_id, layer=1)
+    sites = tokenization.language_model.report["hook_sites"]
+    sites += [{"layer": 1, "site": site, "width": 32, "module": ""} for site in ("mlp_in", "mlp_out")]
+    tokenization.language_model.save()
+    second = make_tokenization(dataset=tokenization.dataset, language_model=tokenization.language_model)
+    spec = ActivationCacheSpec(
+        tokenization=tokenization.pk,
+        more_tokenizations=(second.pk,),
+        language_model=tokenization.language_model_id,
+        layer=1,
+        site="mlp_in",
+        is_paired=True,
+    )
     cache = activation_cache_create(spec=spec)
     job = cache.job
     inputs = runner_for("activation_cache").prepare(job, spec, where(job))
-    assert inputs.tokenization_dir == str(data_path("tokenizations", tokenization.pk))
+    assert inputs.tokenization_dirs == tuple(str(data_path("tokenizations", t.pk)) for t in (tokenization, second))
     assert inputs.model_dir == str(data_path("models", tokenization.language_model_id))
     result = ActivationCacheResult(
         tokens=80,
@@ -151,9 +162,10 @@ def test_an_activation_cache_becomes_ready_with_what_was_left_out():
         tokens_per_s=1000.0,
         bytes=5120,
         activations_sha256="a" * 64,
+        d_out=32,
     )
     finish(cache, result)
-    assert cache.is_ready
+    assert cache.is_ready and cache.is_paired and cache.report["d_out"] == 32
     assert (cache.tokens, cache.d_in, cache.sink_threshold, cache.mean_norm) == (80, 32, 10.0, 2.5)
 
 

@@ -21,7 +21,7 @@ DTYPE_BYTES = {"bfloat16": 2, "float32": 4, "auto": 4}
 
 
 class ActivationCacheRunner(Runner):
-    """Contexts through the language model up to one hook site."""
+    """Contexts through the language model up to one hook site, or a pair of them."""
 
     spec = ActivationCacheSpec
     inputs = ActivationCacheInputs
@@ -29,10 +29,11 @@ class ActivationCacheRunner(Runner):
 
     def prepare(self, job: Job, spec: ActivationCacheSpec, where: dict[str, str]) -> ActivationCacheInputs:
         self.subject(job)
-        tokenization, language_model = tokenization_ready(spec.tokenization), language_model_ready(spec.language_model)
+        tokenizations = [tokenization_ready(pk) for pk in (spec.tokenization, *spec.more_tokenizations)]
+        language_model = language_model_ready(spec.language_model)
         return ActivationCacheInputs(
             **where,
-            tokenization_dir=str(tokenization_folder(tokenization.pk)),
+            tokenization_dirs=tuple(str(tokenization_folder(tokenization.pk)) for tokenization in tokenizations),
             model_dir=str(language_model_folder(language_model.pk)),
             quantization=held_as(language_model),
         )
@@ -42,6 +43,7 @@ class ActivationCacheRunner(Runner):
         artifact_place(Path(out_dir), activation_cache_folder(cache.pk))
         cache.tokens = result.tokens
         cache.d_in = result.d_in
+        cache.is_paired = spec.is_paired
         cache.bytes = result.bytes
         cache.sink_threshold = result.sink_threshold
         cache.mean_norm = result.mean_norm

@@ -28,7 +28,7 @@ def written(folder, *, rows_per_shard):
         sink_tokens=4,
         sink_threshold=10.0,
         median_norm=2.0,
-        mean_norm=writer.mean_norm,
+        mean_norm=writer.mean_norms[0],
         d_in=D,
         lm_dtype="float32",
         tokens_per_s=1.0,

@@ -29,15 +29,22 @@ def tokens_NT():
     return np.random.default_rng(0).integers(2, SINK_ID, (N, T), dtype=np.int32)
 
 
-def run(tmp_path, tokens_NT, *, family="llama", progress=None, model_dir=None, **options):
+def tokenization(folder, tokens_NT):
+    """A tokenization of `tokens_NT`, with a tenth of the contexts held out too."""
+    for part, tokens in (("train", tokens_NT), ("heldout", tokens_NT[: len(tokens_NT) // 10])):
+        contexts_write(folder, part, tokens, np.zeros(len(tokens), np.int64))
+    return folder
+
+
+def run(tmp_path, tokens_NT, *, family="llama", progress=None, model_dir=None, more=(), **options):
     """Cache `tokens_NT` of a tiny model; returns the result and the open cache."""
-    contexts_write(tmp_path / "tokenization", "train", tokens_NT, np.zeros(len(tokens_NT), np.int64))
+    folder = tokenization(tmp_path / "tokenization", tokens_NT)
     out = tmp_path / "out"
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     inputs = ActivationCacheInputs(
         job_dir=str(tmp_path),
         out_dir=str(out),
-        tokenization_dir=str(tmp_path / "tokenization"),
+        tokenization_dirs=(str(folder), *map(str, more)),
         model_dir=str(model_dir or tiny_model_folder(tmp_path, family)),
     )
     options = {"layer": 1, "site": "resid_post", "lm_dtype": "float32"} | options
@@ -128,7 +135,7 @@ def test_the_cache_holds_its_own_numbers(tmp_path, tokens_NT):
 def test_progress_counts_tokens_and_tells_the_speed(tmp_path, tokens_NT):
     progress = Progress()
     run(tmp_path, tokens_NT, progress=progress)
-    last = progress.lines[-1]
+    last = [line for line in progress.lines if line.get("phase") == "Caching activations"][-1]
     assert (last["done"], last["total"], last["unit"]) == (N * T, N * T, "tokens")
     assert last["message"].endswith("tokens/s")
 
@@ -179,7 +186,83 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path, tokens_NT):
     with torch.no_grad():
         model.model.layers[0].mlp.down_proj.weight[0, 0] = math.nan
     model.save_pretrained(folder)
-    assert error_of(tmp_path, tokens_NT, model_dir=folder).code == "not_finite"
+    error = error_of(tmp_path, tokens_NT, model_dir=folder)
+    assert error.code == "activations_not_finite"
+    assert "at 1.resid_post: tokenization tokenization, context 0, position 0" in error.message
+
+
+def test_the_context_with_the_first_number_that_is_not_finite_is_named(tmp_path, tokens_NT):
+    folder = tiny_model_folder(tmp_path, "llama")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[SINK_ID] = math.inf
+    model.save_pretrained(folder)
+    tokens_NT[33, 7] = SINK_ID
+    assert "tokenization tokenization, context 33," in error_of(tmp_path, tokens_NT, model_dir=folder).message
+
+
+def test_a_paired_cache_has_the_output_of_the_mlp_for_every_input(tmp_path, tokens_NT):
+    spec, result, cache = run(tmp_path, tokens_NT, site="mlp_in", is_paired=True)
+    _, plain, single = run(tmp_path / "single", tokens_NT, model_dir=tmp_path / "llama", site="mlp_in")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "llama", dtype=torch.float32)
+    everywhere = torch.arange(cache.tokens)
+    assert torch.equal(cache.rows(everywhere), single.rows(everywhere))
+    with torch.no_grad():
+        expected = model.model.layers[1].mlp(captured(tmp_path, "llama", tokens_NT, spec.hook_site))
+    included = captured(tmp_path, "llama", tokens_NT, spec.hook_site).norm(dim=-1) <= result.sink_threshold
+    included[:, 0] = False
+    assert torch.allclose(cache.targets(everywhere).float(), expected[included], rtol=8e-3, atol=1e-3)
+    assert torch.allclose(cache.target_mean, expected[included].mean(0), atol=1e-3)
+    assert result.target_mean_norm == pytest.approx(expected[included].norm(dim=-1).mean().item(), rel=1e-2)
+    assert (result.d_out, plain.d_out) == (D_MODEL, None)
+    assert cache.held_out[1].shape == cache.held_out[0].shape
+    assert result.activations_sha256 != plain.activations_sha256
+
+
+def test_held_out_rows_are_those_of_the_first_held_out_contexts(tmp_path, tokens_NT):
+    spec, result, cache = run(tmp_path, tokens_NT)
+    x_NTD = captured(tmp_path, "llama", tokens_NT[: N // 10], spec.hook_site)
+    expected = x_NTD[:, 1:].flatten(0, 1)
+    expected = expected[expected.norm(dim=-1) <= result.sink_threshold]
+    rows, targets = cache.held_out
+    assert targets is None and len(rows) == result.held_out_tokens == len(expected)
+    assert torch.allclose(rows.float(), expected, rtol=8e-3, atol=1e-4)
+
+
+def test_an_older_cache_without_held_out_rows_opens(tmp_path, tokens_NT):
+    run(tmp_path, tokens_NT)
+    numbers = json.loads((tmp_path / "out" / "cache.json").read_text())
+    for name in ("d_out", "target_mean_norm", "held_out_tokens", "quantization"):
+        del numbers[name]
+    (tmp_path / "out" / "cache.json").write_text(json.dumps(numbers))
+    (tmp_path / "out" / "held-out.safetensors").unlink()
+    assert ActivationCache.open(tmp_path / "out").held_out is None
+
+
+@pytest.mark.parametrize(
+    "options, pattern",
+    [
+        ({"mixing": "sequential"}, [0] * 8 + [1] * 4),
+        ({"mixing": "interleaved"}, [0, 1, 0, 0, 1, 0] * 2),
+        ({"mixing": "weighted", "mixing_weights": (1.0, 1.0)}, [0, 1] * 4),
+    ],
+)
+def test_several_tokenizations_are_mixed_as_asked(tmp_path, tokens_NT, options, pattern):
+    more = tokenization(tmp_path / "second", tokens_NT[40:44])
+    spec, result, cache = run(
+        tmp_path, tokens_NT[:8], more=[more], more_tokenizations=(2,), batch_contexts=3, **options
+    )
+    left = {0: list(range(8)), 1: list(range(40, 44))}
+    order = [left[text].pop(0) for text in pattern]
+    expected = captured(tmp_path, "llama", tokens_NT[order], spec.hook_site)[:, 1:].flatten(0, 1)
+    assert (result.contexts, result.sink_tokens) == (len(pattern), 0)
+    assert torch.allclose(cache.rows(torch.arange(cache.tokens)).float(), expected, rtol=8e-3, atol=1e-4)
+
+
+def test_tokenizations_of_other_context_lengths_are_not_mixed(tmp_path, tokens_NT):
+    more = tokenization(tmp_path / "second", tokens_NT[:, :9])
+    error = error_of(tmp_path, tokens_NT, more=[more], more_tokenizations=(2,))
+    assert error.code == "context_lengths_differ"
 
 
 def test_a_disk_that_is_too_full_is_noticed_before_anything_runs(tmp_path, tokens_NT, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.engine.tiny_models import D_MODEL, FAMILIES, LAYERS, tiny_model
-from workers.engine.hooks.capture import capture, replaced
+from workers.engine.hooks.capture import capture, capture_sites, replaced
 from workers.engine.hooks.sites import hook_sites
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.hook_site import SITES, HookSite
@@ -139,3 +139,21 @@ def test_a_forward_pass_that_never_comes_by_the_site_is_an_error():
 
 def test_every_site_of_the_vocabulary_is_tried_here():
     assert {site.site for site in all_sites(tiny_model("llama"))} == set(SITES)
+
+
+def test_several_sites_in_one_pass_are_those_of_single_passes(model):
+    sites = all_sites(model)[::-1]  # not in the order in which the model comes by
+    for chosen in (sites, sites[:2], sites[-3:]):
+        together = capture_sites(model, IDS_BT, chosen)
+        for site, x_BTD in zip(chosen, together, strict=True):
+            assert torch.equal(x_BTD, capture(model, IDS_BT, site)), site
+    assert hooks_in(model) == 0
+
+
+def test_the_pass_ends_at_the_last_of_several_sites(model):
+    above = hook_sites(model)[-1].module.split()[0].replace(".mlp", "")
+    ran = []
+    hook = model.get_submodule(above).register_forward_hook(lambda *_: ran.append(above))
+    capture_sites(model, IDS_BT, [MIDDLE, HookSite(layer=0, site="mlp_in"), HookSite(layer=0, site="mlp_out")])
+    hook.remove()
+    assert ran == []

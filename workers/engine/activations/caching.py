@@ -1,9 +1,10 @@
-"""Fill an activation cache: contexts of the training part through the language model, up to one hook site, onto the disk.
+"""Fill an activation cache: contexts of the training part through the language model, up to one hook site or a pair of
+them, onto the disk; then some held-out contexts.
 
 The sink threshold is SINK_FACTOR × the median norm over the first contexts' positions other than 0, measured once and
 then fixed; it depends neither on the batch size nor on max_tokens (unless the text is shorter than the sample).
 
-Shapes: N contexts, B contexts in a batch, T tokens in a context, D d_in.
+Shapes: N contexts, B contexts in a batch, T tokens in a context.
 """
 
 import json
@@ -18,24 +19,28 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from workers.engine.activations.cache import NUMBERS_NAME
-from workers.engine.activations.positions import included_positions, position_norms
-from workers.engine.activations.shards import ShardWriter
-from workers.engine.datasets.contexts import Contexts
+from workers.engine.activations.context_order import ContextOrder
+from workers.engine.activations.harvest import Harvested, harvest, median_norm
+from workers.engine.activations.shards import ShardWriter, held_out_write
+from workers.engine.activations.texts import Texts
 from workers.engine.disk import disk_require
-from workers.engine.hooks.capture import capture
 from workers.engine.hooks.sites import hook_point
 from workers.engine.language_models.loading import language_model_load, quantization_resolve
 from workers.engine.progress import Progress
 from workers.engine.specs.activations import (
+    HELD_OUT_TOKENS,
     SINK_FACTOR,
     ActivationCacheInputs,
     ActivationCacheResult,
     ActivationCacheSpec,
 )
-from workers.engine.specs.errors import BadArtifact, EngineError, OutOfMemory
+from workers.engine.specs.errors import OutOfMemory
+from workers.engine.specs.hook_site import HookSite
 
 THRESHOLD_TOKENS = 8192
 """Positions whose norms decide the median, first positions of contexts not counted."""
+HELD_OUT_SHARE = 1 / 8
+"""Of the tokens kept: a small cache holds fewer held-out rows than HELD_OUT_TOKENS."""
 
 
 @dataclass
@@ -47,27 +52,51 @@ class Counts:
     sinks: int = 0
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What is read: contexts in an order, at hook sites, by a model."""
+
+    model: PreTrainedModel
+    sites: tuple[HookSite, ...]
+    """The site, and mlp_out beside it in a paired cache."""
+    batch_contexts: int
+
+    def run(self, texts: Texts, order_N2: np.ndarray) -> Iterator[Harvested]:
+        return harvest(self.model, texts, order_N2, self.sites, self.batch_contexts)
+
+    def thresholds(self, sink_threshold: float) -> tuple[float | None, ...]:
+        """The site's own; targets go with their inputs."""
+        return (sink_threshold, None)[: len(self.sites)]
+
+
 def activation_cache(
     spec: ActivationCacheSpec, inputs: ActivationCacheInputs, progress: Progress
 ) -> ActivationCacheResult:
     """Write the cache into inputs.out_dir (files: cache.py) and return its numbers.
 
     Runs at the speed of the truncated forward pass; memory is bounded by one batch and one shard. Raises EngineError
-    "tokenizer_mismatch", "context_too_long", "contexts_too_short", "not_finite", those of `hook_point`, DiskFull,
-    BadArtifact, OutOfMemory.
+    "tokenizer_mismatch", "context_too_long", "context_lengths_differ", "contexts_too_short", "activations_not_finite",
+    those of `hook_point`, DiskFull, BadArtifact, OutOfMemory.
     """
     progress.phase("Loading the language model")
     model = language_model_load(
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
-    contexts = _contexts_to_run(spec, inputs, model)
-    d_in = hook_point(model, spec.hook_site).width
-    disk_require(inputs.out_dir, contexts.token_count * d_in * torch.bfloat16.itemsize)
-    writer, counts = ShardWriter(inputs.out_dir, d_in), Counts()
-    progress.phase("Caching activations", contexts.token_count, "tokens")
+    texts = Texts.open(inputs.tokenization_dirs, "train")
+    texts.check(model)
+    order_N2 = _contexts_to_run(spec, texts)
+    tokens_to_run = int(texts.lengths(order_N2).sum())
+    sites = (spec.hook_site,) if spec.hook_site_out is None else (spec.hook_site, spec.hook_site_out)
+    widths = [hook_point(model, site).width for site in sites]
+    disk_require(inputs.out_dir, tokens_to_run * sum(widths) * torch.bfloat16.itemsize)
+    reading = Reading(model, sites, spec.batch_contexts)
+    writer, counts = ShardWriter(inputs.out_dir, *widths), Counts()
+    progress.phase("Caching activations", tokens_to_run, "tokens")
     started = time.perf_counter()
     try:
-        median = _fill(spec, model, contexts, writer, counts, progress)
+        median = _fill(reading, texts, order_N2, writer, counts, progress)
+        seconds = time.perf_counter() - started
+        held_out_tokens = _hold_out(reading, inputs, SINK_FACTOR * median, writer.tokens, progress)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(
             f"{inputs.device} ran out of memory with {spec.batch_contexts} contexts at once.",
@@ -77,107 +106,87 @@ def activation_cache(
     result = ActivationCacheResult(
         tokens=writer.tokens,
         tokens_run=counts.run,
-        contexts=len(contexts),
+        contexts=len(order_N2),
         first_positions=counts.first,
         sink_tokens=counts.sinks,
         sink_threshold=SINK_FACTOR * median,
         median_norm=median,
-        mean_norm=writer.mean_norm,
-        d_in=d_in,
+        mean_norm=writer.mean_norms[0],
+        d_in=widths[0],
         lm_dtype=str(model.dtype).removeprefix("torch."),
-        tokens_per_s=counts.run / (time.perf_counter() - started),
+        tokens_per_s=counts.run / seconds,
         bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).iterdir()),
         activations_sha256=writer.sha256,
         quantization=quantization_resolve(inputs.quantization, inputs.model_dir),
+        d_out=widths[1] if spec.is_paired else None,
+        target_mean_norm=writer.mean_norms[1] if spec.is_paired else None,
+        held_out_tokens=held_out_tokens,
     )
     (Path(inputs.out_dir) / NUMBERS_NAME).write_text(json.dumps(result.to_json(), indent=2), "utf-8")
     return result
 
 
-def _contexts_to_run(spec: ActivationCacheSpec, inputs: ActivationCacheInputs, model: PreTrainedModel) -> Contexts:
-    """Whole contexts, `max_tokens` tokens at most but one context at least, checked against the model."""
-    contexts = Contexts.open(inputs.tokenization_dir, "train")
-    if not len(contexts):
-        raise BadArtifact("The tokenization has no contexts.", "Tokenize more text.")
-    contexts = contexts[: max(1, contexts.count_within(spec.max_tokens))]
-    vocab_size = model.get_input_embeddings().weight.shape[0]
-    largest = int(contexts.tokens.max())
-    if largest >= vocab_size:
-        raise EngineError(
-            f"The tokenization has token id {largest}; the language model knows ids up to {vocab_size - 1}.",
-            "Choose the language model whose tokenizer cut the text, or tokenize with this one's.",
-            code="tokenizer_mismatch",
-        )
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit and contexts.context_length > limit:
-        raise EngineError(
-            f"The contexts have {contexts.context_length} tokens; the language model reads {limit} at most.",
-            "Tokenize with a shorter context length.",
-            code="context_too_long",
-        )
-    return contexts
+def _contexts_to_run(spec: ActivationCacheSpec, texts: Texts) -> np.ndarray:
+    """Whole contexts (N, 2), mixed, `max_tokens` tokens at most but one context at least."""
+    order_N2 = ContextOrder(texts.sizes, mixing=spec.mixing, weights=spec.mixing_weights).round(0)
+    within = np.searchsorted(texts.lengths(order_N2).cumsum(), spec.max_tokens, side="right")
+    return order_N2[: max(1, within)]
 
 
 def _fill(
-    spec: ActivationCacheSpec,
-    model: PreTrainedModel,
-    contexts: Contexts,
-    writer: ShardWriter,
-    counts: Counts,
-    progress: Progress,
+    reading: Reading, texts: Texts, order_N2: np.ndarray, writer: ShardWriter, counts: Counts, progress: Progress
 ) -> float:
     """Run everything and write what is included; returns the median norm. The first batches wait for it."""
-    sample_contexts = min(len(contexts), -(-THRESHOLD_TOKENS // (contexts.context_length - 1)))
-    waiting: list[tuple[Tensor, Tensor]] = []
+    sample_contexts = min(len(order_N2), -(-THRESHOLD_TOKENS // max(1, texts.context_length - 1)))
+    waiting: list[Harvested] = []
     median: float | None = None
     done = 0
     started = time.perf_counter()
-    for x_BTD, is_token_BT in _captured(spec, model, contexts):
-        waiting.append((x_BTD, is_token_BT))
-        done += len(x_BTD)
-        counts.run += int(is_token_BT.sum())
+    for batch in reading.run(texts, order_N2):
+        waiting.append(batch)
+        done += len(batch.is_token_BT)
+        counts.run += int(batch.is_token_BT.sum())
         if median is None and done >= sample_contexts:
-            median = _median_norm(waiting, sample_contexts)
+            median = _median_of_first(waiting, sample_contexts)
         if median is not None:
-            for x, is_token in waiting:
-                _keep(x, is_token, SINK_FACTOR * median, writer, counts)
+            for batch in waiting:
+                _keep(batch, reading.thresholds(SINK_FACTOR * median), writer, counts)
             waiting.clear()
         progress.reach(counts.run, f"{counts.run / (time.perf_counter() - started):,.0f} tokens/s")
     return median
 
 
-def _captured(spec: ActivationCacheSpec, model: PreTrainedModel, contexts: Contexts) -> Iterator[tuple[Tensor, Tensor]]:
-    """Activations (B, T, D) and which places are tokens (B, T), batch by batch."""
-    for start in range(0, len(contexts), spec.batch_contexts):
-        batch = contexts[start : start + spec.batch_contexts]
-        x_BTD = capture(model, torch.from_numpy(batch.tokens.astype(np.int64)), spec.hook_site)
-        yield x_BTD, torch.from_numpy(batch.is_token).to(x_BTD.device)
+def _median_of_first(batches: list[Harvested], contexts: int) -> float:
+    norms_NT = torch.cat([batch.norms[0] for batch in batches])[:contexts]
+    is_token_NT = torch.cat([batch.is_token_BT for batch in batches])[:contexts]
+    return median_norm([norms_NT], [is_token_NT])
 
 
-def _median_norm(batches: list[tuple[Tensor, Tensor]], contexts: int) -> float:
-    """Over the tokens of the first contexts but for their position 0."""
-    norms_NT = torch.cat([position_norms(x) for x, _ in batches])[:contexts]
-    is_token_NT = torch.cat([is_token for _, is_token in batches])[:contexts]
-    norms = norms_NT[:, 1:][is_token_NT[:, 1:]]
-    if not len(norms):
-        raise EngineError(
-            "The contexts have one token each: nothing is left without position 0.",
-            "Tokenize with longer contexts or documents.",
-            code="contexts_too_short",
-        )
-    return norms.median().item()
-
-
-def _keep(x_BTD: Tensor, is_token_BT: Tensor, sink_threshold: float, writer: ShardWriter, counts: Counts) -> None:
+def _keep(batch: Harvested, thresholds: tuple[float | None, ...], writer: ShardWriter, counts: Counts) -> None:
     """Write the included positions and count the others."""
-    norms_BT = position_norms(x_BTD)
-    if not norms_BT.isfinite().all():
-        raise EngineError(
-            "The language model gives infinite numbers or NaN at this hook site.",
-            "Choose float32 as the model's precision; if it stays so, the model's weights are damaged.",
-            code="not_finite",
-        )
-    included_BT = included_positions(norms_BT, sink_threshold, is_token_BT)
-    writer.add(x_BTD[included_BT])
-    counts.first += len(x_BTD)
-    counts.sinks += int((is_token_BT & ~included_BT)[:, 1:].sum())
+    included_BT = batch.included(thresholds)
+    writer.add(*_rows(batch, included_BT))
+    counts.first += len(included_BT)
+    counts.sinks += batch.sink_count(included_BT)
+
+
+def _rows(batch: Harvested, included_BT: Tensor) -> tuple[Tensor, ...]:
+    return tuple(x_BTD[included_BT] for x_BTD in batch.x)
+
+
+def _hold_out(
+    reading: Reading, inputs: ActivationCacheInputs, sink_threshold: float, kept_tokens: int, progress: Progress
+) -> int:
+    """Write rows of the first held-out contexts; returns how many."""
+    texts = Texts.open(inputs.tokenization_dirs, "heldout")
+    order_N2 = ContextOrder(texts.sizes).round(0)
+    most = int(min(HELD_OUT_TOKENS, HELD_OUT_SHARE * kept_tokens))
+    order_N2 = order_N2[: np.searchsorted(texts.lengths(order_N2).cumsum(), most, side="right")]
+    progress.phase("Caching held-out activations", len(order_N2), "contexts")
+
+    def rows() -> Iterator[tuple[Tensor, ...]]:
+        for batch in reading.run(texts, order_N2):
+            yield _rows(batch, batch.included(reading.thresholds(sink_threshold)))
+            progress.advance(len(batch.is_token_BT))
+
+    return held_out_write(inputs.out_dir, rows())

@@ -1,14 +1,15 @@
 """Read a language model's activations at a hook site, or put others in their place.
 
-`capture` runs the model only up to the site: the hook takes the tensor and leaves the forward pass by an exception, so
-neither later blocks nor the output head cost anything, whatever the architecture. As fast as cutting the list of blocks,
-and the model is never changed. `replaced` edits the activation while full forward passes or generate() run.
+`capture` runs the model only up to the site, `capture_sites` up to the last of several: the hook takes the tensor and
+leaves the forward pass by an exception, so neither later blocks nor the output head cost anything, whatever the
+architecture. As fast as cutting the list of blocks, and the model is never changed. `replaced` edits the activation while
+full forward passes or generate() run.
 
 Shapes: B batch rows, T tokens, D d_in.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -29,10 +30,6 @@ Edit = Callable[[Tensor], Tensor]
 class _Captured(Exception):
     """Not an error: the way out of a forward pass that has done its work."""
 
-    def __init__(self, x_BTD: Tensor) -> None:
-        super().__init__()
-        self.x_BTD = x_BTD
-
 
 class Replacement:
     """What `replaced` did so far: `calls` grows by one with every forward pass."""
@@ -41,25 +38,41 @@ class Replacement:
         self.calls = 0
 
 
-@torch.no_grad()
 def capture(model: PreTrainedModel, input_ids_BT: Tensor, site: HookSite) -> Tensor:
     """The activations (B, T, D) of token ids (B, T) at `site`, in the model's dtype, on its device.
 
     Every position is a real token: there is no padding. Raises EngineError "hook_not_called" when the forward pass never
     came by the site, and those of `hook_point`.
     """
-    point = hook_point(model, site)
+    return capture_sites(model, input_ids_BT, [site])[0]
 
-    def leave(x_BTD: Tensor) -> Tensor:
-        raise _Captured(x_BTD)
 
-    with _hooked(point, leave):
+@torch.no_grad()
+def capture_sites(model: PreTrainedModel, input_ids_BT: Tensor, sites: Sequence[HookSite]) -> tuple[Tensor, ...]:
+    """Like `capture`, at several different sites in one forward pass; the tensors come in the order of `sites`."""
+    taken: dict[HookSite, Tensor] = {}
+
+    def taking(site: HookSite) -> Edit:
+        def take(x_BTD: Tensor) -> Tensor:
+            is_last = len(taken) == len(sites) - 1
+            # what goes on through the model may be added to in place
+            taken.setdefault(site, x_BTD if is_last else x_BTD.clone())
+            if len(taken) == len(sites):
+                raise _Captured
+            return x_BTD
+
+        return take
+
+    with ExitStack() as stack:
+        for site in sites:
+            stack.enter_context(_hooked(hook_point(model, site), taking(site)))
         try:
             model(input_ids=input_ids_BT.to(model.device), use_cache=False)
-        except _Captured as captured:
-            return captured.x_BTD
+        except _Captured:
+            return tuple(taken[site] for site in sites)
+    missed = next(site for site in sites if site not in taken)
     raise EngineError(
-        f"The forward pass never came by {point.path}: nothing was read at {site}.",
+        f"The forward pass never came by {hook_point(model, missed).path}: nothing was read at {missed}.",
         "The architecture skips this module; choose another hook site.",
         code="hook_not_called",
     )
