@@ -1,6 +1,7 @@
 """What goes wrong in a run: each is an error in words, and the last good checkpoint stays."""
 
 import errno
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from workers.engine.specs.errors import DiskFull, EngineError, OutOfMemory
 from workers.engine.specs.training import TrainSpec
 from workers.engine.training import checkpoints, memory
 from workers.engine.training.checkpoints import checkpoint_latest
+from workers.engine.training.sources import CacheSource
 from workers.engine.training.training import train
 
 
@@ -31,10 +33,10 @@ def test_nan_in_the_activations_is_named_with_step_and_row_and_keeps_the_good_ch
     with pytest.raises(Stopped):
         train(spec(), where, Wishing("pause", 10))
     before = checkpoint_latest(Path(where.job_dir) / "checkpoints").files["sae-00"]
-    with pytest.raises(
-        EngineError, match=r"step 11 hold NaN.* \(row \d+ of .*checkpoint is that of step 10"
-    ) as refusal:
+    with pytest.raises(EngineError, match=r"step 11 hold NaN.*checkpoint is that of step 10") as refusal:
         train(spec(), inputs(tmp_path, poisoned(cache, tmp_path / "poisoned")), Progress())
+    row = re.search(r"row (\d+) of the activation cache", refusal.value.message)
+    assert int(row[1]) % 3 == 0
     assert refusal.value.code == "activations_not_finite"
     assert "float32" in refusal.value.hint
     assert same(before, checkpoint_latest(Path(where.job_dir) / "checkpoints").files["sae-00"])
@@ -45,6 +47,21 @@ def test_nan_in_a_new_run_is_found_before_the_first_step(tmp_path):
     x[17, 3] = float("inf")
     with pytest.raises(EngineError, match="NaN or infinity"):
         train(spec(normalize_activations="none"), inputs(tmp_path, cache_write(tmp_path / "cache", x)), Progress())
+
+
+def test_a_source_that_meets_nan_itself_is_heard_and_told_what_is_left(cache, tmp_path, monkeypatch):
+    def fail(self, step):
+        if step < 12:
+            return batches(self, step)
+        raise EngineError("Context 7 holds NaN at position 3.", code="activations_not_finite")
+
+    batches = CacheSource.batches
+    monkeypatch.setattr(CacheSource, "batches", fail)
+    with pytest.raises(
+        EngineError, match=r"Context 7 .* position 3\. The last good checkpoint is that of step 10"
+    ) as seen:
+        train(spec(), inputs(tmp_path, cache), Progress())
+    assert "float32" in seen.value.hint
 
 
 def test_an_exploding_loss_is_an_error_with_a_hint(cache, tmp_path, monkeypatch):

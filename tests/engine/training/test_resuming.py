@@ -18,7 +18,7 @@ from workers.engine.specs.errors import EngineError
 from workers.engine.training.checkpoints import checkpoint_latest
 from workers.engine.training.training import train
 
-STOPS = [0, 1, 7, 10, 13, 29]
+STOPS = [0, 1, 10, 13, 29]
 
 
 @pytest.fixture(scope="module")

@@ -75,15 +75,14 @@ def _calibrate(run: Run, member: Member) -> float | None:
 
 
 def _provenance(run: Run, member: Member, weights_sha256: str) -> None:
+    own = {
+        "normalization_factor": run.site(member).factor,
+        "steps": run.steps_done,
+        "weights": _weights_said(run),
+        "weights_sha256": weights_sha256,
+    }
     record = provenance_record(
-        member.spec,
-        device=run.inputs.device,
-        inputs=run.inputs.provenance,
-        **run.effective(),
-        normalization_factor=run.site(member).factor,
-        steps=run.steps_done,
-        weights=_weights_said(run),
-        weights_sha256=weights_sha256,
+        member.spec, device=run.inputs.device, inputs=run.inputs.provenance, **run.effective() | own
     )
     provenance_write(Path(run.inputs.out_dir) / member.key, record)
 
