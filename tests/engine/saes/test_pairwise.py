@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.engine.saes.worlds import activations
+from tests.engine.saes.worlds import SITE, activations
 from workers.engine.saes import pairwise
 from workers.engine.saes.base import Batch, StepContext, TrainingSae
 from workers.engine.saes.gated import GatedTrainingSae
@@ -27,11 +27,17 @@ CASES = {
 every_case = pytest.mark.parametrize("case", CASES)
 
 
-def training_sae(case: str, *, dtype=torch.float32, bias: float = 0.0, **options) -> TrainingSae:
+def training_sae(case: str, *, dtype=torch.float32, bias: float = 0.0, d_in: int = D, **options) -> TrainingSae:
     """Decoder rows of different lengths, encoder apart from decoder; `bias` moves how many latents fire."""
     cls, own = CASES[case]
-    usual = {"activation_cache": 1, "d_sae": F, "l1_coefficient": 0.7, "l0_coefficient": 0.7}
-    sae = cls(TrainSpec(architecture=cls.NAME, **usual | own | options), D, matmul_dtype=dtype)
+    usual = {
+        "activation_cache": 1,
+        "d_sae": F,
+        "l1_coefficient": 0.7,
+        "l0_coefficient": 0.7,
+        "sparsity_warmup_steps": 4,
+    }
+    sae = cls(TrainSpec(architecture=cls.NAME, **usual | own | options), d_in, matmul_dtype=dtype)
     sae.weights += torch.randn(len(sae.weights), generator=torch.Generator().manual_seed(3)) * 0.1
     for name in ("b_enc", "b_gate"):
         if hasattr(sae.parameters, name):
@@ -112,3 +118,69 @@ def test_the_pairs_answer_alike_dense_and_active():
     few.add_rows(of_few(p_N), x_BD, rows)
     dense.add_rows(masked_BF.relu(), x_BD, expected)
     assert torch.allclose(rows, expected, atol=1e-5)
+
+
+@every_case
+def test_twice_the_width_with_the_same_content_changes_no_term(case):
+    """x, twice over √2, has its length and its angles: sums over the width stay, means would halve."""
+    narrow, wide = training_sae(case), training_sae(case, d_in=2 * D)
+    for name, parameter in zip(narrow.parameters._fields, narrow.parameters):
+        is_wide = name in ("W_enc", "W_dec", "b_dec")
+        getattr(wide.parameters, name).copy_(torch.cat([parameter, parameter], -1) / 2**0.5 if is_wide else parameter)
+    twice_BD = torch.cat([X_BD, X_BD], -1) / 2**0.5
+    here, there = narrow.step(BATCH, CONTEXT), wide.step(Batch(twice_BD, twice_BD), CONTEXT)
+    for name in narrow.LOSSES:
+        assert torch.allclose(here.losses[name], there.losses[name], rtol=1e-4), name
+    for ours, wider in zip(narrow.gradients, wide.gradients):
+        assert wider.norm() == pytest.approx(ours.norm().item(), rel=1e-4)
+
+
+@every_case
+def test_latents_that_never_fire_change_no_term(case):
+    few, many = training_sae(case), training_sae(case, d_sae=2 * F)
+    for name, parameter in zip(few.parameters._fields, few.parameters):
+        target = getattr(many.parameters, name)
+        target[: len(parameter)] = parameter
+        if name in ("b_enc", "b_gate"):
+            target[F:] = -100.0
+    context = StepContext(step=3, dead_F=torch.cat([CONTEXT.dead_F, torch.zeros(F, dtype=torch.bool)]))
+    here, there = few.step(BATCH, CONTEXT), many.step(BATCH, context)
+    for name in few.LOSSES:
+        assert torch.allclose(here.losses[name], there.losses[name], rtol=1e-5), name
+    for ours, larger in zip(few.gradients, many.gradients):
+        assert torch.allclose(larger[: len(ours)], ours, rtol=1e-4, atol=1e-5)
+
+
+@every_case
+@pytest.mark.parametrize("batch_size", [64, 128])
+def test_the_size_of_the_batch_changes_no_term(case, batch_size):
+    tokens = X_BD[:64].repeat(batch_size // 64, 1)
+    here = training_sae(case).step(Batch(X_BD[:64], X_BD[:64]), CONTEXT)
+    assert torch.allclose(training_sae(case).step(Batch(tokens, tokens), CONTEXT).loss, here.loss, rtol=1e-5)
+
+
+@every_case
+def test_the_sparsity_coefficient_scales_its_term_and_warms_up(case):
+    sparsity = "l0" if case.startswith("jumprelu") else "l1"
+
+    def term(step: int, coefficient: float = 1.0, **options) -> float:
+        sae = training_sae(case, **{f"{sparsity}_coefficient": coefficient}, **options)
+        return sae.step(BATCH, StepContext(step=step)).losses[sparsity].item()
+
+    full = term(99)
+    assert full > 0
+    assert term(0, sparsity_warmup_steps=0) == full
+    assert term(99, coefficient=2.5) == pytest.approx(2.5 * full)
+    assert term(0, sparsity_warmup_steps=10) == 0
+    assert term(5, sparsity_warmup_steps=10) == pytest.approx(0.5 * full)
+
+
+@every_case
+def test_the_finished_sae_fires_and_reconstructs_as_in_training(case):
+    sae, factor = training_sae(case, bias=-0.5), 0.25
+    out, finished = sae.step(BATCH, CONTEXT), sae.finished(factor, SITE, 30.0)
+    f_BF = finished.encode(X_BD / factor)
+    assert torch.equal((f_BF > 0).sum(0), out.fired_F)
+    error_BD = finished.decode(f_BF) * factor - X_BD
+    assert error_BD.square().sum(-1).mean().item() == pytest.approx(out.losses["mse"].item(), rel=1e-4)
+    assert torch.allclose(finished.W_dec.norm(dim=-1), torch.ones(F))
