@@ -42,6 +42,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MISTUDIO_WARM_IDLE_S", "120", "Seconds after which an unused warm child ends.", 1, 86400),
     Variable("MISTUDIO_UPLOAD_MAX_MB", "512", "Largest file that may be uploaded, in MiB.", 1, 1_000_000),
     Variable(
+        "MISTUDIO_ACTIVATIONS_MAX_GB",
+        "",
+        "Most GiB that all activation caches may take; empty: no limit.",
+        1,
+        10_000_000,
+    ),
+    Variable(
         "MISTUDIO_ALLOW_PRIVATE_LLM", "1", "1 lets Ollama and endpoint addresses be on this machine or network.", 0, 1
     ),
 )
@@ -66,6 +73,11 @@ def read_int(name: str) -> int:
     ):
         raise SystemExit(f"{name}={number} is outside {variable.least:g} to {variable.most:g}.")
     return number
+
+
+def read_int_or_none(name: str) -> int | None:
+    """As `read_int`; None when the variable is empty."""
+    return read_int(name) if read(name).strip() else None
 
 
 def read_bool(name: str) -> bool:

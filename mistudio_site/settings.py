@@ -175,6 +175,8 @@ WHITENOISE_AUTOREFRESH = DEBUG
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "tmp"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 UPLOAD_MAX_BYTES = env.read_int("MISTUDIO_UPLOAD_MAX_MB") * 2**20
+_ACTIVATIONS_MAX_GB = env.read_int_or_none("MISTUDIO_ACTIVATIONS_MAX_GB")
+ACTIVATIONS_MAX_BYTES = None if _ACTIVATIONS_MAX_GB is None else _ACTIVATIONS_MAX_GB * 2**30
 
 # The Job table is the queue of record; a django-q2 message only wakes a worker. Hence no retry by q2: `retry` counts from
 # the moment a message is taken, and would start a second supervisor for a long job. 60 days stay below q2's C float limit.

@@ -1,7 +1,10 @@
 """Live fragment of an activation cache: the card of its page."""
 
+from typing import Any
+
 from django.template.loader import render_to_string
 
+from apps.activations.models import ActivationCache
 from apps.activations.selectors import activation_cache_list
 from apps.core.live.rendering import renders
 from apps.core.live.topics import ACTIVATIONS
@@ -13,4 +16,11 @@ def activation_cache_card(pk: str) -> str | None:
     cache = activation_cache_list().filter(pk=pk).first() if pk.isdecimal() else None
     if cache is None:
         return None
-    return render_to_string("activations/detail.html#card", {"cache": cache, "job": cache.job})
+    return render_to_string("activations/detail.html#card", cache_context(cache))
+
+
+def cache_context(cache: ActivationCache) -> dict[str, Any]:
+    """What the card shows: the cache, its job, its further texts and how they follow each other."""
+    job = cache.job
+    mixing = job.spec.get("mixing", "") if job is not None else ""
+    return {"cache": cache, "job": job, "texts": list(cache.texts.all()), "mixing": mixing}

@@ -53,3 +53,7 @@ class CacheText(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tokenization} in {self.activation_cache}"
+
+    def get_absolute_url(self) -> str:
+        """Where it is seen: on the cache's page."""
+        return self.activation_cache.get_absolute_url()

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
-from apps.activations.models import ActivationCache
+from apps.activations.models import ActivationCache, CacheText
 from apps.core.errors import AppError, NotFound
 from apps.core.storage import data_path
-from apps.datasets.models import Tokenization
 
-BFLOAT16_BYTES = 2
 SORTS = {"newest": "-id", "tokens": "-tokens", "size": "-bytes", "layer": "layer"}
 
 
@@ -26,15 +24,20 @@ def activation_cache_list(*, query: str = "", sort: str = "newest") -> QuerySet[
     """Activation caches whose language model or dataset has `query` in its name, sorted by a key of SORTS."""
     found = _with_names()
     if query:
-        by_model = found.filter(language_model__name__icontains=query)
-        found = by_model | found.filter(tokenization__dataset__name__icontains=query)
+        found = found.filter(
+            Q(language_model__name__icontains=query)
+            | Q(tokenization__dataset__name__icontains=query)
+            | Q(texts__tokenization__dataset__name__icontains=query)
+        ).distinct()
     return found.order_by(SORTS.get(sort, "-id"), "-id")
 
 
 def _with_names() -> QuerySet[ActivationCache]:
-    return ActivationCache.objects.select_related(
+    named = ActivationCache.objects.select_related(
         "language_model", "tokenization__dataset", "tokenization__language_model"
     )
+    texts = CacheText.objects.select_related("tokenization__dataset", "tokenization__language_model")
+    return named.prefetch_related(Prefetch("texts", texts), "training_runs")
 
 
 def activation_cache_folder(pk: int) -> Path:
@@ -56,10 +59,9 @@ def activation_cache_ready(pk: int) -> ActivationCache:
     return cache
 
 
-def cache_bytes(tokenization: Tokenization, width: int, max_tokens: int) -> int:
-    """Most bytes a cache can take: tokens of the training part but for position 0, × width × 2 (bfloat16)."""
-    tokens = min(max_tokens, tokenization.contexts * (tokenization.context_length - 1))
-    return tokens * width * BFLOAT16_BYTES
+def used_by(cache: ActivationCache) -> list[Any]:
+    """What stands on the cache: its training runs, newest first."""
+    return list(cache.training_runs.all())
 
 
 def activation_cache_json(cache: ActivationCache) -> dict[str, Any]:
@@ -70,11 +72,18 @@ def activation_cache_json(cache: ActivationCache) -> dict[str, Any]:
         "ready": cache.is_ready,
         "language_model": {"id": cache.language_model_id, "name": str(cache.language_model)},
         "tokenization": {"id": cache.tokenization_id, "name": str(cache.tokenization)},
+        "more_tokenizations": [
+            {"id": text.tokenization_id, "name": str(text.tokenization)} for text in cache.texts.all()
+        ],
         "layer": cache.layer,
         "site": cache.site,
         "hook_site": cache.hook_site,
         "tokens": cache.tokens,
         "d_in": cache.d_in,
+        "is_paired": cache.is_paired,
+        "d_out": cache.report.get("d_out"),
+        "held_out_tokens": cache.report.get("held_out_tokens"),
+        "training_runs": [{"id": run.pk, "name": str(run), "url": run.get_absolute_url()} for run in used_by(cache)],
         "bytes": cache.bytes,
         "sink_threshold": cache.sink_threshold,
         "mean_norm": cache.mean_norm,

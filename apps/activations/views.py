@@ -2,30 +2,30 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
-from apps.activations.selectors import (
-    SORTS,
-    activation_cache_get,
-    activation_cache_list,
-    cache_bytes,
-)
+from apps.activations.live import cache_context
+from apps.activations.plans import cache_plan, require_room, taken_bytes
+from apps.activations.selectors import SORTS, activation_cache_get, activation_cache_list
 from apps.activations.services import activation_cache_create, activation_cache_delete
+from apps.core.errors import AppError
 from apps.core.pages import delete_page, spec_page
+from apps.core.spec_forms import spec_form
 from apps.core.storage import disk_free_bytes
 from apps.datasets.models import Tokenization
 from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
-from apps.language_models.models import LanguageModel
 from workers.engine.specs.activations import ActivationCacheSpec
 
 
 @require_GET
 def activation_cache_list_page(request: HttpRequest) -> HttpResponse:
     """All activation caches: ?q= searches, ?sort= is a key of SORTS."""
-    return subject_list_page(request, activation_cache_list, SORTS, "activations/list.html")
+    budget = settings.ACTIVATIONS_MAX_BYTES
+    return subject_list_page(request, activation_cache_list, SORTS, "activations/list.html", budget_bytes=budget)
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,39 +67,30 @@ def estimate(request: HttpRequest) -> HttpResponse:
 
 
 def _estimate(chosen: QueryDict) -> dict[str, Any]:
-    """Most bytes of the cache as far as it is chosen; `estimated_bytes` is None as long as that says nothing."""
-    likely = {**_likely(chosen), "max_tokens": 1_000_000, "site": "resid_post"}
-    values = {
-        name: chosen.get(name) or likely.get(name) for name in ("tokenization", "language_model", "layer", "site")
-    }
-    values["max_tokens"] = chosen.get("max_tokens") or likely["max_tokens"]
-    numbers = [str(values[name] or "") for name in ("tokenization", "language_model", "layer", "max_tokens")]
-    context: dict[str, Any] = {"estimated_bytes": None, "width": None, "free_bytes": disk_free_bytes()}
-    if not all(number.isdecimal() for number in numbers):
-        return context
-    tokenization = Tokenization.objects.filter(pk=values["tokenization"]).first()
-    language_model = LanguageModel.objects.filter(pk=values["language_model"]).first()
-    if tokenization is None or language_model is None:
-        return context
-    place = (int(values["layer"]), values["site"])
-    sites = {(entry["layer"], entry["site"]): entry["width"] for entry in language_model.report.get("hook_sites", [])}
-    if place not in sites:
-        return context
-    return context | {
-        "estimated_bytes": cache_bytes(tokenization, sites[place], int(values["max_tokens"])),
-        "width": sites[place],
-    }
+    """The plan of the cache as far as it is chosen; None as long as that says nothing, or `refused` says why not."""
+    filled = chosen.copy()
+    for name, value in _likely(chosen).items():
+        if not filled.get(name):
+            filled[name] = str(value)
+    form = spec_form(ActivationCacheSpec)(filled)
+    context: dict[str, Any] = {"plan": None, "refused": "", "free_bytes": disk_free_bytes()}
+    context |= {"budget_bytes": settings.ACTIVATIONS_MAX_BYTES, "taken_bytes": taken_bytes()}
+    if form.is_valid():
+        try:
+            context["plan"] = cache_plan(form.spec())
+            require_room(context["plan"])
+        except AppError as error:
+            context["refused"] = f"{error.message} {error.hint}".strip()
+    return context
 
 
 @require_GET
 def activation_cache_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One activation cache: what was kept, what was left out and why, what was trained on it."""
     cache = activation_cache_get(pk)
-    job = cache.job
     context = {
-        "cache": cache,
-        "job": job,
-        "topics": subject_topics(cache, job),
+        **cache_context(cache),
+        "topics": subject_topics(cache, cache.job),
         "train_url": f"{reverse('training:new')}?activation_cache={cache.pk}",
         "runs": with_newest_jobs(cache.training_runs.all()),
     }

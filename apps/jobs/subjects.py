@@ -15,14 +15,14 @@ LIST_ROWS = 50
 
 
 def subject_list_page(
-    request: HttpRequest, find: Callable[..., QuerySet[Any]], sorts: Collection[str], template: str
+    request: HttpRequest, find: Callable[..., QuerySet[Any]], sorts: Collection[str], template: str, **context: Any
 ) -> HttpResponse:
     """The rows of `find(query=, sort=)` with the bytes they take: ?q= searches, ?sort= is one of `sorts`, else its first."""
     query, sort = request.GET.get("q", ""), request.GET.get("sort", "")
     sort = sort if sort in sorts else next(iter(sorts))
     found = find(query=query, sort=sort)
     page = Paginator(found, LIST_ROWS).get_page(request.GET.get("page"))
-    context = {
+    context |= {
         "page": page,
         "rows": with_newest_jobs(page.object_list),
         "query": query,

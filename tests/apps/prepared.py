@@ -56,7 +56,11 @@ def make_dataset(table: pa.Table | None = None, *, is_ready: bool = True, name: 
 
 
 def make_language_model(
-    *, is_ready: bool = True, name: str = "tiny", tokenizer_sha256: str = "t" * 64
+    *,
+    is_ready: bool = True,
+    name: str = "tiny",
+    tokenizer_sha256: str = "t" * 64,
+    sites: tuple[tuple[str, int], ...] = SITES,
 ) -> LanguageModel:
     """A language model of two layers with its vocabulary on disk."""
     language_model = LanguageModel.objects.create(
@@ -92,7 +96,7 @@ def make_language_model(
             "hook_sites": [
                 {"layer": layer, "site": site, "width": width, "module": f"model.layers.{layer} out"}
                 for layer in range(LAYERS)
-                for site, width in SITES
+                for site, width in sites
             ],
             "modules": [
                 {"path": "", "class": "LlamaForCausalLM", "parameters": 1000, "shape": None, "depth": 0},

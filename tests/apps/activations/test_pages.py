@@ -7,9 +7,10 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from apps.activations.models import ActivationCache
+from apps.activations.models import ActivationCache, CacheText
 from apps.core.live.rendering import fragment
-from tests.apps.prepared import job_about, make_cache, make_tokenization
+from tests.apps.activations.worlds import PAIRED_SITES, run_on
+from tests.apps.prepared import job_about, make_cache, make_dataset, make_language_model, make_tokenization
 
 pytestmark = pytest.mark.django_db
 
@@ -56,11 +57,51 @@ def test_the_estimate_follows_the_form(client_in):
     tokenization = make_tokenization(contexts=12)
     chosen = {"tokenization": tokenization.pk, "language_model": tokenization.language_model_id, "layer": 1}
     url = reverse("activations:estimate")
-    # 12 contexts × 7 positions × 32 × 2 bytes
-    assert "5.25 KiB" in client_in.get(url, {**chosen, "site": "resid_post", "max_tokens": "5000"}).content.decode()
-    for odd in ({"max_tokens": "x"}, {"layer": "-1"}, {"layer": "7"}, {"tokenization": "999"}, {"site": "<b>"}):
+    # (12 contexts + 1 held out) × 7 positions × 32 × 2 bytes
+    assert "5.69 KiB" in client_in.get(url, {**chosen, "site": "resid_post", "max_tokens": "5000"}).content.decode()
+    for odd in ({"max_tokens": "x"}, {"layer": "-1"}, {"tokenization": "999"}, {"site": "<b>"}):
         answer = client_in.get(url, {**chosen, "site": "resid_post", **odd})
         assert "is shown here once" in answer.content.decode()
+    refused = client_in.get(url, {**chosen, "site": "resid_post", "layer": "7"}).content.decode()
+    assert "has no layer 7" in refused and 'data-tone="bad"' in refused
+
+
+def test_the_estimate_counts_pairs_texts_and_what_is_left_of_the_budget(client_in, settings):
+    tokenization = make_tokenization(language_model=make_language_model(sites=PAIRED_SITES))
+    other = make_tokenization(language_model=tokenization.language_model, contexts=4)
+    chosen = {"tokenization": tokenization.pk, "language_model": tokenization.language_model_id, "layer": 1}
+    chosen |= {"site": "mlp_in", "is_paired": "on", "more_tokenizations": other.pk, "max_tokens": 5000}
+    url = reverse("activations:estimate")
+    # (12 + 4 contexts + 2 held out) × 7 positions × 2 × 32 × 2 bytes
+    text = client_in.get(url, chosen).content.decode()
+    assert "15.8 KiB" in text and "from 2 texts" in text and "with its pair" in text
+    settings.ACTIVATIONS_MAX_BYTES = 10_000
+    assert "may take 9.77 KiB (MISTUDIO_ACTIVATIONS_MAX_GB)" in client_in.get(url, chosen).content.decode()
+
+
+def test_the_list_says_what_stands_on_each_cache_and_what_all_may_take(client_in, settings):
+    used, _unused = make_cache(), make_cache()
+    for name in ("first", "second", "third"):
+        run_on(used, name)
+    settings.ACTIVATIONS_MAX_BYTES = 2**30
+    html = client_in.get(reverse("activations:list")).content.decode()
+    assert "of the" in html and "1 GiB" in html
+    assert "third" in html and "and 1 more" in html and "nothing" in html
+
+
+def test_a_paired_cache_of_two_texts_shows_both_and_its_held_out_tokens(client_in):
+    cache = make_cache()
+    other = make_tokenization(make_dataset(name="poems"), cache.language_model)
+    CacheText.objects.create(activation_cache=cache, tokenization=other)
+    cache.is_paired = True
+    cache.report |= {"d_out": 48, "held_out_tokens": 321}
+    cache.save()
+    html = client_in.get(cache.get_absolute_url()).content.decode()
+    assert "poems" in html and "321" in html and "→ mlp_out" in html and "48" in html
+    shown = client_in.get(f"/api/v1/activations/{cache.pk}").json()
+    assert (shown["is_paired"], shown["d_out"], shown["held_out_tokens"]) == (True, 48, 321)
+    assert [text["id"] for text in shown["more_tokenizations"]] == [other.pk]
+    assert client_in.get("/api/v1/activations?q=poems").json()["total"] == 1
 
 
 def test_a_post_makes_a_cache_and_a_refusal_stays_on_the_form(client_in):
