@@ -17,7 +17,8 @@ Two options hold for every architecture, because they are done here, after its o
     decoder            frozen: W_dec keeps the directions and lengths it started with; random: drawn apart from the encoder,
                        then frozen. Its gradient is set to 0, which leaves Adam's moments at 0 and the weights bit by bit.
     normalize_decoder  rows start at length 1; each step takes the part of a row's gradient along the row away, each update
-                       brings the row back to length 1 (Bricken et al. 2023).
+                       brings the row back to length 1 (Bricken et al. 2023). Encoder rows start at 0.1 all the same: at 1
+                       every token overshoots at first, and Standard finds less (a planted dictionary: MCC .71, not .98).
 
 Shapes: B tokens of the batch, D d_in, E d_out (D for autoencoders), F d_sae. Here W_enc lies as (F, D), one row for each
 latent, like W_dec (F, E).
