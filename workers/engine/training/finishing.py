@@ -14,7 +14,8 @@ from workers.engine.specs.training import Member, TrainedSae, TrainResult
 from workers.engine.training.run import Run
 
 METADATA_KEYS = ("model_name", "hf_hook_name", "context_size", "prepend_bos", "dataset_path")
-"""Keys of TrainInputs.provenance that go to cfg.json under the same name, as SAELens knows them."""
+"""Keys of TrainInputs.provenance that go to cfg.json under the same name, as SAELens knows them; hf_hook_names, by hook site,
+goes before hf_hook_name."""
 
 
 def saes_finish(run: Run, *, finished_early: bool) -> TrainResult:
@@ -95,7 +96,11 @@ def _weights_said(run: Run) -> str:
 def _metadata(run: Run, member: Member, metrics: dict[str, Any]) -> dict[str, Any]:
     """cfg.json's metadata: where the SAE belongs, how it was trained, its last L0."""
     known = run.inputs.provenance or {}
-    return {key: known[key] for key in METADATA_KEYS if key in known} | {
+    kept = {key: known[key] for key in METADATA_KEYS if key in known}
+    site, modules = str(run.site(member).hook_site), known.get("hf_hook_names", {})
+    if site in modules:
+        kept["hf_hook_name"] = modules[site]
+    return kept | {
         "training_architecture": run.spec.architecture,
         "l0": metrics["l0"],
         "num_dead_features": round(metrics["dead_share"] * member.spec.d_sae),
