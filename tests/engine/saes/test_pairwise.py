@@ -75,6 +75,15 @@ def test_a_batch_on_which_nothing_fires_is_learned_from_too(case):
 
 
 @every_case
+@pytest.mark.parametrize("bias", [0.0, -100.0])
+def test_weights_that_are_no_numbers_make_the_loss_none(case, bias):
+    """Where nothing fires, the loss could else stay finite and the run go on."""
+    sae = training_sae(case, bias=bias)
+    sae.parameters.W_enc[5] = float("nan")
+    assert sae.step(BATCH, CONTEXT).loss.isnan()
+
+
+@every_case
 def test_the_share_of_pairs_that_matter_decides_the_way(case, monkeypatch):
     ways = []
     for bias in (1.0, -3.0):

@@ -85,7 +85,7 @@ class GatedTrainingSae(PairwiseTrainingSae):
         return self.gradients.b_gate + self.parameters.r_mag.exp() * self.gradients.b_mag
 
     def _touched(self, p_CF: Tensor) -> Tensor:
-        return p_CF > 0
+        return (p_CF <= 0).logical_not_()
 
     def _learn(self, piece: Piece) -> Learned:
         pairs, gate_V = piece.pairs, piece.p_V

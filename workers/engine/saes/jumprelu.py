@@ -85,6 +85,9 @@ class JumpReluTrainingSae(PairwiseTrainingSae):
     NAME = "jumprelu"
     LOSSES = ("mse", "l0", "pre_act")
 
+    _OF_LATENTS = (0, 1, 2, 4)
+    """Places of the parameters that have a row for each latent."""
+
     def shapes(self) -> JumpReluParameters:
         D, E, F = self.d_in, self.d_out, self.d_sae
         return JumpReluParameters(W_enc=(F, D), W_dec=(F, E), b_enc=(F,), b_dec=(E,), threshold=(F,))
@@ -135,12 +138,12 @@ class JumpReluTrainingSae(PairwiseTrainingSae):
 
     def _touched(self, p_CF: Tensor) -> Tensor:
         # whatever fires lies above the rectangle's lower edge too
-        return p_CF > self.parameters.threshold - self.spec.bandwidth / 2
+        return (p_CF <= self.parameters.threshold - self.spec.bandwidth / 2).logical_not_()
 
     def _learn(self, piece: Piece) -> Learned:
         pairs, p_V, bandwidth = piece.pairs, piece.p_V, self.spec.bandwidth
         threshold_V = pairs.of_latent(self.parameters.threshold)
-        fires_V = p_V > threshold_V
+        fires_V = (p_V <= threshold_V).logical_not_()  # NaN too, so that the loss shows it
         firing, of_firing = pairs.only(fires_V)
         f_M = of_firing(p_V)
         mse, d_x_hat_BE = self._reconstruct(piece, firing, f_M)
@@ -192,9 +195,6 @@ class JumpReluTrainingSae(PairwiseTrainingSae):
             to[place].index_add_(0, dead_X, of_rows)
         to.b_dec.sub_(gradients[2] @ W_enc.detach())
         return {"pre_act": pre_act.detach()}
-
-    _OF_LATENTS = (0, 1, 2, 4)
-    """Places of the parameters that have a row for each latent."""
 
     def _pulled_back(self, context: StepContext) -> Tensor | None:
         """Indices of the dead latents that the pre-activation loss works on, None when there are none."""

@@ -76,7 +76,7 @@ class PairwiseTrainingSae(TrainingSae):
 
     @abstractmethod
     def _touched(self, p_CF: Tensor) -> Tensor:
-        """Boolean (C, F): the pairs that fire or give a gradient."""
+        """Boolean (C, F): the pairs that fire or give a gradient, and all that are NaN, lest these pass unseen."""
 
     @abstractmethod
     def _learn(self, piece: Piece) -> Learned:

@@ -50,7 +50,7 @@ class StandardTrainingSae(PairwiseTrainingSae):
         return self.gradients.b_enc
 
     def _touched(self, p_CF: Tensor) -> Tensor:
-        return p_CF > 0
+        return (p_CF <= 0).logical_not_()
 
     def _learn(self, piece: Piece) -> Learned:
         pairs = piece.pairs
