@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from workers.engine.activations.cache import ActivationCache, batch_indices
 from workers.engine.activations.context_order import ContextOrder
@@ -41,6 +42,8 @@ class Source(ABC):
     """A stream of batches for every hook site of a training."""
 
     sites: tuple[SiteActivations, ...]
+    model: PreTrainedModel | None = None
+    """The language model, where the source reads text."""
 
     @abstractmethod
     def batches(self, step: int) -> tuple[Batch, ...]:
@@ -127,6 +130,7 @@ class TextSource(Source):
     def __init__(self, spec: TrainSpec, inputs: TrainInputs, progress: Progress) -> None:
         self._spec, self._inputs, self._progress = spec, inputs, progress
         self._reader = TextReader(spec, inputs, progress)
+        self.model = self._reader.model
         self._held_out: tuple[Tensor, ...] | None = None
         self._begin(calibration_before(inputs.job_dir, spec) or self._reader.calibrate(progress))
 
