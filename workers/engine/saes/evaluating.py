@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from workers.engine import metrics
@@ -34,6 +33,7 @@ from workers.engine.formats.saelens import sae_read
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.metrics import FvuMeter
 from workers.engine.progress import Progress
+from workers.engine.saes.predictions import ce_sum, kl_sum, next_logits
 from workers.engine.saes.sae import Sae
 from workers.engine.saes.splicing import Answer, read_and_answered, spliced
 from workers.engine.specs.errors import BadArtifact
@@ -41,8 +41,6 @@ from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSp
 
 Batch = tuple[Tensor, Tensor]
 """Token ids (B, T) and which places are tokens (B, T)."""
-NO_TOKEN = -100
-"""Stands for a next token that does not exist."""
 
 
 @dataclass
@@ -154,39 +152,17 @@ def cross_entropies(sae: Sae, model: PreTrainedModel, batches: Iterable[Batch]) 
     answers: dict[str, Answer] = {"sae": sae.reconstruct, "zero": lambda x_PD: x_PD.new_zeros(len(x_PD), width)}
     sums, predictions = dict.fromkeys(("clean", "sae", "zero", "kl_sae", "kl_zero"), 0.0), 0
     for ids_BT, is_token_BT in batches:
-        next_BT = ids_BT.masked_fill(~is_token_BT, NO_TOKEN)[:, 1:]
-        clean_BTV = _logits(model, ids_BT)
-        sums["clean"] += _ce_sum(clean_BTV, next_BT)
+        clean_BTV = next_logits(model, ids_BT)
+        sums["clean"] += ce_sum(clean_BTV, ids_BT, is_token_BT)
         for name, answer in answers.items():
             with spliced(model, sae.encode_spec, answer, is_token_BT):
-                changed_BTV = _logits(model, ids_BT)
-            sums[name] += _ce_sum(changed_BTV, next_BT)
-            sums[f"kl_{name}"] += _kl_sum(clean_BTV, changed_BTV, next_BT != NO_TOKEN)
-        predictions += int((next_BT != NO_TOKEN).sum())
+                changed_BTV = next_logits(model, ids_BT)
+            sums[name] += ce_sum(changed_BTV, ids_BT, is_token_BT)
+            sums[f"kl_{name}"] += kl_sum(clean_BTV, changed_BTV, ids_BT, is_token_BT)
+        predictions += int(is_token_BT[:, 1:].sum())
     if not predictions:
         raise BadArtifact("The held-out contexts have one token each.", "Tokenize with longer contexts or documents.")
     return CrossEntropies(**{name: total / predictions for name, total in sums.items()})
-
-
-def _logits(model: PreTrainedModel, ids_BT: Tensor) -> Tensor:
-    """Logits (B, T - 1, V) of every token but the first, in the model's dtype."""
-    return model(input_ids=ids_BT, use_cache=False).logits[:, :-1]
-
-
-def _ce_sum(logits_BTV: Tensor, next_BT: Tensor) -> float:
-    """Σ of the cross-entropies of the tokens that came, in nats."""
-    return sum(
-        cross_entropy(logits_TV.float(), next_T, reduction="sum", ignore_index=NO_TOKEN).item()
-        for logits_TV, next_T in zip(logits_BTV, next_BT)
-    )
-
-
-def _kl_sum(clean_BTV: Tensor, changed_BTV: Tensor, is_counted_BT: Tensor) -> float:
-    """Σ of KL(clean ‖ changed), in nats; context by context, since float32 probabilities of all would be large."""
-    return sum(
-        metrics.kl_divergence(clean_TV.float(), changed_TV.float())[is_counted_T].sum().item()
-        for clean_TV, changed_TV, is_counted_T in zip(clean_BTV, changed_BTV, is_counted_BT)
-    )
 
 
 def _batches(contexts: Contexts, size: int, device: str, progress: Progress) -> Iterator[Batch]:
