@@ -81,10 +81,8 @@ class Trainer:
         return self._average / (1 - self.spec.weight_average_decay**self.steps_done)
 
     def metrics(self) -> dict[str, float]:
-        """Means since the last call, and where things stand; begins a new window. Waits for the device."""
-        means = self.window.means()
-        self.window.clear()
-        return means | {
+        """Means over the window, and where things stand. Waits for the device."""
+        return self.window.means() | {
             "dead_share": self.firing.dead_share(),
             "learning_rate": learning_rate_at(self.steps_done - 1, self.spec),
             "tokens": self.tokens_seen,

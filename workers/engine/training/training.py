@@ -41,32 +41,38 @@ def train(spec: TrainSpec, inputs: TrainInputs, progress: Progress) -> TrainResu
     memory_check(needed, inputs.device)
     with denormals_flushed(), out_of_memory_explained(needed, inputs.device):
         run = run_open(spec, inputs, progress, source)
+        charts = Charts(run)
         progress.phase("training", spec.steps, "steps")
-        finished_early = _steps(run)
+        finished_early = _steps(run, charts)
         progress.phase("writing the SAEs")
         return saes_finish(run, finished_early=finished_early)
 
 
-def _steps(run: Run) -> bool:
+def _steps(run: Run, charts: Charts) -> bool:
     """Train until the last step or a wish; True when it ended early and the SAEs are wanted."""
-    spec, charts = run.spec, Charts(run)
+    spec, is_early = run.spec, False
     run.progress.reach(run.steps_done)
-    is_early = False
-    while run.steps_done < spec.steps and not is_early:
-        if is_early := _obey(run):
-            break
+    while run.steps_done < spec.steps and not (is_early := _obey(run, charts)):
         _step(run)
         run.progress.reach(run.steps_done)
         is_last = run.steps_done == spec.steps
+        is_kept = run.steps_done % spec.checkpoint_every == 0 or is_last
         if run.steps_done % spec.log_every == 0 or is_last:
             run.check_finite()
-            charts.tell()
-        if run.steps_done % spec.checkpoint_every == 0 or is_last:
-            run.checkpoint()
+            charts.tell(with_recovered=is_kept)
+        if is_kept:
+            _keep(run, charts)
     run.check_finite()
     if run.trainers[0].window.steps:
         charts.tell()
     return is_early
+
+
+def _keep(run: Run, charts: Charts) -> None:
+    """A checkpoint, with CE and KL recovered among its values."""
+    run.check_finite()
+    charts.tell_recovered()
+    run.checkpoint()
 
 
 def _step(run: Run) -> None:
@@ -109,11 +115,11 @@ def _fits(run: Run, trainer: Trainer, batch: Batch) -> bool:
     return True
 
 
-def _obey(run: Run) -> bool:
+def _obey(run: Run, charts: Charts) -> bool:
     """Do what is wished between two steps; True for "finish" (once there is something to keep)."""
     match run.progress.wish():
         case "checkpoint":
-            run.checkpoint()
+            _keep(run, charts)
             run.progress.wish_done("checkpoint")
         case "pause" | "interrupt" as wish:
             run.checkpoint()
