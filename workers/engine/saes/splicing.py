@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from workers.engine.activations.positions import included_positions
-from workers.engine.hooks.capture import capture, replaced
+from workers.engine.hooks.capture import capture_sites, replaced
 from workers.engine.specs.encode import EncodeSpec
 
 Answer = Callable[[Tensor], Tensor]
@@ -32,13 +32,9 @@ class _Remembered:
 def read_and_answered(model: PreTrainedModel, ids_BT: Tensor, spec: EncodeSpec) -> tuple[Tensor, Tensor]:
     """Activations at the site read (B, T, D) and at the site answered (B, T, E), of one pass; one tensor twice when the
     sites are one."""
-    if not spec.is_transcoder:
-        x_BTD = capture(model, ids_BT, spec.hook_site)
-        return x_BTD, x_BTD
-    read = _Remembered()
-    with replaced(model, spec.hook_site, read):
-        y_BTE = capture(model, ids_BT, spec.site_out)
-    return read.x_BTD, y_BTE
+    sites = [spec.hook_site, spec.site_out] if spec.is_transcoder else [spec.hook_site]
+    captured = capture_sites(model, ids_BT, sites)
+    return captured[0], captured[-1]
 
 
 @contextmanager
