@@ -43,10 +43,20 @@ class PresetKind:
         """The Spec's form without what is left open; `only`: with these options alone, the others at their defaults."""
         form_class = spec_form(self.spec_class)
         wanted = set(self.option_names if only is None else only)
-        closed = {
-            n: f.initial for n, f in form_class.base_fields.items() if n not in wanted and n not in self.left_open
-        }
-        return form_class(data, decided={**closed, **self.left_open}, initial=initial)
+        closed = {n: f.initial for n, f in form_class.base_fields.items() if n not in wanted}
+        return form_class(data, decided={**closed, **self._reasons(wanted), **self.left_open}, initial=initial)
+
+    def _reasons(self, names: Iterable[str]) -> dict[str, str]:
+        """Choices under which the named options have a meaning, for options that are not named themselves: a preset may
+        decide an L1 coefficient and leave the architecture open."""
+        options, named, found = self.spec_class.options(), set(names), {}
+        waiting = [name for name in named if name in options]
+        while waiting:
+            only_for = options[waiting.pop()].only_for
+            if only_for is not None and only_for[0] not in named | set(found):
+                found[only_for[0]] = only_for[1][0]
+                waiting.append(only_for[0])
+        return found
 
     def options_of(self, form: SpecForm, names: Iterable[str] | None = None) -> dict[str, Any]:
         """What a valid form decides, as JSON: those of `names` that have a meaning beside each other."""
@@ -68,7 +78,8 @@ class PresetKind:
                 "Leave it out: it is chosen in the form.",
                 field=closed[0],
             )
-        form = form_from_json(self.spec_class, body, decided=self.left_open)
+        reasons = self._reasons(body) if isinstance(body, dict) else {}
+        form = form_from_json(self.spec_class, body, decided={**reasons, **self.left_open})
         return self.options_of(form, body)
 
     def options_upgrade(self, stored: Mapping[str, Any], schema: int) -> dict[str, Any]:

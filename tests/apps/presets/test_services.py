@@ -27,6 +27,9 @@ def refusal(call, **values) -> AppError:
 GOOD = [
     ("training", WIDE),
     ("training", {}),
+    ("training", {"l1_coefficient": 5.0}),
+    ("training", {"target_l0": 20.0}),
+    ("training", {"architecture": "standard", "resample_every": 100, "lr_decay_pct": 10.0}),
     ("training", {"architecture": "matryoshka", "d_sae": 64, "k": 4, "matryoshka_widths": [8, 16], "sweep_k": [2, 4]}),
     ("extraction", {"top_examples": 7, "quantile_groups": 3}),
     ("labeling", {**PROMPT, "system_message": "You name\nfeatures. "}),
@@ -60,6 +63,17 @@ def test_options_that_cannot_be_used_are_refused_at_their_name(kind, options, fi
     error = refusal(make_preset, kind=kind, options=options)
     assert (error.code, error.field) == ("spec_invalid", field)
     assert error.hint
+
+
+def test_an_option_without_meaning_beside_a_named_choice_is_dropped():
+    assert make_preset(options={"architecture": "topk", "l1_coefficient": 5.0}).spec == {"architecture": "topk"}
+
+
+def test_a_preset_that_leaves_the_architecture_open_can_be_changed():
+    kind = KINDS["training"]
+    form = kind.form({"l1_coefficient": "7"}, only=["l1_coefficient"])
+    assert form.is_valid()
+    assert kind.options_of(form, ["l1_coefficient"]) == {"l1_coefficient": 7.0}
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 121])
