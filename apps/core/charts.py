@@ -9,7 +9,7 @@ MOST_TABLE_ROWS = 50
 
 @dataclass(frozen=True)
 class Series:
-    """One named series. `kind` is line, points or bar; `labels` are shown when a point is hovered."""
+    """One named series. `kind` is line, points, bar or heat; `labels` are shown when a point is hovered."""
 
     name: str
     x: Sequence[float | str]
@@ -18,6 +18,8 @@ class Series:
     labels: Sequence[str] = ()
     links: Sequence[str] = ()
     """A URL for each point: a click opens it."""
+    z: Sequence[Sequence[float]] = ()
+    """heat: a row for each y, a number in it for each x."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +66,21 @@ class Chart:
         }
 
     @property
+    def _is_heat(self) -> bool:
+        return bool(self.series) and self.series[0].kind == "heat"
+
+    @property
     def table_head(self) -> list[str]:
+        if self._is_heat:
+            return [self.x_title, *[f"{self.y_title} {y:g}" for y in self.series[0].y]]
         return [self.x_title, *[series.name for series in self.series]]
 
     @property
     def table_rows(self) -> list[list[object]]:
         """Rows by x for all series, evenly thinned to MOST_TABLE_ROWS."""
+        if self._is_heat:
+            rows = [[x, *column] for x, column in zip(self.series[0].x, zip(*self.series[0].z))]
+            return rows[:: max(1, -(-len(rows) // MOST_TABLE_ROWS))]
         columns = [dict(zip(series.x, series.y)) for series in self.series]
         at = list(dict.fromkeys(x for series in self.series for x in series.x))
         stride = max(1, -(-len(at) // MOST_TABLE_ROWS))
@@ -82,6 +93,8 @@ def _cell(value: float | str | None) -> object:
 
 def _series_json(series: Series) -> dict[str, object]:
     keep = thinned(series.y) if series.kind == "line" else range(len(series.y))
+    if series.kind == "heat":
+        return {"name": series.name, "kind": "heat", "x": series.x, "y": series.y, "z": series.z}
     made: dict[str, object] = {
         "name": series.name,
         "kind": series.kind,

@@ -11,8 +11,12 @@ from apps.core.spec_forms import spec_from_json
 from apps.jobs import services as job_services
 from apps.jobs.selectors import job_json
 from apps.training import services
+from apps.training.seed_names import from_seed_names
 from apps.training.selectors import (
+    checkpoint_get,
     checkpoint_json,
+    checkpoints_beyond,
+    member_get,
     metric_points,
     training_get,
     training_job,
@@ -34,9 +38,13 @@ MOST_POINTS = 5_000
 
 @api("GET", "POST", spec=TrainSpec)
 def trainings(request: HttpRequest) -> Any:
-    """All runs, newest first, narrowed by ?query=, ?architecture= and ?state=; POST starts one: 202 with its job."""
+    """All runs, newest first, narrowed by ?query=, ?architecture= and ?state=; POST starts one: 202 with its job.
+
+    Options may also go by the names of the seed (latent_dim, l1_alpha, num_steps, …).
+    """
     if request.method == "POST":
-        run = services.training_start(spec=spec_from_json(TrainSpec, request.json), user=request.user)
+        spec = spec_from_json(TrainSpec, from_seed_names(request.json))
+        run = services.training_start(spec=spec, user=request.user)
         return accepted(run.job, run.get_absolute_url())
     asked = {name: request.GET.get(name, "") for name in ("query", "architecture", "state")}
     return paged(training_list(**asked), request, training_json)
@@ -55,25 +63,64 @@ def training(request: HttpRequest, pk: int) -> Any:
 
 @api("GET")
 def metrics(request: HttpRequest, pk: int) -> Any:
-    """Points of the charts, oldest first; ?after=STEP gives those of later steps, MOST_POINTS at once."""
-    run = training_get(pk)
-    text = request.GET.get("after", "0")
+    """Points of one SAE's charts, oldest first; ?member= its index (0), ?after=STEP those of later steps, MOST_POINTS at
+    once."""
+    text, index = request.GET.get("after", "0"), request.GET.get("member", "0")
     if not text.isdecimal():
         raise AppError(
             "bad_after", f"after={text!r} is not a step.", "Give the last step that is known.", field="after"
         )
-    points = metric_points(run, after=int(text))
+    if not index.isdecimal():
+        raise AppError("bad_member", f"member={index!r} is not an index.", "Members count from 0.", field="member")
+    points = metric_points(member_get(training_get(pk), int(index)), after=int(text))
     return {
+        "member": int(index),
         "points": points[:MOST_POINTS],
         "last_step": points[:MOST_POINTS][-1]["step"] if points else int(text),
         "has_more": len(points) > MOST_POINTS,
     }
 
 
-@api("GET")
+@api("GET", "POST")
 def checkpoints(request: HttpRequest, pk: int) -> Any:
-    """The checkpoints that the run could go on from, newest first."""
+    """The checkpoints that the run could go on from, newest first; POST asks for one now: 202 with the job."""
+    if request.method == "POST":
+        job_services.job_checkpoint(job=training_job(training_get(pk)))
+        return 202, job_json(training_job(training_get(pk)))
     return {"items": [checkpoint_json(checkpoint) for checkpoint in training_get(pk).checkpoints.all()]}
+
+
+@api("DELETE")
+def checkpoint(request: HttpRequest, pk: int, checkpoint: int) -> Any:
+    """Delete one checkpoint; says the bytes freed."""
+    row = checkpoint_get(training_get(pk), checkpoint)
+    return {"deleted": checkpoint, "freed_bytes": services.checkpoint_delete(checkpoint=row)}
+
+
+@api("GET", "POST")
+def checkpoint_retention(request: HttpRequest, pk: int) -> Any:
+    """What would go if only the newest ?keep= checkpoints stayed; POST {"keep": n} deletes them. A run that is not ready
+    keeps its newest, and those of the last 24 hours stay unless {"recent": true}."""
+    run = training_get(pk)
+    asked = request.json if request.method == "POST" else request.GET
+    keep, recent = asked.get("keep", 1), asked.get("recent") in (True, "true", "1")
+    if not str(keep).isdecimal():
+        raise AppError("bad_keep", f"keep={keep!r} is not a number.", "Say how many shall stay.", field="keep")
+    rows = checkpoints_beyond(run, keep=int(keep), and_recent=recent)
+    answer = {"items": [checkpoint_json(row) for row in rows], "bytes": sum(row.bytes for row in rows)}
+    if request.method == "POST":
+        answer["freed_bytes"] = services.checkpoints_delete(checkpoints=rows)
+    return answer
+
+
+@api("POST")
+def trainings_delete(request: HttpRequest) -> Any:
+    """Delete several runs, {"ids": [3, 7]}: the bytes freed, and for each that stays why."""
+    ids = request.json.get("ids") if isinstance(request.json, dict) else None
+    if not isinstance(ids, list) or not all(isinstance(pk, int) for pk in ids):
+        raise AppError("bad_ids", "ids is not a list of run ids.", 'Send {"ids": [3, 7]}.', field="ids")
+    freed, kept = services.trainings_delete(ids=ids)
+    return {"freed_bytes": freed, "kept": [{"id": pk, "message": error.message} for pk, error in kept.items()]}
 
 
 @api("POST")

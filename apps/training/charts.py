@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,73 +10,23 @@ from django.urls import reverse
 
 from apps.core.charts import Chart, Series
 from apps.core.templatetags.studio import compact
-from apps.training.models import TrainingRun
+from apps.training.figures import BY_ID, FIGURES, Figure
+from apps.training.models import RunMember, TrainingRun
 from apps.training.selectors import metric_points, with_time
+from apps.training.words import ARCHITECTURE_NAMES
 
 AXES = {"step": ("step", "step"), "tokens": ("tokens", "tokens"), "time": ("time_s", "training time (s)")}
 """?x= → (name in the points, words on the axis)."""
+NAMES = tuple(ARCHITECTURE_NAMES.items())
 MOST_RUNS = 10
+MOST_LINES = 24
+"""Lines in one chart of a comparison."""
 MOST_NEIGHBOURS = 200
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One chart of a run: which values it shows and what they mean."""
-
-    id: str
-    title: str
-    unit: str
-    values: tuple[tuple[str, str], ...]
-    """(name in the points, words in the legend); those that a run has not are left out."""
-    help: str
-    formula: str = ""
-
-
-FIGURES = (
-    Figure(
-        "loss",
-        "Loss",
-        "loss",
-        (("loss", "loss"), ("mse", "reconstruction"), ("l1", "L1 penalty"), ("aux", "AuxK")),
-        "Mean over the steps since the last point, on training tokens: the whole loss and its parts, coefficients included.",
-        "sum over d_in, mean over tokens",
-    ),
-    Figure(
-        "fvu",
-        "FVU",
-        "FVU",
-        (("fvu", "FVU"),),
-        "Share of variance that the SAE does not explain, on training tokens since the last point. Lower is better.",
-        "Σ‖x − x̂‖² / Σ‖x − mean(x)‖²",
-    ),
-    Figure(
-        "l0",
-        "L0",
-        "latents per token",
-        (("l0", "L0"),),
-        "Latents that fire for a token, on average. Fewer are easier to read, more reconstruct better.",
-        "mean over tokens of #{i : fᵢ > 0}",
-    ),
-    Figure(
-        "dead_share",
-        "Dead latents",
-        "share",
-        (("dead_share", "dead share"),),
-        "Share of latents that have not fired for the number of tokens set as “dead after”.",
-    ),
-    Figure(
-        "learning_rate", "Learning rate", "learning rate", (("learning_rate", "learning rate"),), "Adam's step size."
-    ),
-    Figure(
-        "tokens_per_s",
-        "Speed",
-        "tokens/s",
-        (("tokens_per_s", "tokens/s"),),
-        "Training tokens in each second since the last point.",
-    ),
-)
-BY_ID = {figure.id: figure for figure in FIGURES}
 COMPARED = ("fvu", "l0", "loss", "dead_share")
+HISTOGRAM_EDGES = tuple(-7 + 0.25 * edge for edge in range(29))
+"""log10 of the density at the borders of the histogram's bins (engine/metrics.py)."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +36,8 @@ class View:
     x: str = "step"
     smooth: float = 0.0
     y: str = "linear"
+    member: int | None = None
+    """Index of the SAE that is looked at; None: all of them, or the only one."""
 
     @classmethod
     def from_query(cls, query: Any) -> "View":
@@ -93,38 +46,101 @@ class View:
             smooth = min(0.99, max(0.0, float(query.get("smooth") or 0)))
         except ValueError:
             smooth = 0.0
-        x = query.get("x", "step")
-        return cls(x=x if x in AXES else "step", smooth=smooth, y="log" if query.get("y") == "log" else "linear")
+        x, member = query.get("x", "step"), query.get("member", "")
+        return cls(
+            x=x if x in AXES else "step",
+            smooth=smooth,
+            y="log" if query.get("y") == "log" else "linear",
+            member=int(member) if member.isdecimal() else None,
+        )
+
+
+def shown_members(run: TrainingRun, view: View) -> list[RunMember]:
+    """The members whose charts are drawn: the chosen one, or all."""
+    members = list(run.members.all())
+    chosen = [member for member in members if member.index == view.member]
+    return chosen or members
 
 
 def run_charts(run: TrainingRun, view: View) -> list[Chart]:
-    """All charts of one run; they follow it while it learns."""
-    points = _points(run, view.x)
-    return [
+    """All charts of one run; they follow it while it learns. Of several members each chart shows one value, a line each."""
+    members = shown_members(run, view)
+    points = {member: _points(member, view.x) for member in members}
+    charts = [
         _chart(
             figure,
             view,
-            _series(figure, points, view.x),
-            summary=_summary(figure, points),
-            follow_url=f"{reverse('training:points', args=[run.pk, figure.id])}?{urlencode({'x': view.x})}",
+            _figure_series(figure, points, view.x),
+            summary=_summary(figure, points[members[0]]) if len(members) == 1 else f"{len(members)} SAEs.",
+            follow_url=f"{reverse('training:points', args=[run.pk, figure.id])}?{_query(view)}",
             topic=run.topic,
         )
         for figure in FIGURES
+        if figure.id == "loss" or any(_has(figure, p) for p in points.values()) or not any(points.values())
+    ]
+    return charts
+
+
+def _query(view: View) -> str:
+    return urlencode({"x": view.x} | ({} if view.member is None else {"member": view.member}))
+
+
+def _has(figure: Figure, points: Sequence[dict[str, Any]]) -> bool:
+    return any(point.get(name) is not None for point in points for name, _ in figure.values)
+
+
+def _figure_series(figure: Figure, points: dict[RunMember, list[dict[str, Any]]], x: str) -> list[Series]:
+    """One member: all values of the figure. Several: its first value of each."""
+    if len(points) == 1:
+        return _series(figure, next(iter(points.values())), x)
+    name = figure.values[0][0]
+    return [
+        Series(member_words(member), [p[AXES[x][0]] for p in own], [p.get(name) for p in own])
+        for member, own in points.items()
     ]
 
 
-def new_points(run: TrainingRun, figure_id: str, x: str, after: float) -> list[dict[str, Any]]:
+def member_words(member: RunMember) -> str:
+    """A member in a legend: "2 · 15.resid_post 4608 × 32, seed 0"."""
+    return f"{member.index} · {member.hook_site} {member.d_sae} × {compact(member.sparsity)}, seed {member.seed}"
+
+
+def histogram_chart(member: RunMember) -> Chart | None:
+    """Densities of the member's latents over time, as a heat map; None before the first histogram."""
+    rows = [(p["step"], p["density_histogram"]) for p in metric_points(member) if p.get("density_histogram")]
+    if not rows:
+        return None
+    steps = [step for step, _ in rows]
+    middles = [(low + high) / 2 for low, high in pairwise(HISTOGRAM_EDGES)]
+    counts = [[histogram[bin_] for _, histogram in rows] for bin_ in range(len(middles))]
+    return Chart(
+        id="density_histogram",
+        title="Densities over time",
+        x_title="step",
+        y_title="log₁₀ density",
+        series=[Series("latents", steps, middles, kind="heat", z=counts)],
+        help="How many latents fire on which share of tokens, over the last 500 to 1,000 steps. Latents that never fired are "
+        "in no bin.",
+        summary=f"{len(rows)} histograms, the newest at step {steps[-1]:,}.",
+    )
+
+
+def new_points(run: TrainingRun, figure_id: str, view: View, after: float) -> list[dict[str, Any]]:
     """What a chart has not seen yet: [{"name", "x", "y"}] with x > after, in the units of the axis."""
-    step = {"step": after, "tokens": after / run.spec["batch_size"]}.get(x)
-    points = with_time(metric_points(run)) if step is None else metric_points(run, after=int(step))
-    name = AXES[x][0]
-    fresh = [point for point in points if point[name] > after]
-    return [{"name": s.name, "x": list(s.x), "y": list(s.y)} for s in _series(BY_ID[figure_id], fresh, x)]
+    step = {"step": after, "tokens": after / run.spec["batch_size"]}.get(view.x)
+    name = AXES[view.x][0]
+    fresh = {}
+    for member in shown_members(run, view):
+        points = with_time(metric_points(member)) if step is None else metric_points(member, after=int(step))
+        fresh[member] = [point for point in points if point[name] > after]
+    series = _figure_series(BY_ID[figure_id], fresh, view.x)
+    return [{"name": s.name, "x": list(s.x), "y": list(s.y)} for s in series]
 
 
 def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
-    """The same value of several runs in one chart, one colour for each run."""
-    points = [(run, _points(run, view.x)) for run in runs]
+    """The same value of several runs in one chart, one colour for each SAE of each run."""
+    members = [member for run in runs for member in run.members.all()][:MOST_LINES]
+    points = [(member, _points(member, view.x)) for member in members]
     name = AXES[view.x][0]
     return [
         _chart(
@@ -132,9 +148,9 @@ def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
             view,
             [
                 Series(
-                    f"{run.pk} {run.name}", [p[name] for p in ps], [p.get(BY_ID[figure_id].values[0][0]) for p in ps]
+                    _compared_words(member), [p[name] for p in ps], [p.get(BY_ID[figure_id].values[0][0]) for p in ps]
                 )
-                for run, ps in points
+                for member, ps in points
                 if ps
             ],
         )
@@ -142,46 +158,66 @@ def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
     ]
 
 
-def pareto_chart(run: TrainingRun) -> Chart | None:
-    """L0 against FVU of this run and of others at the same hook site of the same model; None before both are known."""
-    if run.l0 is None or run.fvu is None:
+def _compared_words(member: RunMember) -> str:
+    name = f"{member.run_id} {member.run.name}"
+    return name if member.run.members.count() == 1 else f"{name} · {member_words(member)}"
+
+
+def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
+    """L0 against FVU of the shown members and of other finished ones at the first one's hook site; None before both are
+    known."""
+    members = [member for member in shown_members(run, view) if member.l0 is not None and member.fvu is not None]
+    if not members:
         return None
-    cache = run.activation_cache
-    others = TrainingRun.objects.filter(
-        activation_cache__language_model=cache.language_model_id,
-        activation_cache__layer=cache.layer,
-        activation_cache__site=cache.site,
-        l0__isnull=False,
-        fvu__isnull=False,
-        ready_at__isnull=False,
-    ).exclude(pk=run.pk)[:MOST_NEIGHBOURS]
-    names = [("topk", "TopK"), ("standard", "Standard")]
-    series = [_run_points(f"{words} runs", [o for o in others if o.architecture == key]) for key, words in names]
+    first = members[0]
+    others = list(
+        RunMember.objects.filter(
+            run__language_model=run.language_model_id,
+            layer=first.layer,
+            site=first.site,
+            l0__isnull=False,
+            fvu__isnull=False,
+            run__ready_at__isnull=False,
+        )
+        .exclude(run=run)
+        .select_related("run")[:MOST_NEIGHBOURS]
+    )
+    series = [_member_points(f"{words} runs", [o for o in others if o.architecture == key]) for key, words in NAMES]
     return Chart(
         id="pareto",
         title="Where this run stands",
         x_title="L0",
         y_title="FVU",
-        series=[_run_points("this run", [run]), *[s for s in series if s.x]],
+        series=[_member_points("this run", members), *[s for s in series if s.x]],
         can_log_x=True,
-        help="Each point is a run at this hook site: few latents and little unexplained variance, so down and left, is best.",
-        summary=f"{len(others)} finished runs at {cache.hook_site} of {cache.language_model} to compare with.",
+        help="Each point is an SAE at this hook site: few latents and little unexplained variance, so down and left, is best. "
+        "FVU is that of the last training tokens.",
+        summary=f"{len(others)} finished SAEs at {first.hook_site} of {run.language_model} to compare with.",
+        follow_url=f"{reverse('training:points', args=[run.pk, 'pareto'])}?{_query(view)}",
+        topic=run.topic,
     )
 
 
-def _run_points(name: str, runs: Sequence[TrainingRun]) -> Series:
+def pareto_points(run: TrainingRun, view: View) -> list[dict[str, Any]]:
+    """Where the shown members stand now: the series of `pareto_chart` that moves."""
+    members = [member for member in shown_members(run, view) if member.l0 is not None and member.fvu is not None]
+    series = _member_points("this run", members)
+    return [{"name": series.name, "x": list(series.x), "y": list(series.y), "labels": list(series.labels)}]
+
+
+def _member_points(name: str, members: Sequence[RunMember]) -> Series:
     return Series(
         name,
-        [run.l0 for run in runs],
-        [run.fvu for run in runs],
+        [member.l0 for member in members],
+        [member.fvu for member in members],
         kind="points",
-        labels=[f"{run.name}: L0 {run.l0:.1f}, FVU {run.fvu:.3f}" for run in runs],
-        links=[run.get_absolute_url() for run in runs],
+        labels=[f"{member.run.name}: L0 {member.l0:.1f}, FVU {member.fvu:.3f}" for member in members],
+        links=[member.run.get_absolute_url() for member in members],
     )
 
 
-def _points(run: TrainingRun, x: str) -> list[dict[str, Any]]:
-    points = metric_points(run)
+def _points(member: RunMember, x: str) -> list[dict[str, Any]]:
+    points = metric_points(member)
     return with_time(points) if x == "time" else points
 
 

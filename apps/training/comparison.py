@@ -34,7 +34,9 @@ class OptionRow:
 def option_rows(runs: Sequence[TrainingRun]) -> list[OptionRow]:
     """Every option of the runs but their names; options without meaning for a run's architecture are None there."""
     specs = [spec_load(TrainSpec, run.spec) for run in runs]
-    caches = tuple(f"{run.activation_cache} ({run.activation_cache_id})" for run in runs)
+    caches = tuple(
+        f"{run.activation_cache} ({run.activation_cache_id})" if run.activation_cache else None for run in runs
+    )
     rows = [
         OptionRow(option.label, option.unit, tuple(_value(spec, name) for spec in specs))
         for name, option in TrainSpec.options().items()
@@ -48,6 +50,14 @@ def _value(spec: TrainSpec, name: str) -> Any:
     if only_for is not None and getattr(spec, only_for[0]) not in only_for[1]:
         return None
     return getattr(spec, name)
+
+
+def effective_words(run: TrainingRun) -> list[tuple[str, str]]:
+    """What was used where the Spec left it open or memory forced another, for people; empty before the run has finished."""
+    known = run.report.get("effective") or {}
+    return [
+        (name.replace("_", " "), value_words(value)) for name, value in known.items() if not isinstance(value, dict)
+    ]
 
 
 def comparison_words(runs: Sequence[TrainingRun]) -> list[str]:
@@ -69,7 +79,11 @@ def _difference(first: TrainingRun, run: TrainingRun) -> str:
 
 def value_words(value: Any) -> str:
     """An option's value as people read it: 1,000,000; 0.0003; none."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(value_words(each) for each in value) or "–"
+    if isinstance(value, int):
         return f"{value:,}"
     return "–" if value is None else significant(value) if isinstance(value, float) else str(value)
 

@@ -7,10 +7,22 @@ from django.utils import timezone
 
 from apps.core.live.rendering import renders
 from apps.core.live.topics import TRAININGS
+from apps.jobs.models import Job
+from apps.jobs.states import State
 from apps.training.models import TrainingRun
+from apps.training.words import SPARSITY_WORDS
+from workers.engine.specs.base import spec_load
+from workers.engine.specs.training import TrainSpec
 
 EVENTS_SHOWN = 12
-PARTS = ("detail.html#numbers", "detail.html#past", "list.html#progress", "list.html#l0", "list.html#fvu")
+PARTS = (
+    "detail.html#numbers",
+    "detail.html#members",
+    "detail.html#past",
+    "list.html#progress",
+    "list.html#l0",
+    "list.html#fvu",
+)
 
 
 def live_context(run: TrainingRun) -> dict[str, Any]:
@@ -24,15 +36,35 @@ def live_context(run: TrainingRun) -> dict[str, Any]:
         "steps_words": f"of {run.steps:,}",
         "time_left": job.seconds_left(timezone.now()) if job else None,
         "saes": run.saes.all(),
+        "members": run.members.select_related("sae"),
+        "hook_sites": ", ".join(dict.fromkeys(str(member.hook_site) for member in run.members.all())),
+        "sparsity_label": SPARSITY_WORDS[spec_load(TrainSpec, run.spec).coefficient_name],
+        "smaller_batch": max(8, run.spec["batch_size"] // 4),
+        "why": why_stopped(job) if job else "",
         "checkpoints": run.checkpoints.all(),
         "events": job.events.order_by("-pk")[:EVENTS_SHOWN] if job else [],
     }
 
 
+def why_stopped(job: Job) -> str:
+    """One sentence on why a run that no longer learns stopped; "" while it does, or when it simply finished."""
+    match job.state:
+        case State.FAILED:
+            return f"Stopped by an error: {job.error_message}"
+        case State.CANCELLED:
+            return "Stopped on request; nothing was kept but the charts."
+        case State.PAUSED:
+            return "Paused on request; it goes on from its checkpoint."
+        case State.INTERRUPTED:
+            return "Interrupted: the studio was shut down or its worker was lost. It goes on by itself."
+    return ""
+
+
 @renders(TRAININGS)
 def render(pk: str) -> str | None:
     """trainings/<id>; None when the run is gone."""
-    run = TrainingRun.objects.select_related("activation_cache").filter(pk=pk).first() if pk.isdecimal() else None
+    runs = TrainingRun.objects.select_related("activation_cache", "language_model")
+    run = runs.filter(pk=pk).first() if pk.isdecimal() else None
     if run is None:
         return None
     context = live_context(run)

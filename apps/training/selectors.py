@@ -1,21 +1,24 @@
 """What pages, endpoints and commands read of training runs."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
-from apps.training.models import Checkpoint, TrainingRun
+from apps.training.models import Checkpoint, RunMember, TrainingRun
 
+RECENT = timedelta(hours=24)
 MOST_READ = 20_000
 """Points read at most; of longer runs every second, third, … one."""
 
 
 def training_get(pk: int) -> TrainingRun:
     """The run; NotFound otherwise."""
-    runs = TrainingRun.objects.select_related("activation_cache__language_model", "activation_cache__tokenization")
+    runs = TrainingRun.objects.select_related("activation_cache", "language_model", "tokenization__dataset")
     run = runs.filter(pk=pk).first()
     if run is None:
         raise NotFound("training run", pk)
@@ -32,21 +35,29 @@ def training_job(run: TrainingRun) -> Job:
 
 def training_list(*, query: str = "", architecture: str = "", state: str = "") -> QuerySet[TrainingRun]:
     """Runs newest first with `job_state`, that of the newest job; `query` searches names and language models."""
-    runs = TrainingRun.objects.select_related("activation_cache__language_model")
+    runs = TrainingRun.objects.select_related("activation_cache", "language_model").prefetch_related("members")
     runs = runs.annotate(job_state=newest_job_state(TrainingRun.ENTITY))
     if query:
-        runs = runs.filter(Q(name__icontains=query) | Q(activation_cache__language_model__name__icontains=query))
+        runs = runs.filter(Q(name__icontains=query) | Q(language_model__name__icontains=query))
     if architecture:
         runs = runs.filter(architecture=architecture)
     return runs.filter(job_state=state) if state else runs
 
 
-def metric_points(run: TrainingRun, *, after: int | None = None) -> list[dict[str, Any]]:
-    """Points of the charts with step > after, oldest first: {"step", name: value, …}."""
-    points = run.metric_points.all() if after is None else run.metric_points.filter(step__gt=after)
+def member_get(run: TrainingRun, index: int | None) -> RunMember:
+    """The run's SAE with this index, the first without one; NotFound otherwise."""
+    member = run.members.filter(index=index or 0).first()
+    if member is None:
+        raise NotFound("member of the training run", index)
+    return member
+
+
+def metric_points(member: RunMember, *, after: int | None = None) -> list[dict[str, Any]]:
+    """Points of a member's charts with step > after, oldest first: {"step", name: value, …}."""
+    points = member.metric_points.all() if after is None else member.metric_points.filter(step__gt=after)
     stride = -(-points.count() // MOST_READ)
     if stride > 1:
-        points = points.annotate(rest=F("step") % (run.spec["log_every"] * stride)).filter(rest=0)
+        points = points.annotate(rest=F("step") % (member.run.spec["log_every"] * stride)).filter(rest=0)
     return [{"step": step, **values} for step, values in points.values_list("step", "values")]
 
 
@@ -72,7 +83,10 @@ def training_json(run: TrainingRun) -> dict[str, Any]:
         "state": run.job_state,
         "architecture": run.architecture,
         "d_sae": run.d_sae,
-        "activation_cache": {"id": cache.pk, "name": str(cache), "url": cache.get_absolute_url()},
+        "language_model": {"id": run.language_model_id, "name": run.language_model.name},
+        "tokenization": run.tokenization_id,
+        "activation_cache": {"id": cache.pk, "name": str(cache), "url": cache.get_absolute_url()} if cache else None,
+        "members": [member_json(member) for member in run.members.all()],
         "step": run.step,
         "steps": run.steps,
         "loss": run.loss,
@@ -96,9 +110,23 @@ def training_json_full(run: TrainingRun) -> dict[str, Any]:
     return {
         **training_json(run),
         "job": job_json(job) if job else None,
-        "saes": [{"id": sae.pk, "name": sae.name, "url": sae.get_absolute_url()} for sae in run.saes.all()],
+        "saes": [
+            {
+                "id": sae.pk,
+                "name": sae.name,
+                "member": sae.member.index if sae.member else 0,
+                "url": sae.get_absolute_url(),
+            }
+            for sae in run.saes.select_related("member")
+        ],
         "checkpoints": [checkpoint_json(checkpoint) for checkpoint in run.checkpoints.all()],
     }
+
+
+def member_json(member: RunMember) -> dict[str, Any]:
+    """One SAE of a run as the API shows it."""
+    names = ("index", "architecture", "d_sae", "sparsity", "seed", "loss", "fvu", "l0", "dead_share", "ce_recovered")
+    return {"hook_site": str(member.hook_site), **{name: getattr(member, name) for name in names}}
 
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -110,3 +138,22 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "values": checkpoint.values,
         "created_at": checkpoint.created_at.isoformat(),
     }
+
+
+def checkpoint_get(run: TrainingRun, pk: int) -> Checkpoint:
+    """The run's checkpoint with this id; NotFound otherwise."""
+    row = run.checkpoints.filter(pk=pk).first()
+    if row is None:
+        raise NotFound("checkpoint", pk)
+    return row
+
+
+def checkpoints_beyond(run: TrainingRun, *, keep: int, and_recent: bool = False) -> list[Checkpoint]:
+    """Checkpoints that may go when the newest `keep` stay, oldest last.
+
+    An unfinished run always keeps its newest, from which it goes on; those of the last 24 hours stay unless `and_recent`.
+    """
+    least = 0 if run.is_ready else 1
+    rows = list(run.checkpoints.all())[max(keep, least) :]
+    limit = timezone.now() - RECENT
+    return rows if and_recent else [row for row in rows if row.created_at < limit]

@@ -1,9 +1,10 @@
 """Everything that changes training runs from the web side: start, rename, retry, delete. The job does the rest."""
 
+from collections.abc import Sequence
+
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from apps.activations.models import ActivationCache
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.references import references_require_none
@@ -11,53 +12,77 @@ from apps.core.sources import given_name
 from apps.core.storage import artifact_remove, data_path
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
-from apps.training.models import Checkpoint, TrainingRun
-from apps.training.selectors import training_job
+from apps.training.models import Checkpoint, RunMember, RunText, TrainingRun
+from apps.training.origins import Origin, origin_of
+from apps.training.selectors import training_get, training_job
+from apps.training.words import ARCHITECTURE_NAMES, SPARSITY_WORDS
+from workers.engine.specs.base import spec_load
+from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.training import TrainSpec
 
-ARCHITECTURE_NAMES = {"topk": "TopK", "standard": "Standard"}
+LONGEST_NAME = 200
 
 
 def training_start(*, spec: TrainSpec, user: AbstractBaseUser | None = None) -> TrainingRun:
-    """Create the run and its job. AppError when the cache is not ready or holds fewer tokens than one batch."""
-    cache = _cache_for(spec)
+    """Create the run, a member for each of its SAEs, and the job. AppError when what the Spec names does not fit."""
+    origin = origin_of(spec)
     with transaction.atomic():
         run = TrainingRun.objects.create(
-            name=given_name(spec.name) if spec.name.strip() else default_name(spec, cache.hook_site),
-            activation_cache=cache,
+            name=given_name(spec.name) if spec.name.strip() else default_name(spec, origin.hook_sites),
+            activation_cache=origin.cache,
+            language_model=origin.language_model,
+            tokenization=origin.tokenizations[0],
             spec=spec.to_json(),
             architecture=spec.architecture,
             d_sae=spec.d_sae,
             steps=spec.steps,
             created_by=user,
         )
+        RunText.objects.bulk_create([RunText(run=run, tokenization=text) for text in origin.tokenizations[1:]])
+        RunMember.objects.bulk_create(_members(run, spec, origin))
         job_enqueue(spec=spec, subject=run, user=user)
     return run
 
 
-def _cache_for(spec: TrainSpec) -> ActivationCache:
-    cache = ActivationCache.objects.filter(pk=spec.activation_cache, ready_at__isnull=False).first()
-    if cache is None:
-        raise AppError(
-            "cache_not_ready",
-            f"Activation cache {spec.activation_cache} does not exist or is not ready.",
-            "Choose a ready one, or wait until its job has ended.",
-            field="activation_cache",
+def _members(run: TrainingRun, spec: TrainSpec, origin: Origin) -> list[RunMember]:
+    """Rows for spec.members(); their hook site is the cache's where they name none."""
+    made = []
+    for member in spec.members():
+        site = member.hook_site or origin.hook_sites[0]
+        made.append(
+            RunMember(
+                run=run,
+                index=member.index,
+                layer=site.layer,
+                site=site.site,
+                architecture=spec.architecture,
+                d_sae=member.spec.d_sae,
+                sparsity=getattr(member.spec, spec.coefficient_name),
+                seed=member.spec.seed,
+            )
         )
-    if cache.tokens < spec.batch_size:
-        raise AppError(
-            "too_few_tokens",
-            f"The cache holds {cache.tokens:,} tokens, fewer than one batch of {spec.batch_size:,}.",
-            "Choose a smaller batch, or cache more tokens.",
-            field="batch_size",
-        )
-    return cache
+    return made
 
 
-def default_name(spec: TrainSpec, hook_site: str) -> str:
+def default_name(spec: TrainSpec, hook_sites: Sequence[HookSite]) -> str:
     """A name from the settings that tell runs apart: "TopK 4608 k=32 · 15.resid_post"."""
-    sparsity = f"k={spec.k}" if spec.architecture == "topk" else f"L1={spec.l1_coefficient:g}"
-    return f"{ARCHITECTURE_NAMES[spec.architecture]} {spec.d_sae} {sparsity} · {hook_site}"
+    name = spec.coefficient_name
+    swept = spec.sweep_k if name == "k" else spec.sweep_coefficient
+    widths = "/".join(str(width) for width in spec.sweep_d_sae or (spec.d_sae,))
+    sparsity = "/".join(f"{value:g}" for value in swept or (getattr(spec, name),))
+    seeds = f" × {len(spec.sweep_seeds)} seeds" if len(spec.sweep_seeds) > 1 else ""
+    sites = ", ".join(str(site) for site in hook_sites)
+    words = f"{ARCHITECTURE_NAMES[spec.architecture]} {widths} {SPARSITY_WORDS[name]}={sparsity}{seeds} · {sites}"
+    return words if len(words) <= LONGEST_NAME else f"{words[: LONGEST_NAME - 1]}…"
+
+
+def member_name(run: TrainingRun, member: RunMember) -> str:
+    """What a member's SAE is called: the run's name, and in a sweep what sets this one apart."""
+    if run.members.count() == 1:
+        return run.name
+    option = spec_load(TrainSpec, run.spec).coefficient_name
+    own = f"{member.hook_site} {member.d_sae} {SPARSITY_WORDS[option]}={member.sparsity:g} seed {member.seed}"
+    return f"{run.name[: LONGEST_NAME - len(own) - 3]} [{own}]"
 
 
 def training_rename(*, run: TrainingRun, name: str) -> None:
@@ -105,3 +130,19 @@ def checkpoint_delete(*, checkpoint: Checkpoint) -> int:
     checkpoint.delete()
     publish(run.topic)
     return freed
+
+
+def checkpoints_delete(*, checkpoints: Sequence[Checkpoint]) -> int:
+    """Delete several; returns the bytes freed."""
+    return sum(checkpoint_delete(checkpoint=checkpoint) for checkpoint in checkpoints)
+
+
+def trainings_delete(*, ids: Sequence[int]) -> tuple[int, dict[int, AppError]]:
+    """Delete every run that can be: the bytes freed, and why each of the others stays."""
+    freed, kept = 0, {}
+    for pk in ids:
+        try:
+            freed += training_delete(run=training_get(pk))
+        except AppError as error:
+            kept[pk] = error
+    return freed, kept

@@ -13,15 +13,31 @@ from apps.core.errors import AppError, NotFound
 from apps.core.pages import delete_page, spec_page
 from apps.core.spec_forms import spec_form
 from apps.core.storage import data_path, folder_bytes
+from apps.datasets.models import Tokenization
 from apps.jobs.states import State
 from apps.presets.models import Preset
 from apps.training import services
-from apps.training.charts import AXES, BY_ID, MOST_RUNS, View, compare_charts, new_points, pareto_chart, run_charts
-from apps.training.comparison import comparison_words, option_rows
+from apps.training.charts import (
+    AXES,
+    MOST_RUNS,
+    View,
+    compare_charts,
+    histogram_chart,
+    new_points,
+    pareto_chart,
+    pareto_points,
+    run_charts,
+    shown_members,
+)
+from apps.training.comparison import comparison_words, effective_words, option_rows
 from apps.training.estimates import device_fits, training_estimate
+from apps.training.figures import BY_ID
+from apps.training.forms import train_form
 from apps.training.live import live_context
-from apps.training.models import Checkpoint, TrainingRun
-from apps.training.selectors import training_get, training_list
+from apps.training.models import TrainingRun
+from apps.training.origins import origin_of
+from apps.training.selectors import checkpoint_get, checkpoints_beyond, training_get, training_list
+from apps.training.validating import expected_l0, tokens_there, warnings_of
 from apps.training.what_if import USUAL_EXPANSION, what_if
 from workers.engine.specs.training import ARCHITECTURES, TrainSpec
 
@@ -47,15 +63,15 @@ def list_page(request: HttpRequest) -> HttpResponse:
 
 def new_page(request: HttpRequest) -> HttpResponse:
     """A new run, prefilled by ?activation_cache=, ?run= (the settings of an earlier one) or ?preset=."""
-    presets = Preset.objects.filter(kind=Preset.Kind.TRAINING)
     return spec_page(
         request,
         TrainSpec,
         services.training_start,
         "training/new.html",
         initial=_initial(request),
-        presets=presets,
-        has_caches=ActivationCache.objects.filter(ready_at__isnull=False).exists(),
+        form_class=train_form(),
+        has_caches=ActivationCache.objects.filter(ready_at__isnull=False).exists()
+        or Tokenization.objects.filter(ready_at__isnull=False).exists(),
     )
 
 
@@ -84,14 +100,21 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return render(request, "training/new.html#estimate", {"is_valid": False})
     spec = form.spec()
-    cache = ActivationCache.objects.get(pk=spec.activation_cache)
-    estimate = training_estimate(spec=spec, d_in=cache.d_in, cache_bytes=cache.bytes)
+    try:
+        origin = origin_of(spec)
+    except AppError as error:
+        return render(request, "training/new.html#estimate", {"is_valid": False, "error": error})
+    tokens = spec.steps * spec.batch_size
+    there = tokens_there(origin)
     context = {
         "is_valid": True,
-        "estimate": estimate,
-        "fits": device_fits(spec=spec, d_in=cache.d_in, needed=estimate.device_bytes),
-        "tokens": spec.steps * spec.batch_size,
-        "passes": spec.steps * spec.batch_size / cache.tokens if cache.tokens else None,
+        "estimate": training_estimate(spec=spec, origin=origin),
+        "fits": device_fits(spec=spec, origin=origin),
+        "members": len(spec.members()),
+        "tokens": tokens,
+        "passes": tokens / there if there else None,
+        "warnings": warnings_of(spec, origin),
+        "band": expected_l0(spec, origin),
     }
     return render(request, "training/new.html#estimate", context)
 
@@ -113,8 +136,10 @@ def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
         "view": view,
         "axes": [(name, words) for name, (_, words) in AXES.items()],
         "charts": run_charts(run, view),
-        "pareto": pareto_chart(run),
+        "pareto": pareto_chart(run, view),
+        "histogram": histogram_chart(shown_members(run, view)[0]),
         "options": option_rows([run]),
+        "effective": effective_words(run),
         "command": command_of(run),
     }
     return render(request, "training/detail.html", context)
@@ -133,14 +158,16 @@ def command_of(run: TrainingRun) -> str:
 @require_GET
 def points(request: HttpRequest, pk: int, figure: str) -> JsonResponse:
     """New points of one chart: ?after= in the units of ?x=."""
+    run, view = training_get(pk), View.from_query(request.GET)
+    if figure == "pareto":
+        return JsonResponse({"series": pareto_points(run, view), "replaces": True})
     if figure not in BY_ID:
         raise NotFound("chart", figure)
     try:
         after = float(request.GET.get("after", "-1"))
     except ValueError:
         raise AppError("bad_after", "after is no number.", "Give the last x that is known.", field="after") from None
-    view = View.from_query(request.GET)
-    return JsonResponse({"series": new_points(training_get(pk), figure, view.x, after)})
+    return JsonResponse({"series": new_points(run, figure, view, after)})
 
 
 @require_GET
@@ -163,14 +190,14 @@ def compare_page(request: HttpRequest) -> HttpResponse:
     return render(request, "training/compare.html", context)
 
 
-def _runs_asked_for(request: HttpRequest) -> list[TrainingRun]:
-    ids = [*request.GET.getlist("run"), *request.GET.get("ids", "").split(",")]
+def _runs_asked_for(request: HttpRequest, most: int | None = MOST_RUNS) -> list[TrainingRun]:
+    asked = request.POST if request.method == "POST" else request.GET
+    ids = [*asked.getlist("run"), *asked.get("ids", "").split(",")]
     wanted = list(dict.fromkeys(int(pk) for pk in ids if pk.isdecimal()))
-    if len(wanted) > MOST_RUNS:
-        raise AppError(
-            "too_many_runs", f"{len(wanted)} runs are too many to tell apart.", f"Choose at most {MOST_RUNS}."
-        )
-    runs = TrainingRun.objects.select_related("activation_cache__language_model").in_bulk(wanted)
+    if most is not None and len(wanted) > most:
+        raise AppError("too_many_runs", f"{len(wanted)} runs are too many to tell apart.", f"Choose at most {most}.")
+    rows = TrainingRun.objects.select_related("activation_cache", "language_model").prefetch_related("members")
+    runs = rows.in_bulk(wanted)
     return [runs[pk] for pk in wanted if pk in runs]
 
 
@@ -199,8 +226,39 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 def checkpoint_delete(request: HttpRequest, pk: int, checkpoint: int) -> HttpResponse:
     """Delete one checkpoint of the run."""
     run = training_get(pk)
-    row = Checkpoint.objects.filter(run=run, pk=checkpoint).first()
-    if row is None:
-        raise NotFound("checkpoint", checkpoint)
-    services.checkpoint_delete(checkpoint=row)
+    services.checkpoint_delete(checkpoint=checkpoint_get(run, checkpoint))
     return redirect(run)
+
+
+def checkpoint_retention(request: HttpRequest, pk: int) -> HttpResponse:
+    """Which checkpoints would go if ?keep= stayed, then their deletion."""
+    run = training_get(pk)
+    asked = request.POST if request.method == "POST" else request.GET
+    keep = int(asked["keep"]) if asked.get("keep", "").isdecimal() else 1
+    and_recent = asked.get("recent") == "1"
+    rows = checkpoints_beyond(run, keep=keep, and_recent=and_recent)
+    if request.method == "POST":
+        services.checkpoints_delete(checkpoints=rows)
+        return redirect(run)
+    context = {
+        "run": run,
+        "keep": keep,
+        "and_recent": and_recent,
+        "rows": rows,
+        "bytes": sum(row.bytes for row in rows),
+    }
+    return render(request, "training/retention.html", context)
+
+
+def delete_several(request: HttpRequest) -> HttpResponse:
+    """Ask about the runs of ?run=3&run=7, then delete those that can be and say which stay."""
+    runs = _runs_asked_for(request, most=None)
+    if request.method != "POST":
+        return render(request, "training/delete_several.html", {"runs": runs, "is_asked": True})
+    freed, kept = services.trainings_delete(ids=[run.pk for run in runs])
+    left = [(run, kept[run.pk]) for run in runs if run.pk in kept]
+    if not left:
+        return redirect("training:list")
+    return render(
+        request, "training/delete_several.html", {"kept": left, "freed": freed, "gone": len(runs) - len(left)}
+    )

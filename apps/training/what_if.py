@@ -18,13 +18,16 @@ from apps.core.spec_forms import spec_form
 from apps.language_models.fit import ModelShape, context_within, model_need
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready, site_width
-from apps.training.estimates import batch_bytes, largest_d_sae, state_bytes
+from apps.training.estimates import product_bytes
 from workers.engine.monitor.devices import Device, devices
 from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.base import Spec
 from workers.engine.specs.tokenization import TokenizeSpec
-from workers.engine.specs.training import TrainSpec
+from workers.engine.specs.training import TRANSCODERS, TrainSpec
+from workers.engine.specs.training_memory import largest_d_sae, training_memory
 
+ANY_ROW = 1
+"""Memory does not depend on which cache is read."""
 USUAL_EXPANSION = 8
 """d_sae ÷ d_in of a new run."""
 
@@ -114,10 +117,14 @@ def what_if(query: QueryDict) -> dict[str, Any]:
 
 def device_bars(language_model: LanguageModel, settings: dict[str, Any]) -> list[DeviceBars]:
     """The bars of every device of this machine. AppError "no_such_hook_site" where the layer lacks the site."""
-    d_in = site_width(language_model, settings["layer"], settings["site"])
+    is_transcoder = settings["architecture"] in TRANSCODERS
+    site = "mlp_in" if is_transcoder else settings["site"]
+    d_in = site_width(language_model, settings["layer"], site)
+    d_out = site_width(language_model, settings["layer"], "mlp_out") if is_transcoder else d_in
+    widths = ((d_in, d_out),)
     d_sae = settings["d_sae"]
     spec = TrainSpec(
-        activation_cache=0,
+        activation_cache=ANY_ROW,
         architecture=settings["architecture"],
         d_sae=d_sae,
         k=min(TrainSpec.k, d_sae),
@@ -128,8 +135,8 @@ def device_bars(language_model: LanguageModel, settings: dict[str, Any]) -> list
             name=device.name,
             free_bytes=device.free_bytes,
             total_bytes=device.total_bytes,
-            bars=(_caching_bar(language_model, settings, device), _training_bar(spec, d_in, device)),
-            largest_d_sae=largest_d_sae(spec=spec, d_in=d_in, room_bytes=device.free_bytes),
+            bars=(_caching_bar(language_model, settings, device), _training_bar(spec, widths, device)),
+            largest_d_sae=largest_d_sae(spec, widths, device.free_bytes, **_on(device)),
         )
         for device in devices()
     ]
@@ -149,8 +156,13 @@ def _caching_bar(language_model: LanguageModel, settings: dict[str, Any], device
     return _bar("Cache activations", parts, device.free_bytes)
 
 
-def _training_bar(spec: TrainSpec, d_in: int, device: Device) -> Bar:
-    parts = (("SAE and Adam", state_bytes(spec, d_in)), ("SAE batch", batch_bytes(spec, d_in)))
+def _on(device: Device) -> dict[str, Any]:
+    return {"device": device.name, "product_bytes": product_bytes(device)}
+
+
+def _training_bar(spec: TrainSpec, widths: tuple[tuple[int, int], ...], device: Device) -> Bar:
+    memory = training_memory(spec, widths, **_on(device))
+    parts = (("SAE and Adam", memory.state_bytes), ("SAE batch", memory.stream_bytes + memory.passing_bytes))
     return _bar("Train the SAE", parts, device.free_bytes)
 
 

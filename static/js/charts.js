@@ -27,6 +27,7 @@ function traces(chart) {
   return chart.series.flatMap((series, at) => {
     const ink = colour(`series-${(at % SERIES_COLOURS) + 1}`);
     const made = { name: series.name, x: series.x, y: series.y, text: series.labels, customdata: series.links, hovertemplate: series.labels ? "%{text}<extra></extra>" : undefined };
+    if (series.kind === "heat") return [{ name: series.name, x: series.x, y: series.y, z: series.z, type: "heatmap", colorscale: [[0, colour("surface")], [1, ink]], hovertemplate: "%{x}: %{z} at %{y}<extra></extra>", showscale: false }];
     if (series.kind === "bar") return [{ ...made, type: "bar", marker: { color: ink } }];
     if (series.kind === "points") {
       const type = series.x.length > 5000 ? "scattergl" : "scatter";
@@ -98,7 +99,10 @@ async function pointsFetch(figure) {
   url.searchParams.set("after", lasts.reduce((latest, x) => (x > latest ? x : latest), lasts[0] ?? -1));
   try {
     const answer = await fetch(url);
-    if (answer.ok && figure.isConnected) pointsAdd(figure, (await answer.json()).series);
+    if (!answer.ok || !figure.isConnected) return;
+    const news = await answer.json();
+    if (news.replaces) pointsReplace(figure, news.series);
+    else pointsAdd(figure, news.series);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // the server is away: the next news asks again
   }
@@ -119,6 +123,12 @@ function pointsAdd(figure, fresh) {
     if (series.x.length > MOST_POINTS) for (const key of ["x", "y"]) series[key] = series[key].filter((_, at) => at % 2 === 0);
   }
   if (added) draw(figure);
+}
+
+// A point that moves (where a run stands) instead of a line that grows.
+function pointsReplace(figure, fresh) {
+  for (const series of fresh) Object.assign(figure.chart.series.find((known) => known.name === series.name) ?? {}, series);
+  draw(figure);
 }
 
 const figures = () => [...document.querySelectorAll("[data-chart]")];

@@ -1,5 +1,6 @@
 """kill -9 of the training child, of the worker, and of the whole tree at random steps; SIGTERM and SIGINT as well: the
-run finishes by itself after a restart, with weights that are bit-identical to an undisturbed run's."""
+run finishes by itself after a restart, with weights that are bit-identical to an undisturbed run's. TopK reads a cache,
+Standard reads text through the language model."""
 
 import random
 import signal
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from tests.pipeline.scratch import ScratchStudio
-from tests.pipeline.tiny_pipeline import copy_of, training_arguments
+from tests.pipeline.tiny_pipeline import TinyData, copy_of, training_arguments
 
 pytestmark = pytest.mark.slow
 STEPS = 1500
@@ -19,7 +20,7 @@ STEPS = 1500
 def undisturbed(request, prepared, tmp_path_factory):
     """(architecture, SHA-256 of the weights of a run that nobody disturbed)."""
     studio = copy_of(prepared[0].data_dir, tmp_path_factory.mktemp("undisturbed") / "data")
-    arguments = training_arguments(prepared[1], steps=STEPS, architecture=request.param)
+    arguments = arguments_of(prepared[1], request.param)
     studio.manage("train", *arguments, "--wait")
     return request.param, studio.json("sae_list")[0]["weights_sha256"]
 
@@ -31,10 +32,20 @@ def studio(prepared, tmp_path):
     studio.kill_all()
 
 
+def arguments_of(data: TinyData, architecture: str) -> list[object]:
+    """Arguments of `train`; the cache that is there too would fit the text run and must not serve it."""
+    arguments = training_arguments(data, steps=STEPS, architecture=architecture)
+    if architecture == "topk":
+        return arguments
+    return [
+        *arguments, "--source", "text", "--language-model", data.language_model, "--tokenization", data.tokenization,
+        "--hook-sites", "2.resid_post", "--no-use-cache", "--lm-dtype", "float32", "--buffer-tokens", 4096,
+    ]  # fmt: skip
+
+
 def begin(studio: ScratchStudio, prepared, architecture: str) -> int:
     """Start a training in the studio and wait until it is somewhere in the middle."""
-    arguments = training_arguments(prepared[1], steps=STEPS, architecture=architecture)
-    job = studio.json("train", *arguments)["id"]
+    job = studio.json("train", *arguments_of(prepared[1], architecture))["id"]
     step = random.randint(60, STEPS // 3)
     until = time.monotonic() + 240
     while studio.progress(job) < ("running", step):

@@ -34,7 +34,15 @@ def cache_make(tokenization):
 
 def training_make(cache):
     return TrainingRun.objects.create(
-        name="Run", activation_cache=cache, spec={}, architecture="topk", d_sae=6, steps=1, ready_at=timezone.now()
+        language_model=cache.language_model,
+        tokenization=cache.tokenization,
+        name="Run",
+        activation_cache=cache,
+        spec={},
+        architecture="topk",
+        d_sae=6,
+        steps=1,
+        ready_at=timezone.now(),
     )
 
 

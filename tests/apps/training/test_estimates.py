@@ -1,25 +1,35 @@
-"""The web side's estimate of memory equals the engine's."""
+"""What a run will need: memory by the engine's formula for the rows behind a Spec, time from earlier runs."""
 
 import pytest
-import torch
 
-from apps.training.estimates import largest_d_sae, training_bytes
-from workers.engine.specs.training import TrainSpec
-from workers.engine.training.memory import training_bytes as engine_bytes
+from apps.training.estimates import device_fits, training_estimate
+from apps.training.models import TrainingRun
+from apps.training.origins import origin_of
+from tests.apps.training.worlds import D_IN, cache_make, run_finish, run_make, spec_make
+from workers.engine.specs.training_memory import training_memory
 
-
-@pytest.mark.parametrize("architecture", ["topk", "standard"])
-@pytest.mark.parametrize(("d_in", "d_sae", "batch"), [(16, 64, 8), (576, 4608, 4096)])
-def test_page_and_engine_count_the_same_bytes(architecture, d_in, d_sae, batch):
-    spec = TrainSpec(activation_cache=1, architecture=architecture, d_sae=d_sae, batch_size=batch, k=4)
-    assert training_bytes(spec, d_in) == engine_bytes(spec, d_in, torch.float32)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
 
-def test_the_largest_dictionary_fits_and_one_latent_more_does_not():
-    spec = TrainSpec(activation_cache=1, d_sae=64, batch_size=128, k=4)
-    room = 10_000_000
-    largest = largest_d_sae(spec=spec, d_in=32, room_bytes=room)
-    fitting = TrainSpec(activation_cache=1, d_sae=largest, batch_size=128, k=4)
-    larger = TrainSpec(activation_cache=1, d_sae=largest + 1, batch_size=128, k=4)
-    assert training_bytes(fitting, 32) <= room < training_bytes(larger, 32)
-    assert largest_d_sae(spec=spec, d_in=32, room_bytes=0) == 0
+def test_memory_is_the_engines_formula_for_the_caches_width():
+    spec = spec_make(cache_make(), sweep_k=(2, 4, 8))
+    estimate = training_estimate(spec=spec, origin=origin_of(spec))
+    assert estimate.memory == training_memory(spec, [(D_IN, D_IN)])
+    assert estimate.cache_bytes == 3_000 * D_IN * 2
+    assert estimate.seconds is None
+
+
+def test_time_comes_from_earlier_runs_in_proportion_to_what_is_trained():
+    cache = cache_make()
+    run_finish(run_make(cache))
+    TrainingRun.objects.update(tokens_per_s=500.0)
+    one, three = spec_make(cache), spec_make(cache, sweep_k=(2, 4, 8))
+    alone = training_estimate(spec=one, origin=origin_of(one))
+    assert (alone.seconds, alone.from_runs) == (pytest.approx(one.steps * one.batch_size / 500), 1)
+    assert training_estimate(spec=three, origin=origin_of(three)).seconds == pytest.approx(3 * alone.seconds)
+
+
+def test_every_device_says_whether_the_run_fits():
+    spec = spec_make(cache_make())
+    fits = device_fits(spec=spec, origin=origin_of(spec))
+    assert fits[0].device == "cpu" and fits[0].verdict.word == "fits" and fits[0].largest_d_sae > spec.d_sae

@@ -7,10 +7,10 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from apps.training import what_if as module
-from apps.training.estimates import training_bytes
 from apps.training.what_if import what_if
 from tests.apps.prepared import make_language_model
 from workers.engine.specs.training import TrainSpec
+from workers.engine.specs.training_memory import training_memory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
@@ -41,7 +41,7 @@ def test_segments_fill_the_bar_and_add_up_to_what_is_needed(small_cpu):
 def test_the_training_bar_is_the_estimate_of_the_training_form(small_cpu):
     device = device_of(f"language_model={make_language_model().pk}&batch_size=64&d_sae=128")
     spec = TrainSpec(activation_cache=1, d_sae=128, batch_size=64)
-    assert device.bars[1].needed_bytes == training_bytes(spec, 32)
+    assert device.bars[1].needed_bytes == training_memory(spec, [(32, 32)]).total_bytes
 
 
 def test_the_largest_dictionary_fits_and_one_more_does_not(small_cpu):

@@ -16,7 +16,7 @@ from apps.training.services import training_start
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.saes import EvaluateResult
-from workers.engine.specs.training import TrainResult, TrainSpec
+from workers.engine.specs.training import TrainedSae, TrainResult, TrainSpec
 from workers.runners.train import TrainRunner
 
 D_IN, D_SAE = 16, 64
@@ -87,7 +87,7 @@ def point(step: int, **values: float) -> dict[str, object]:
     """One line of the engine's metrics."""
     known = {"loss": 100 / step, "mse": 90 / step, "aux": 10 / step, "l0": 4.0, "fvu": 10 / (step + 10)}
     more = {"dead_share": 0.1, "learning_rate": 3e-4, "tokens": step * 100, "tokens_per_s": 1000.0, "grad_norm": 1.0}
-    return {"step": step, "values": {**known, **more, **values}}
+    return {"member": 0, "step": step, "values": {**known, **more, **values}}
 
 
 def checkpoint_write(job: Job, step: int) -> dict[str, object]:
@@ -96,24 +96,29 @@ def checkpoint_write(job: Job, step: int) -> dict[str, object]:
     folder = data_path("jobs", job.pk) / path
     folder.mkdir(parents=True)
     (folder / "state.json").write_text("{}")
-    return {"step": step, "path": path, "bytes": 2, "values": {"fvu": 0.3}}
+    return {"step": step, "path": path, "bytes": 2, "values": {"0": {"fvu": 0.3}}}
 
 
-def result_make(**changes: object) -> TrainResult:
+def result_make(members: int = 1, **changes: object) -> TrainResult:
     """What the engine returns for `spec_make`."""
     encode = EncodeSpec(
         architecture="topk", d_in=D_IN, d_sae=D_SAE, hook_site=HookSite(layer=3, site="resid_post"), k=4
     )
-    known = {"steps": STEPS, "tokens": 10_000, "loss": 1.0, "fvu": 0.25, "l0": 4.0, "dead_share": 0.05}
-    more = {"seconds": 10.0, "tokens_per_s": 1000.0, "bytes": 77, "weights_sha256": "f" * 64}
-    return TrainResult(encode=encode, **{**known, **more, **changes})
+    measured = {"loss": 1.0, "fvu": 0.25, "l0": 4.0, "dead_share": 0.05, "bytes": 77, "weights_sha256": "f" * 64}
+    saes = tuple(
+        TrainedSae(member=index, folder=f"sae-{index:02d}", encode=encode, **measured) for index in range(members)
+    )
+    known = {"steps": STEPS, "tokens": 10_000, "epochs": 3.3, "seconds": 10.0, "tokens_per_s": 1000.0}
+    return TrainResult(saes=saes, **{**known, **changes})
 
 
-def draft_make(job: Job) -> Path:
-    """The out_dir of a finished training, with one file in it."""
+def draft_make(job: Job, members: int = 1) -> Path:
+    """The out_dir of a finished training, with one file for each SAE."""
     draft = data_path("tmp", f"job-{job.pk}")
-    draft.mkdir(parents=True)
-    (draft / "cfg.json").write_text("{}")
+    for index in range(members):
+        folder = draft / f"sae-{index:02d}"
+        folder.mkdir(parents=True)
+        (folder / "cfg.json").write_text("{}")
     return draft
 
 

@@ -1,0 +1,80 @@
+"""What a researcher may want to know before starting a run that is allowed but unusual: warnings and expectations."""
+
+from apps.training.models import RunMember
+from apps.training.origins import Origin
+from workers.engine.specs.training import L1_FAMILY, TOPK_FAMILY, TrainSpec
+
+MOST_PASSES = 4
+K_SHARE = 0.1
+USUAL_L1 = (0.05, 20.0)
+"""On losses summed over the width, activations of norm √d_in."""
+USUAL_L0 = (0.01, 20.0)
+LEAST_RUNS = 2
+MOST_RUNS = 50
+
+
+def tokens_there(origin: Origin) -> int:
+    """Tokens of the training part, repeats not counted; those of a text before sink tokens are left out."""
+    if origin.cache:
+        return origin.cache.tokens
+    return sum(text.contexts * text.context_length for text in origin.tokenizations)
+
+
+def warnings_of(spec: TrainSpec, origin: Origin) -> list[str]:
+    """Sentences about settings that are allowed and seldom meant."""
+    found = [*_sparsity_warnings(spec), *_schedule_warnings(spec)]
+    there, wanted = tokens_there(origin), spec.steps * spec.batch_size
+    if there and wanted > MOST_PASSES * there:
+        found.append(
+            f"Every token is read {wanted / there:.0f} times: the SAE may learn the text by heart. "
+            "More text, or fewer steps, generalise better."
+        )
+    if spec.source == "text" and origin.tokenizations[0].heldout_contexts == 0:
+        found.append("The text holds nothing back: CE cannot be measured and thresholds cannot be calibrated.")
+    return found
+
+
+def _sparsity_warnings(spec: TrainSpec) -> list[str]:
+    if spec.architecture in TOPK_FAMILY:
+        k, d_sae = max(spec.sweep_k or (spec.k,)), min(spec.sweep_d_sae or (spec.d_sae,))
+        too_many = f"k = {k} is more than a tenth of d_sae = {d_sae}: latents that fire so often are seldom readable."
+        return [too_many] if k > K_SHARE * d_sae else []
+    name, usual = ("L1", USUAL_L1) if spec.architecture in L1_FAMILY else ("L0", USUAL_L0)
+    values = spec.sweep_coefficient or (getattr(spec, spec.coefficient_name),)
+    return [
+        f"An {name} coefficient of {value:g} is outside the usual {usual[0]:g} to {usual[1]:g} of summed losses."
+        for value in values
+        if not usual[0] <= value <= usual[1]
+    ]
+
+
+def _schedule_warnings(spec: TrainSpec) -> list[str]:
+    found = []
+    if spec.lr_warmup_steps >= spec.steps:
+        found.append("The learning rate is still rising when training ends.")
+    if spec.architecture not in TOPK_FAMILY and spec.sparsity_warmup_steps >= spec.steps:
+        found.append("The sparsity coefficient is still rising when training ends.")
+    if spec.dead_after_tokens >= spec.steps * spec.batch_size:
+        found.append("No latent can be counted dead within this run: “dead after” is longer than all of its tokens.")
+    if spec.checkpoint_every > spec.steps:
+        found.append("There is no checkpoint before the end: a run that is killed starts over.")
+    return found
+
+
+def expected_l0(spec: TrainSpec, origin: Origin) -> tuple[float, float] | None:
+    """Least and greatest L0 of earlier SAEs of this architecture, hook site and sparsity; None where there are fewer
+    than two, or k decides it."""
+    if spec.architecture in TOPK_FAMILY:
+        return None
+    site, sparsity = origin.hook_sites[0], getattr(spec, spec.coefficient_name)
+    earlier = RunMember.objects.filter(
+        run__language_model=origin.language_model,
+        run__ready_at__isnull=False,
+        layer=site.layer,
+        site=site.site,
+        architecture=spec.architecture,
+        sparsity__range=(sparsity / 1.5, sparsity * 1.5),
+        l0__isnull=False,
+    ).order_by("-id")
+    found = list(earlier.values_list("l0", flat=True)[:MOST_RUNS])
+    return (min(found), max(found)) if len(found) >= LEAST_RUNS else None
