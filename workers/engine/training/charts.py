@@ -17,6 +17,7 @@ from workers.engine.specs.training import Member
 from workers.engine.training.memory import MEMORY_ERRORS, is_out_of_memory, used_bytes
 from workers.engine.training.run import Run
 from workers.engine.training.splice_check import SpliceCheck
+from workers.engine.training.symptoms import Symptoms
 
 HISTOGRAM_EVERY = 10
 
@@ -28,6 +29,7 @@ class Charts:
         self._run = run
         self._told_at, self._told_step = time.monotonic(), run.steps_done
         self._spliced_step = -1
+        self._symptoms = Symptoms(run.spec, run.progress)
         self._splice_check = None
         with self._survived():
             self._splice_check = SpliceCheck.open(run.spec, run.inputs, run.source)
@@ -60,6 +62,7 @@ class Charts:
             histogram = {"density_histogram": _histogram(run, member)} if self._is_histogram_due() else {}
             values = run.last_metrics[member.index] | histogram
             run.progress.metrics(run.steps_done, member=member.index, **values)
+        self._symptoms.look(run.steps_done, run.members, run.last_metrics)
 
     def _recovered(self, member: Member) -> dict[str, float]:
         """CE and KL recovered, {} where they are not measured."""
