@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 pytest_plugins = ["tests.hub.fixtures"]
+
+# How fast examples are made tells of the machine, not of the code.
+hypothesis_settings.register_profile("mistudio", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("mistudio")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -70,11 +70,10 @@ class Walker:
         self.page.locator(within).get_by_role(role, name=name, exact=True).first.click()
 
     def submit(self, button: str, fields: dict[str, object]) -> None:
-        """Fill fields by their labels, opening the advanced ones, and send the form that has the button."""
+        """Fill fields by their labels, unfolding the rarer ones, and send the form that has the button."""
         form = self.page.locator("form").filter(has=self.page.get_by_role("button", name=button, exact=True)).first
-        advanced = form.get_by_text("Advanced options")
-        if advanced.count():
-            advanced.click()
+        for folded in form.locator("details:not([open]) > summary").all():
+            folded.click()
         for label, value in fields.items():
             field = form.get_by_label(re.compile(rf"^{re.escape(label)}( optional)?$"))
             if field.evaluate("element => element.tagName") == "SELECT":

@@ -136,12 +136,12 @@ def test_a_runner_that_cannot_finish_fails_the_job(attempt, runner):
 def test_progress_metrics_and_events_become_rows(attempt, runner):
     job = attempt(
         {"t": "progress", "phase": "training", "done": 5, "total": 10, "unit": "steps", "message": "hi"},
-        {"t": "metrics", "step": 5, "values": {"loss": 1.0}},
+        {"t": "metrics", "member": 2, "step": 5, "values": {"loss": 1.0}},
         {"t": "event", "level": "warning", "text": "The batch was halved."},
         error_line(),
     )
     assert (job.phase, job.done, job.total, job.unit) == ("training", 5, 10, "steps")
-    assert runner.points == [{"step": 5, "values": {"loss": 1.0}}]
+    assert runner.points == [{"member": 2, "step": 5, "values": {"loss": 1.0}}]
     assert job.events.filter(level="warning", text="The batch was halved.").exists()
 
 

@@ -59,7 +59,7 @@ def _parts(folder):
     return Contexts.open(folder, "train").tokens, Contexts.open(folder, "heldout").tokens
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), min_size=1, max_size=20),
     context_length=st.integers(8, 16),

@@ -110,7 +110,7 @@ def _adds_up(result):
     return made == result.tokens + result.heldout_tokens + gone
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_is_chosen_every_row_and_every_token_is_accounted_for(bench, data):
     length = data.draw(st.integers(8, 24))

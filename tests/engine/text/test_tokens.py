@@ -1,7 +1,7 @@
 """Token strings as text, against the tokenizers library: what is shown, joined, is what the tokenizer decodes."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -23,7 +23,6 @@ def _trained(merges: int) -> Tokenizer:
 BYTE_LEVEL = _trained(60)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_joined_pieces_are_what_the_tokenizer_decodes(text):
     encoded = BYTE_LEVEL.encode(text, add_special_tokens=False)
@@ -32,7 +31,6 @@ def test_joined_pieces_are_what_the_tokenizer_decodes(text):
     assert "".join(pieces) == BYTE_LEVEL.decode(encoded.ids, skip_special_tokens=False) == text
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, BYTE_LEVEL.get_vocab_size() - 1), max_size=30))
 def test_broken_byte_sequences_show_as_the_tokenizer_shows_them(ids):
     pieces = token_texts([BYTE_LEVEL.id_to_token(i) for i in ids], TokenScheme.BYTE_LEVEL)
