@@ -1,8 +1,10 @@
 """The architectures that can be trained, by the name that TrainSpec uses. A new one: a file here and a line below."""
 
 from workers.engine.saes.base import TrainingSae
+from workers.engine.saes.batchtopk import BatchTopKTrainingSae
 from workers.engine.saes.gated import GatedTrainingSae
 from workers.engine.saes.jumprelu import JumpReluTrainingSae
+from workers.engine.saes.matryoshka import MatryoshkaTrainingSae
 from workers.engine.saes.skip import SkipTrainingSae
 from workers.engine.saes.skip_transcoder import SkipTranscoderTrainingSae
 from workers.engine.saes.standard import StandardTrainingSae
@@ -17,6 +19,8 @@ TRAINING_SAES: dict[str, type[TrainingSae]] = {
         GatedTrainingSae,
         JumpReluTrainingSae,
         TopKTrainingSae,
+        BatchTopKTrainingSae,
+        MatryoshkaTrainingSae,
         TranscoderTrainingSae,
         SkipTranscoderTrainingSae,
         SkipTrainingSae,
