@@ -1,4 +1,4 @@
-"""What every registered architecture owes the trainer: its step has the gradients of autograd, the seed decides, it finishes."""
+"""What every registered architecture owes the trainer: autograd's gradients, a seed that decides, an end."""
 
 import pytest
 import torch

@@ -77,7 +77,7 @@ class BatchTopKTrainingSae(TopKTrainingSae):
     @torch.no_grad()
     def step(self, batch: Batch, context: StepContext) -> StepOutput:
         x_BD = batch.x_BD
-        W_enc, W_dec, b_enc, b_dec = self.parameters
+        W_enc, _, b_enc, b_dec = self.parameters
         centred_BD = x_BD - b_dec
         pairs = self._choose_pairs(centred_BD)
         f_N = (pairs.dot(centred_BD, W_enc) + b_enc[pairs.latent_N]).relu_()
