@@ -11,6 +11,8 @@ from apps.core.spec_forms import spec_from_json
 from apps.jobs import services as job_services
 from apps.jobs.selectors import job_json
 from apps.training import services
+from apps.training.charts import MOST_RUNS
+from apps.training.comparison import comparison_json
 from apps.training.seed_names import from_seed_names
 from apps.training.selectors import (
     checkpoint_get,
@@ -23,6 +25,7 @@ from apps.training.selectors import (
     training_json,
     training_json_full,
     training_list,
+    trainings_of,
 )
 from workers.engine.specs.training import TrainSpec
 
@@ -48,6 +51,15 @@ def trainings(request: HttpRequest) -> Any:
         return accepted(run.job, run.get_absolute_url())
     asked = {name: request.GET.get(name, "") for name in ("query", "architecture", "state")}
     return paged(training_list(**asked), request, training_json)
+
+
+@api("GET")
+def comparison(request: HttpRequest) -> Any:
+    """The runs of ?ids=3,7 side by side, ten at most: results, the settings that differ, and both in words."""
+    ids = request.GET.get("ids", "").split(",")
+    if not all(pk.isdecimal() and len(pk) < 19 for pk in ids):
+        raise AppError("bad_ids", "ids is not a list of run ids.", "Write ?ids=3,7.", field="ids")
+    return comparison_json(trainings_of([int(pk) for pk in ids], most=MOST_RUNS))
 
 
 @api("GET", "PATCH", "DELETE")
@@ -125,8 +137,15 @@ def trainings_delete(request: HttpRequest) -> Any:
 
 @api("POST")
 def training_action(request: HttpRequest, pk: int, action: str) -> Any:
-    """stop (keep nothing), finish (stop and keep the SAE), pause, resume, checkpoint or retry: 202 with the job."""
+    """stop (keep nothing), finish (stop and keep the SAE), pause, resume, checkpoint or retry: 202 with the job.
+
+    retry takes a failed or cancelled run up again as it is; with options in its body, {"k": 16}, it starts a new run with
+    the settings of this one and those changed.
+    """
     run = training_get(pk)
+    if action == "retry" and request.json:
+        again = services.training_again(run=run, changes=from_seed_names(request.json), user=request.user)
+        return accepted(again.job, again.get_absolute_url())
     if action == "retry":
         return 202, job_json(services.training_retry(run=run, user=request.user))
     if action not in ACTIONS:

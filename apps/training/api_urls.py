@@ -6,6 +6,7 @@ from apps.training import api
 
 urlpatterns = [
     path("", api.trainings, name="trainings"),
+    path("/compare", api.comparison, name="training-comparison"),
     path("/delete", api.trainings_delete, name="trainings-delete"),
     path("/<int:pk>", api.training, name="training"),
     path("/<int:pk>/metrics", api.metrics, name="training-metrics"),

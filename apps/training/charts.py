@@ -22,8 +22,9 @@ MOST_RUNS = 10
 MOST_LINES = 24
 """Lines in one chart of a comparison."""
 MOST_NEIGHBOURS = 200
-
-
+MOST_HISTOGRAMS = 200
+DENSITIES = "density_histogram"
+"""Its name in the points, and its figure's."""
 COMPARED = ("fvu", "l0", "loss", "dead_share")
 HISTOGRAM_EDGES = tuple(-7 + 0.25 * edge for edge in range(29))
 """log10 of the density at the borders of the histogram's bins (engine/metrics.py)."""
@@ -66,19 +67,18 @@ def run_charts(run: TrainingRun, view: View) -> list[Chart]:
     """All charts of one run; they follow it while it learns. Of several members each chart shows one value, a line each."""
     members = shown_members(run, view)
     points = {member: _points(member, view.x) for member in members}
-    charts = [
+    return [
         _chart(
             figure,
             view,
             _figure_series(figure, points, view.x),
-            summary=_summary(figure, points[members[0]]) if len(members) == 1 else f"{len(members)} SAEs.",
+            summary=_summary(figure, points[members[0]]) if len(members) == 1 else _spread(figure, points),
             follow_url=f"{reverse('training:points', args=[run.pk, figure.id])}?{_query(view)}",
             topic=run.topic,
         )
         for figure in FIGURES
         if figure.id == "loss" or any(_has(figure, p) for p in points.values()) or not any(points.values())
     ]
-    return charts
 
 
 def _query(view: View) -> str:
@@ -95,34 +95,57 @@ def _figure_series(figure: Figure, points: dict[RunMember, list[dict[str, Any]]]
         return _series(figure, next(iter(points.values())), x)
     name = figure.values[0][0]
     return [
-        Series(member_words(member), [p[AXES[x][0]] for p in own], [p.get(name) for p in own])
+        Series(f"SAE {member.index}", [p[AXES[x][0]] for p in own], [p.get(name) for p in own])
         for member, own in points.items()
     ]
 
 
 def member_words(member: RunMember) -> str:
-    """A member in a legend: "2 · 15.resid_post 4608 × 32, seed 0"."""
+    """A member in words: "2 · 15.resid_post 4608 × 32, seed 0"."""
     return f"{member.index} · {member.hook_site} {member.d_sae} × {compact(member.sparsity)}, seed {member.seed}"
 
 
-def histogram_chart(member: RunMember) -> Chart | None:
-    """Densities of the member's latents over time, as a heat map; None before the first histogram."""
-    rows = [(p["step"], p["density_histogram"]) for p in metric_points(member) if p.get("density_histogram")]
-    if not rows:
+def histogram_chart(run: TrainingRun, view: View) -> Chart | None:
+    """Densities of the latents of the first shown member over time, as a heat map; None when an ended run has none."""
+    member = shown_members(run, view)[0]
+    series = _histogram_series(member)
+    if not series.x and not is_learning(run):
         return None
-    steps = [step for step, _ in rows]
-    middles = [(low + high) / 2 for low, high in pairwise(HISTOGRAM_EDGES)]
-    counts = [[histogram[bin_] for _, histogram in rows] for bin_ in range(len(middles))]
+    newest = f"{len(series.x)} histograms, the newest at step {series.x[-1]:,}." if series.x else "No histogram yet."
     return Chart(
-        id="density_histogram",
+        id=DENSITIES,
         title="Densities over time",
         x_title="step",
         y_title="log₁₀ density",
-        series=[Series("latents", steps, middles, kind="heat", z=counts)],
+        series=[series],
         help="How many latents fire on which share of tokens, over the last 500 to 1,000 steps. Latents that never fired are "
         "in no bin.",
-        summary=f"{len(rows)} histograms, the newest at step {steps[-1]:,}.",
+        summary=newest if run.members.count() == 1 else f"SAE {member_words(member)}. {newest}",
+        follow_url=f"{reverse('training:points', args=[run.pk, DENSITIES])}?{_query(view)}",
+        topic=run.topic,
     )
+
+
+def histogram_points(run: TrainingRun, view: View, after: float) -> list[dict[str, Any]]:
+    """The whole map once there is a histogram of a step > after; else nothing."""
+    series = _histogram_series(shown_members(run, view)[0])
+    is_news = bool(series.x) and series.x[-1] > after
+    return [{"name": series.name, "x": series.x, "y": series.y, "z": series.z}] if is_news else []
+
+
+def _histogram_series(member: RunMember) -> Series:
+    """At most MOST_HISTOGRAMS columns, evenly thinned, the newest among them."""
+    points = member.metric_points.filter(values__has_key=DENSITIES)
+    rows = [(step, values[DENSITIES]) for step, values in points.values_list("step", "values")]
+    rows = rows[:: -max(1, -(-len(rows) // MOST_HISTOGRAMS))][::-1]
+    middles = [(low + high) / 2 for low, high in pairwise(HISTOGRAM_EDGES)]
+    counts = [[histogram[bin_] for _, histogram in rows] for bin_ in range(len(middles))]
+    return Series("latents", [step for step, _ in rows], middles, kind="heat", z=counts)
+
+
+def is_learning(run: TrainingRun) -> bool:
+    """Whether points may still come: then charts that have none yet are drawn empty, to be filled."""
+    return run.job is not None and run.job.is_active
 
 
 def new_points(run: TrainingRun, figure_id: str, view: View, after: float) -> list[dict[str, Any]]:
@@ -164,12 +187,12 @@ def _compared_words(member: RunMember) -> str:
 
 
 def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
-    """L0 against FVU of the shown members and of other finished ones at the first one's hook site; None before both are
-    known."""
-    members = [member for member in shown_members(run, view) if member.l0 is not None and member.fvu is not None]
-    if not members:
+    """L0 against FVU of the shown members at the first one's hook site, which move while they learn, and of other finished
+    ones there; None when an ended run knows neither."""
+    members = _standing_members(run, view)
+    if not members and not is_learning(run):
         return None
-    first = members[0]
+    first = shown_members(run, view)[0]
     others = list(
         RunMember.objects.filter(
             run__language_model=run.language_model_id,
@@ -191,8 +214,8 @@ def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
         series=[_member_points("this run", members), *[s for s in series if s.x]],
         can_log_x=True,
         help="Each point is an SAE at this hook site: few latents and little unexplained variance, so down and left, is best. "
-        "FVU is that of the last training tokens.",
-        summary=f"{len(others)} finished SAEs at {first.hook_site} of {run.language_model} to compare with.",
+        "FVU is that of the last training tokens. A click opens the run.",
+        summary=f"{len(others)} other finished SAEs at {first.hook_site} of {run.language_model}.",
         follow_url=f"{reverse('training:points', args=[run.pk, 'pareto'])}?{_query(view)}",
         topic=run.topic,
     )
@@ -200,9 +223,14 @@ def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
 
 def pareto_points(run: TrainingRun, view: View) -> list[dict[str, Any]]:
     """Where the shown members stand now: the series of `pareto_chart` that moves."""
-    members = [member for member in shown_members(run, view) if member.l0 is not None and member.fvu is not None]
-    series = _member_points("this run", members)
+    series = _member_points("this run", _standing_members(run, view))
     return [{"name": series.name, "x": list(series.x), "y": list(series.y), "labels": list(series.labels)}]
+
+
+def _standing_members(run: TrainingRun, view: View) -> list[RunMember]:
+    """The shown members at the hook site of the first that know where they stand."""
+    shown = shown_members(run, view)
+    return [m for m in shown if m.hook_site == shown[0].hook_site and m.l0 is not None and m.fvu is not None]
 
 
 def _member_points(name: str, members: Sequence[RunMember]) -> Series:
@@ -211,7 +239,7 @@ def _member_points(name: str, members: Sequence[RunMember]) -> Series:
         [member.l0 for member in members],
         [member.fvu for member in members],
         kind="points",
-        labels=[f"{member.run.name}: L0 {member.l0:.1f}, FVU {member.fvu:.3f}" for member in members],
+        labels=[f"{_compared_words(member)}: L0 {member.l0:.1f}, FVU {member.fvu:.3f}" for member in members],
         links=[member.run.get_absolute_url() for member in members],
     )
 
@@ -242,6 +270,19 @@ def _chart(figure: Figure, view: View, series: Sequence[Series], **known: Any) -
         formula=figure.formula,
         **known,
     )
+
+
+def _spread(figure: Figure, points: dict[RunMember, list[dict[str, Any]]]) -> str:
+    """ "From 0.44 (SAE 2) to 0.8 (SAE 3)." """
+    name = figure.values[0][0]
+    newest = {
+        m.index: next((p[name] for p in reversed(ps) if p.get(name) is not None), None) for m, ps in points.items()
+    }
+    known = sorted((value, index) for index, value in newest.items() if value is not None)
+    if not known:
+        return "No points yet."
+    (least, at_least), (most, at_most) = known[0], known[-1]
+    return f"Now from {compact(least)} (SAE {at_least}) to {compact(most)} (SAE {at_most})."
 
 
 def _summary(figure: Figure, points: Sequence[dict[str, Any]]) -> str:

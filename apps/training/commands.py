@@ -11,13 +11,18 @@ from apps.jobs.selectors import job_json
 from apps.training.selectors import training_get, training_job
 
 
+def run_argument(parser: CommandParser) -> None:
+    """Add `run`, the id that every command about one run takes first."""
+    parser.add_argument("run", type=int, help="id of the training run")
+
+
 class TrainingWishCommand(StudioCommand):
     """Subclasses say what to `ask` of the run's job, and `asked`: the word for it."""
 
     asked: ClassVar[str]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("run", type=int, help="id of the training run")
+        run_argument(parser)
         parser.add_argument("--json", action="store_true", help="print the job as one JSON object")
 
     def ask(self, job: Job) -> None:

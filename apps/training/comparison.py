@@ -1,9 +1,12 @@
 """Training runs side by side: which settings differ, and what that did, in a sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from django.db.models import Model
+
+from apps.core.spec_forms import option_is_idle
 from apps.core.templatetags.studio import significant
 from apps.training.models import TrainingRun
 from workers.engine.specs.base import spec_load
@@ -11,12 +14,16 @@ from workers.engine.specs.training import TrainSpec
 
 MOST_NAMED = 3
 """More differences than these are counted, not named."""
+REFERENCES = ("activation_cache", "language_model", "tokenization")
+"""Options that name a row, by the run's own relations."""
+ALWAYS_SHOWN = ("architecture", "d_sae", "steps", "batch_size", "learning_rate")
 
 
 @dataclass(frozen=True)
 class OptionRow:
     """One option with the value of each run."""
 
+    name: str
     label: str
     unit: str
     values: tuple[Any, ...]
@@ -34,22 +41,43 @@ class OptionRow:
 def option_rows(runs: Sequence[TrainingRun]) -> list[OptionRow]:
     """Every option of the runs but their names; options without meaning for a run's architecture are None there."""
     specs = [spec_load(TrainSpec, run.spec) for run in runs]
-    caches = tuple(
-        f"{run.activation_cache} ({run.activation_cache_id})" if run.activation_cache else None for run in runs
-    )
-    rows = [
-        OptionRow(option.label, option.unit, tuple(_value(spec, name) for spec in specs))
+    return [
+        OptionRow(name, option.label, option.unit, tuple(_value(run, spec, name) for run, spec in zip(runs, specs)))
         for name, option in TrainSpec.options().items()
-        if name not in ("name", "activation_cache")
+        if name != "name"
     ]
-    return [OptionRow("Activation cache", "", caches), *rows]
 
 
-def _value(spec: TrainSpec, name: str) -> Any:
-    only_for = TrainSpec.options()[name].only_for
-    if only_for is not None and getattr(spec, only_for[0]) not in only_for[1]:
+def _value(run: TrainingRun, spec: TrainSpec, name: str) -> Any:
+    """The option's value; rows that it refers to by their names and ids."""
+    if option_is_idle(TrainSpec.options()[name], vars(spec)):
         return None
-    return getattr(spec, name)
+    if name == "more_tokenizations":
+        return tuple(_row_words(text.tokenization) for text in run.texts.select_related("tokenization__dataset"))
+    return _row_words(getattr(run, name)) if name in REFERENCES else getattr(spec, name)
+
+
+def _row_words(row: Model) -> str:
+    return f"{row} ({row.pk})"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that mean something in a run: those that somebody chose, and those at their default."""
+
+    chosen: list[OptionRow]
+    default: list[OptionRow]
+
+
+def settings_of(run: TrainingRun) -> Settings:
+    """The run's options without its name and what it was made from; those that its other options leave without meaning are
+    left out."""
+    spec = spec_load(TrainSpec, run.spec)
+    defaults = {field.name: field.default for field in fields(TrainSpec)}
+    idle = {name for name, option in TrainSpec.options().items() if option_is_idle(option, vars(spec))}
+    rows = [row for row in option_rows([run]) if row.name not in (*idle, *REFERENCES, "more_tokenizations")]
+    chosen = [row for row in rows if row.name in ALWAYS_SHOWN or row.values[0] != defaults[row.name]]
+    return Settings(chosen, [row for row in rows if row not in chosen])
 
 
 def effective_words(run: TrainingRun) -> list[tuple[str, str]]:
@@ -58,6 +86,18 @@ def effective_words(run: TrainingRun) -> list[tuple[str, str]]:
     return [
         (name.replace("_", " "), value_words(value)) for name, value in known.items() if not isinstance(value, dict)
     ]
+
+
+def comparison_json(runs: Sequence[TrainingRun]) -> dict[str, Any]:
+    """Results of each run, {option: [value of each run]} of those that differ, and sentences."""
+    results = ("name", "state", "step", "fvu", "l0", "loss", "dead_share")
+    return {
+        "runs": [
+            {"id": run.pk, **{n: getattr(run, "job_state" if n == "state" else n) for n in results}} for run in runs
+        ],
+        "differences": {row.name: list(row.values) for row in option_rows(runs) if row.differs} if runs else {},
+        "words": comparison_words(runs) if len(runs) > 1 else [],
+    }
 
 
 def comparison_words(runs: Sequence[TrainingRun]) -> list[str]:

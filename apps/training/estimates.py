@@ -5,14 +5,17 @@ The formula of memory is specs/training_memory.py, which the engine's own check 
 
 from dataclasses import dataclass
 
-from apps.core.fit import FitWord, fit_word
+from apps.core.fit import TOO_LARGE, FitWord, fit_word
 from apps.training.models import TrainingRun
 from apps.training.origins import Origin
 from workers.engine.monitor.devices import Device, devices
+from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
 from workers.engine.specs.training_memory import FLOAT32, TrainingMemory, largest_d_sae, training_memory
 
 OTHERS_ASKED = 5
+SMALLEST_PIECE = 8
+"""Tokens; the engine makes no smaller micro-batches."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,19 @@ def _fit(spec: TrainSpec, origin: Origin, device: Device) -> Fit:
         free_bytes=device.free_bytes,
         largest_d_sae=largest_d_sae(spec, origin.widths, device.free_bytes, **on),
     )
+
+
+def micro_batch_that_fits(*, spec: TrainSpec, origin: Origin) -> int | None:
+    """The largest half, quarter, … of the pieces that a batch is worked through in now with which the run fits on a device
+    it may use; None when even the smallest does not."""
+    allowed = [device for device in devices() if spec.device in ("auto", device.name)]
+    tokens = min(spec.micro_batch_size or spec.batch_size, spec.batch_size) // 2
+    while tokens >= SMALLEST_PIECE:
+        smaller = spec_load(TrainSpec, {**spec.to_json(), "micro_batch_size": tokens})
+        if any(_fit(smaller, origin, device).verdict != TOO_LARGE for device in allowed):
+            return tokens
+        tokens //= 2
+    return None
 
 
 def product_bytes(device: Device) -> int:

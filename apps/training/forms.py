@@ -40,12 +40,22 @@ SWEEP_HELP = "Several values train several SAEs at once on the same activations:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the form; an open section has no folded fields."""
+    """One part of the form: fields that everybody sees, and folded ones."""
 
     title: str
     basic: list[forms.BoundField]
     advanced: list[forms.BoundField]
     help: str = ""
+
+    @property
+    def folded(self) -> str:
+        """What its folded part is called."""
+        return "Values to sweep" if self.title == "Sweep" else "More options"
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a folded field was refused: then the part is open."""
+        return any(field.errors for field in self.advanced)
 
 
 class SectionsForm(SpecForm):

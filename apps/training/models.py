@@ -8,6 +8,7 @@ from apps.core.live.topics import TRAININGS
 from apps.datasets.models import Tokenization
 from apps.jobs.models import Subject
 from apps.language_models.models import LanguageModel
+from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.hook_site import HookSite
 
 
@@ -47,6 +48,11 @@ class TrainingRun(Subject):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def architecture_name(self) -> str:
+        """As people write it: "TopK"."""
+        return ARCHITECTURE_NAMES[self.architecture]
 
     def get_absolute_url(self) -> str:
         return reverse("training:detail", args=[self.pk])

@@ -1,5 +1,6 @@
 """What pages, endpoints and commands read of training runs."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,16 @@ def training_get(pk: int) -> TrainingRun:
     if run is None:
         raise NotFound("training run", pk)
     return run
+
+
+def trainings_of(ids: Sequence[int], *, most: int | None = None) -> list[TrainingRun]:
+    """The runs with these ids that exist, in their order, each once. AppError "too_many_runs" for more than `most`."""
+    wanted = list(dict.fromkeys(ids))
+    if most is not None and len(wanted) > most:
+        raise AppError("too_many_runs", f"{len(wanted)} runs are too many to tell apart.", f"Choose at most {most}.")
+    rows = TrainingRun.objects.select_related("activation_cache", "language_model", "tokenization__dataset")
+    found = rows.prefetch_related("members").annotate(job_state=newest_job_state(TrainingRun.ENTITY)).in_bulk(wanted)
+    return [found[pk] for pk in wanted if pk in found]
 
 
 def training_job(run: TrainingRun) -> Job:

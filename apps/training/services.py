@@ -1,6 +1,7 @@
 """Everything that changes training runs from the web side: start, rename, retry, delete. The job does the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -9,6 +10,7 @@ from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.references import references_require_none
 from apps.core.sources import given_name
+from apps.core.spec_forms import spec_from_json
 from apps.core.storage import artifact_remove, data_path
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
@@ -96,6 +98,18 @@ def training_retry(*, run: TrainingRun, user: AbstractBaseUser | None = None) ->
     """Another try with the same settings; only for runs that failed or were cancelled. A failed one goes on from its
     last checkpoint."""
     return job_retry(job=training_job(run), user=user)
+
+
+def training_again(
+    *, run: TrainingRun, changes: Mapping[str, Any], user: AbstractBaseUser | None = None
+) -> TrainingRun:
+    """A new run with the settings of `run`, whatever became of it, and some of them changed. Settings of a run never
+    change, so this is a retry with an edited Spec. Its name is made anew unless `changes` give one.
+
+    AppError "spec_invalid" with `field`, or as training_start.
+    """
+    settings = spec_load(TrainSpec, run.spec).to_json()
+    return training_start(spec=spec_from_json(TrainSpec, {**settings, "name": "", **changes}), user=user)
 
 
 def training_delete(*, run: TrainingRun) -> int:

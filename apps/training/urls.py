@@ -13,6 +13,7 @@ urlpatterns = [
     path("compare/", views.compare_page, name="compare"),
     path("delete/", views.delete_several, name="delete-several"),
     path("<int:pk>/", views.detail_page, name="detail"),
+    path("<int:pk>/again", views.again, name="again"),
     path("<int:pk>/rename", views.rename, name="rename"),
     path("<int:pk>/delete", views.delete, name="delete"),
     path("<int:pk>/points/<slug:figure>", views.points, name="points"),

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from apps.activations.models import ActivationCache
 from apps.core.errors import AppError, NotFound
@@ -16,30 +17,34 @@ from apps.core.storage import data_path, folder_bytes
 from apps.datasets.models import Tokenization
 from apps.jobs.states import State
 from apps.presets.models import Preset
+from apps.presets.selectors import preset_asked
 from apps.training import services
 from apps.training.charts import (
     AXES,
+    DENSITIES,
     MOST_RUNS,
     View,
     compare_charts,
     histogram_chart,
+    histogram_points,
     new_points,
     pareto_chart,
     pareto_points,
     run_charts,
-    shown_members,
 )
-from apps.training.comparison import comparison_words, effective_words, option_rows
+from apps.training.comparison import comparison_words, effective_words, option_rows, settings_of
 from apps.training.estimates import device_fits, training_estimate
 from apps.training.figures import BY_ID
 from apps.training.forms import train_form
 from apps.training.live import live_context
 from apps.training.models import TrainingRun
 from apps.training.origins import origin_of
-from apps.training.selectors import checkpoint_get, checkpoints_beyond, training_get, training_list
+from apps.training.selectors import checkpoint_get, checkpoints_beyond, training_get, training_list, trainings_of
 from apps.training.validating import expected_l0, tokens_there, warnings_of
 from apps.training.what_if import USUAL_EXPANSION, what_if
-from workers.engine.specs.training import ARCHITECTURES, TrainSpec
+from apps.training.words import ARCHITECTURE_NAMES
+from workers.engine.specs.base import spec_load
+from workers.engine.specs.training import TrainSpec
 
 PAGE_SIZE = 25
 
@@ -55,7 +60,7 @@ def list_page(request: HttpRequest) -> HttpResponse:
         "topics": [run.topic for run in page if run.ready_at is None],
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
-        "architectures": [(value, value) for value, _ in ARCHITECTURES],
+        "architectures": list(ARCHITECTURE_NAMES.items()),
         "states": State.choices,
     }
     return render(request, "training/list.html", context)
@@ -70,27 +75,31 @@ def new_page(request: HttpRequest) -> HttpResponse:
         "training/new.html",
         initial=_initial(request),
         form_class=train_form(),
+        from_run=_run_asked_for(request),
         has_caches=ActivationCache.objects.filter(ready_at__isnull=False).exists()
         or Tokenization.objects.filter(ready_at__isnull=False).exists(),
     )
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
-    """What the form starts with: d_sae follows the cache's width unless an earlier run or a preset says otherwise."""
+    """What the form starts with: d_sae follows the width of the cache that is named, or the only one, unless an earlier run
+    or a preset says otherwise."""
     initial: dict[str, Any] = {}
-    pk = request.GET.get("activation_cache", "")
-    cache = ActivationCache.objects.filter(pk=pk).first() if pk.isdecimal() else None
-    if cache is not None and cache.d_in:
-        initial["d_sae"] = USUAL_EXPANSION * cache.d_in
-    preset = request.GET.get("preset", "")
-    if preset.isdecimal():
-        initial |= (
-            Preset.objects.filter(pk=preset, kind=Preset.Kind.TRAINING).values_list("spec", flat=True).first() or {}
-        )
-    run = request.GET.get("run", "")
-    if run.isdecimal():
-        initial |= {**training_get(int(run)).spec, "name": ""}
+    pk, caches = request.GET.get("activation_cache", ""), ActivationCache.objects.filter(ready_at__isnull=False)
+    named = caches.filter(pk=pk) if pk.isdecimal() and len(pk) < 19 else caches
+    if len(found := list(named[:2])) == 1:
+        initial["d_sae"] = USUAL_EXPANSION * found[0].d_in
+    initial |= preset_asked(request.GET, Preset.Kind.TRAINING)
+    run = _run_asked_for(request)
+    if run is not None:
+        initial |= {**spec_load(TrainSpec, run.spec).to_json(), "name": ""}
     return initial
+
+
+def _run_asked_for(request: HttpRequest) -> TrainingRun | None:
+    """The run whose settings the form starts from."""
+    pk = request.GET.get("run", "")
+    return training_get(int(pk)) if pk.isdecimal() and len(pk) < 19 else None
 
 
 @require_POST
@@ -111,6 +120,7 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
         "estimate": training_estimate(spec=spec, origin=origin),
         "fits": device_fits(spec=spec, origin=origin),
         "members": len(spec.members()),
+        "d_in": sorted({d_in for d_in, _ in origin.widths}),
         "tokens": tokens,
         "passes": tokens / there if there else None,
         "warnings": warnings_of(spec, origin),
@@ -137,8 +147,8 @@ def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
         "axes": [(name, words) for name, (_, words) in AXES.items()],
         "charts": run_charts(run, view),
         "pareto": pareto_chart(run, view),
-        "histogram": histogram_chart(shown_members(run, view)[0]),
-        "options": option_rows([run]),
+        "histogram": histogram_chart(run, view),
+        "settings": settings_of(run),
         "effective": effective_words(run),
         "command": command_of(run),
     }
@@ -161,12 +171,14 @@ def points(request: HttpRequest, pk: int, figure: str) -> JsonResponse:
     run, view = training_get(pk), View.from_query(request.GET)
     if figure == "pareto":
         return JsonResponse({"series": pareto_points(run, view), "replaces": True})
-    if figure not in BY_ID:
+    if figure not in (*BY_ID, DENSITIES):
         raise NotFound("chart", figure)
     try:
         after = float(request.GET.get("after", "-1"))
     except ValueError:
         raise AppError("bad_after", "after is no number.", "Give the last x that is known.", field="after") from None
+    if figure == DENSITIES:
+        return JsonResponse({"series": histogram_points(run, view, after), "replaces": True})
     return JsonResponse({"series": new_points(run, figure, view, after)})
 
 
@@ -193,12 +205,15 @@ def compare_page(request: HttpRequest) -> HttpResponse:
 def _runs_asked_for(request: HttpRequest, most: int | None = MOST_RUNS) -> list[TrainingRun]:
     asked = request.POST if request.method == "POST" else request.GET
     ids = [*asked.getlist("run"), *asked.get("ids", "").split(",")]
-    wanted = list(dict.fromkeys(int(pk) for pk in ids if pk.isdecimal()))
-    if most is not None and len(wanted) > most:
-        raise AppError("too_many_runs", f"{len(wanted)} runs are too many to tell apart.", f"Choose at most {most}.")
-    rows = TrainingRun.objects.select_related("activation_cache", "language_model").prefetch_related("members")
-    runs = rows.in_bulk(wanted)
-    return [runs[pk] for pk in wanted if pk in runs]
+    return trainings_of([int(pk) for pk in ids if pk.isdecimal() and len(pk) < 19], most=most)
+
+
+@require_POST
+def again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Start a new run with the settings of this one and those that were sent changed, without a form between."""
+    changes = {name: value for name, value in request.POST.items() if name in TrainSpec.options()}
+    run = services.training_again(run=training_get(pk), changes=changes, user=request.user)
+    return HttpResponseClientRedirect(run.get_absolute_url()) if request.htmx else redirect(run)
 
 
 @require_POST

@@ -3,6 +3,7 @@
 
 const SERIES_COLOURS = 7;
 const MOST_POINTS = 4000; // a page left open for days stays quick; a reload draws the server's thinning
+const MOST_IN_LEGEND = 12; // of more lines the pointer says which is which
 const FOLLOW_MS = 2000;
 const MARKERS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star"];
 const probe = document.body.appendChild(Object.assign(document.createElement("span"), { className: "chart-probe" }));
@@ -42,6 +43,7 @@ function traces(chart) {
 // Plotly labels a short log axis with bare digits (2, 3, …); 1-2-5 steps read as numbers.
 function logTicks(values) {
   const known = values.filter((value) => value > 0);
+  if (!known.length) return {};
   const ticks = [];
   for (let decade = Math.floor(Math.log10(Math.min(...known))); decade <= Math.log10(Math.max(...known)); decade += 1) {
     ticks.push(...[1, 2, 5].map((step) => step * 10 ** decade));
@@ -50,8 +52,9 @@ function logTicks(values) {
 }
 
 function axis(title, type, values) {
+  const isSmall = values.length > 0 && values.every((value) => Math.abs(value ?? 0) < 0.01);
   return {
-    ...(type === "log" ? logTicks(values) : {}), title: { text: title, font: { size: 12 } }, type, gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), tickcolor: colour("line-strong"), automargin: true, exponentformat: "SI",
+    ...(type === "log" ? logTicks(values) : {}), title: { text: title, font: { size: 12 } }, type, gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), tickcolor: colour("line-strong"), automargin: true, exponentformat: isSmall ? "e" : "SI",
   };
 }
 
@@ -60,7 +63,7 @@ function layout(chart, height) {
     height, autosize: true, margin: { l: 48, r: 12, t: 8, b: 40 }, bargap: 0.06, hovermode: chart.series.some((s) => s.kind === "points") ? "closest" : "x unified",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 12, family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line-strong"), font: { color: colour("text") } },
-    showlegend: chart.series.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    showlegend: chart.series.length > 1 && chart.series.length <= MOST_IN_LEGEND, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     xaxis: axis(chart.x_title, chart.x_type, chart.series.flatMap((s) => s.x)), yaxis: axis(chart.y_title, chart.y_type, chart.series.flatMap((s) => s.y)),
   };
 }

@@ -2,12 +2,22 @@
 // questions before a request, copying, focus on the error summary.
 "use strict";
 
+// An option whose reason is hidden itself is hidden too. A folded part says how many of its options count.
 function onlyForShow(form) {
-  for (const field of form.querySelectorAll("[data-only-for]")) {
-    const holder = field.matches(".field") ? field : field.closest(".field") ?? field;
+  const fields = [...form.querySelectorAll("[data-only-for]")];
+  const holderOf = (field) => (field.matches(".field") ? field : field.closest(".field") ?? field);
+  const isMeant = (field) => {
     const chosen = form.elements[field.dataset.onlyFor];
     const value = chosen instanceof HTMLInputElement && chosen.type === "checkbox" ? String(chosen.checked) : chosen?.value;
-    holder.hidden = value !== undefined && !field.dataset.onlyValues.split(" ").includes(value);
+    if (value === undefined) return true;
+    const reason = fields.find((other) => holderOf(other).contains(chosen instanceof Element ? chosen : chosen[0]));
+    return field.dataset.onlyValues.split(" ").includes(value) && (!reason || isMeant(reason));
+  };
+  for (const field of fields) holderOf(field).hidden = !isMeant(field);
+  for (const folded of form.querySelectorAll("details:has([data-only-for])")) {
+    const shown = folded.querySelectorAll(".field:not([hidden])").length;
+    folded.hidden = shown === 0;
+    folded.querySelector("summary .count")?.replaceChildren(String(shown));
   }
 }
 

@@ -38,6 +38,27 @@ def test_a_name_can_be_changed_and_a_measured_number_cannot(client_in, world):
     assert answer.status_code == 302 and run.name == "mine" and run.fvu == 0.25
 
 
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [
+        ("pause", State.RUNNING, State.STOPPING),
+        ("resume", State.PAUSED, State.QUEUED),
+        ("checkpoint", State.RUNNING, State.RUNNING),
+        ("finish", State.RUNNING, State.STOPPING),
+        ("stop", State.QUEUED, State.CANCELLED),
+        ("retry", State.CANCELLED, State.QUEUED),
+    ],
+)
+def test_runs_can_be_asked_what_their_pages_ask(client_in, world, action, before, after):
+    run = TrainingRun.objects.get()
+    state_set(run.job, before)
+    values = {"action": action, "_selected_action": [run.pk]}
+    page = client_in.post("/admin/training/trainingrun/", values, follow=True).text
+    assert run.job.state == after and run.name in page
+    refused = client_in.post("/admin/training/trainingrun/", values | {"action": "resume"}, follow=True).text
+    assert "is not paused" in refused
+
+
 def test_a_deletion_frees_the_files_too(client_in, world):
     sae = world.sae
     folder = data_path("saes", sae.pk)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.jobs.states import State
+from apps.jobs.states import State, Wish
 from apps.training.models import TrainingRun
 from tests.apps.training.worlds import cache_make, checkpoint_write, point, run_finish, run_make, state_set
 from workers.runners.train import TrainRunner
@@ -82,6 +82,75 @@ def test_what_can_be_asked_of_a_run(client_in, action, before, after):
     answer = client_in.post(f"/api/v1/trainings/{run.pk}/{action}")
     assert answer.status_code == 202 and answer.json()["state"] == after
     assert run.job.state == after
+
+
+def test_a_retry_with_changed_options_is_a_new_run_whatever_became_of_the_first(client_in):
+    run = run_make(name="first")
+    url = f"/api/v1/trainings/{run.pk}/retry"
+    answer = client_in.post(url, {"k": 3, "num_steps": 50}, content_type=JSON)
+    again = TrainingRun.objects.exclude(pk=run.pk).get()
+    assert answer.status_code == 202 and answer.json()["url"] == f"/training/{again.pk}/"
+    assert again.spec == {**run.spec, "name": "", "k": 3, "steps": 50} and again.name == "TopK 64 k=3 · 3.resid_post"
+    assert run.job.state == State.QUEUED and run.spec["k"] == 4, "the first goes on as it was"
+    refused = client_in.post(url, {"k": 65}, content_type=JSON)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "k")
+    assert client_in.post(url, {"kk": 5}, content_type=JSON).json()["error"]["field"] == "kk"
+    assert client_in.post(url).json()["error"]["code"] == "not_failed"
+
+
+def test_a_checkpoint_is_asked_for(client_in):
+    run = run_make()
+    assert client_in.post(f"/api/v1/trainings/{run.pk}/checkpoints").status_code == 409
+    state_set(run.job, State.RUNNING)
+    answer = client_in.post(f"/api/v1/trainings/{run.pk}/checkpoints")
+    assert answer.status_code == 202 and answer.json()["id"] == run.job.pk and run.job.wish == Wish.CHECKPOINT
+
+
+def test_each_sae_of_a_sweep_has_its_points(client_in):
+    run = run_make(sweep_k=(2, 4))
+    TrainRunner().metrics(run.job, [point(10, 0, fvu=0.5), point(10, 1, fvu=0.3)])
+    url = f"/api/v1/trainings/{run.pk}/metrics"
+    assert [client_in.get(f"{url}?member={index}").json()["points"][0]["fvu"] for index in (0, 1)] == [0.5, 0.3]
+    assert client_in.get(url).json()["member"] == 0
+    assert client_in.get(f"{url}?member=7").status_code == 404
+    assert client_in.get(f"{url}?member=x").json()["error"]["code"] == "bad_member"
+    members = client_in.get(f"/api/v1/trainings/{run.pk}").json()["members"]
+    assert [(m["index"], m["hook_site"], m["sparsity"], m["fvu"]) for m in members] == [
+        (0, "3.resid_post", 2.0, 0.5),
+        (1, "3.resid_post", 4.0, 0.3),
+    ]
+
+
+def test_several_runs_are_deleted_and_those_that_stay_are_named(client_in):
+    cache = cache_make()
+    failed, queued, finished = (run_make(cache) for _ in range(3))
+    state_set(failed.job, State.FAILED)
+    sae = run_finish(finished)
+    body = {"ids": [failed.pk, queued.pk, finished.pk, 999]}
+    answer = client_in.post("/api/v1/trainings/delete", body, content_type=JSON).json()
+    kept = {row["id"]: row["message"] for row in answer["kept"]}
+    assert set(kept) == {queued.pk, finished.pk, 999} and f"Job {queued.job.pk} still works" in kept[queued.pk]
+    assert set(TrainingRun.objects.values_list("pk", flat=True)) == {queued.pk, finished.pk}
+    assert sae.training_run == finished
+    bad = client_in.post("/api/v1/trainings/delete", {"ids": "3"}, content_type=JSON).json()["error"]
+    assert (bad["code"], bad["field"]) == ("bad_ids", "ids")
+
+
+def test_runs_are_compared_as_json(client_in):
+    cache = cache_make()
+    first, second = run_make(cache, name="a"), run_make(cache, name="b", k=2)
+    TrainingRun.objects.filter(pk=first.pk).update(l0=4.0, fvu=0.2)
+    TrainingRun.objects.filter(pk=second.pk).update(l0=2.0, fvu=0.3)
+    found = client_in.get(f"/api/v1/trainings/compare?ids={first.pk},{second.pk}").json()
+    assert found["differences"] == {"k": [4, 2]}
+    assert [(run["id"], run["state"], run["fvu"]) for run in found["runs"]] == [
+        (first.pk, "queued", 0.2),
+        (second.pk, "queued", 0.3),
+    ]
+    assert found["words"] == [f"b ({second.pk}) differs from a ({first.pk}) only in k (4 → 2): L0 −50 %, FVU +0.100."]
+    assert client_in.get("/api/v1/trainings/compare?ids=x").json()["error"]["code"] == "bad_ids"
+    many = ",".join(map(str, range(1, 12)))
+    assert client_in.get(f"/api/v1/trainings/compare?ids={many}").json()["error"]["code"] == "too_many_runs"
 
 
 def test_what_cannot_be_asked_is_said(client_in):

@@ -41,12 +41,48 @@ def test_a_refusal_ends_the_command_with_its_words():
         ("training_pause", State.RUNNING, State.STOPPING),
         ("training_resume", State.PAUSED, State.QUEUED),
         ("training_finish", State.RUNNING, State.STOPPING),
+        ("training_checkpoint", State.RUNNING, State.RUNNING),
+        ("training_retry", State.FAILED, State.QUEUED),
     ],
 )
 def test_a_run_can_be_asked_things_by_its_id(capsys, command, before, after):
     run = run_make()
     state_set(run.job, before)
     assert output(capsys, command, run.pk)["state"] == after
+
+
+def test_a_retry_with_changed_settings_is_a_new_run(capsys):
+    run = run_make()
+    job = output(capsys, "training_retry", run.pk, "--set", "k=3", "--set", "normalize-decoder=true")
+    again = TrainingRun.objects.get(pk=job["subject"]["id"])
+    assert again != run and (again.spec["k"], again.spec["normalize_decoder"]) == (3, True)
+    with pytest.raises(CommandError, match="k = 99 exceeds"):
+        call_command("training_retry", str(run.pk), "--set", "k=99")
+    with pytest.raises(CommandError, match="no option kk"):
+        call_command("training_retry", str(run.pk), "--set", "kk=9")
+    with pytest.raises(CommandError, match="Write --set k=16"):
+        call_command("training_retry", str(run.pk), "--set", "k")
+    with pytest.raises(CommandError, match="Only failed or cancelled"):
+        call_command("training_retry", str(run.pk))
+
+
+def test_a_run_is_shown_renamed_and_compared(capsys):
+    cache = cache_make()
+    first, second = run_make(cache, name="a"), run_make(cache, k=2)
+    assert output(capsys, "training_rename", second.pk, "b")["name"] == "b"
+    assert output(capsys, "training_show", second.pk)["members"][0]["sparsity"] == 2.0
+    assert output(capsys, "training_compare", first.pk, second.pk)["differences"] == {"k": [4, 2]}
+    call_command("training_compare", str(first.pk), str(second.pk))
+    assert f"b ({second.pk}) differs from a ({first.pk}) only in k (4 → 2)" in capsys.readouterr().out
+
+
+def test_several_runs_are_deleted_by_one_command(capsys):
+    cache = cache_make()
+    failed, queued = run_make(cache), run_make(cache)
+    state_set(failed.job, State.FAILED)
+    with pytest.raises(CommandError, match=f"^{queued.pk} stays: Job"):
+        call_command("training_delete", str(failed.pk), str(queued.pk))
+    assert "1 deleted" in capsys.readouterr().out and TrainingRun.objects.get() == queued
 
 
 def test_lists_and_deletions(capsys):

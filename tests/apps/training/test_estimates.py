@@ -5,7 +5,8 @@ import pytest
 from apps.training.estimates import device_fits, training_estimate
 from apps.training.models import TrainingRun
 from apps.training.origins import origin_of
-from tests.apps.training.worlds import D_IN, cache_make, run_finish, run_make, spec_make
+from apps.training.services import training_start
+from tests.apps.training.worlds import D_IN, cache_make, run_finish, run_make, spec_make, text_spec_make
 from workers.engine.specs.training_memory import training_memory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
@@ -33,3 +34,23 @@ def test_every_device_says_whether_the_run_fits():
     spec = spec_make(cache_make())
     fits = device_fits(spec=spec, origin=origin_of(spec))
     assert fits[0].device == "cpu" and fits[0].verdict.word == "fits" and fits[0].largest_d_sae > spec.d_sae
+
+
+def test_text_is_timed_by_runs_on_text_of_the_same_model_whatever_they_trained():
+    cache = cache_make()
+    run_finish(run_make(cache))
+    earlier = training_start(spec=text_spec_make(cache))
+    TrainingRun.objects.filter(pk=earlier.pk).update(tokens_per_s=200.0)
+    TrainingRun.objects.filter(activation_cache__isnull=False).update(tokens_per_s=50_000.0)
+    spec = text_spec_make(cache, sweep_k=(2, 4, 8), hook_sites=("3.resid_post", "2.resid_post"))
+    estimate = training_estimate(spec=spec, origin=origin_of(spec))
+    assert (estimate.seconds, estimate.from_runs) == (pytest.approx(spec.steps * spec.batch_size / 200), 1)
+    assert estimate.cache_bytes == 0
+    assert estimate.memory == training_memory(spec, [(D_IN, D_IN)] * 2)
+
+
+def test_a_sweep_is_judged_by_its_largest_step_and_all_of_its_states():
+    cache = cache_make()
+    one, wide, both = (spec_make(cache, sweep_d_sae=widths) for widths in ((64,), (256,), (64, 256)))
+    alone, large, sweep = (training_estimate(spec=s, origin=origin_of(s)).memory for s in (one, wide, both))
+    assert sweep.state_bytes == alone.state_bytes + large.state_bytes and sweep.passing_bytes == large.passing_bytes

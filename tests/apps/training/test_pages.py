@@ -1,5 +1,7 @@
 """Pages of training runs: they answer in every state of the job, and lists stay cheap."""
 
+import html
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -8,7 +10,17 @@ from apps.core.live.rendering import fragment, renderers_discover
 from apps.jobs.states import State
 from apps.presets.models import Preset
 from apps.training.models import TrainingRun
-from tests.apps.training.worlds import cache_make, checkpoint_write, point, run_finish, run_make, state_set
+from apps.training.services import training_start
+from tests.apps.training.worlds import (
+    cache_make,
+    checkpoint_write,
+    point,
+    run_finish,
+    run_make,
+    state_set,
+    text_spec_make,
+    tokenization_more,
+)
 from workers.runners.train import TrainRunner
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
@@ -66,6 +78,72 @@ def test_the_form_starts_from_a_cache_a_run_or_a_preset(client_in):
     assert 'name="k" value="7"' in client_in.get(f"/training/new/?run={run.pk}").content.decode()
     preset = Preset.objects.create(kind="training", name="wide", spec={"d_sae": 999})
     assert 'name="d_sae" value="999"' in client_in.get(f"/training/new/?preset={preset.pk}").content.decode()
+
+
+def test_settings_of_an_earlier_version_fill_the_form_in_todays_names(client_in):
+    run = run_make(architecture="standard")
+    old = {name: value for name, value in run.spec.items() if name != "sparsity_warmup_steps"}
+    TrainingRun.objects.filter(pk=run.pk).update(spec={**old, "schema": 1, "l1_warmup_steps": 77})
+    page = client_in.get(f"/training/new/?run={run.pk}").content.decode()
+    assert 'name="sparsity_warmup_steps" value="77"' in page and f"run {run.pk}" in page
+    assert client_in.get("/training/new/?run=999").status_code == 404
+
+
+def test_the_width_follows_the_only_cache_there_is(client_in):
+    cache_make()
+    assert 'name="d_sae" value="128"' in client_in.get("/training/new/").content.decode()
+
+
+def test_the_estimate_of_text_counts_its_saes_and_warns(client_in):
+    cache = cache_make()
+    body = {"source": "text", "language_model": cache.language_model_id, "tokenization": cache.tokenization_id}
+    body |= {"hook_sites": "3.resid_post, 2.resid_post", "d_sae": 64, "sweep_k": "2, 9", "batch_size": 100, "steps": 50}
+    words = client_in.post("/training/new/estimate", body).content.decode()
+    assert "<strong>4</strong> in one training" in words and "in memory too" in words
+    assert "more than a tenth of d_sae" in words
+    unknown = client_in.post("/training/new/estimate", body | {"hook_sites": "9.resid_post"}).content.decode()
+    assert "no layer 9" in unknown
+
+
+def test_the_settings_show_what_was_chosen_and_fold_the_defaults(client_in):
+    run = run_make(k=7, clip_grad_norm=None)
+    page = client_in.get(f"/training/{run.pk}/").content.decode()
+    chosen, folded = page.split('id="training-defaults"')
+    assert (
+        '<th scope="row">k</th><td>7</td>' in chosen and '<th scope="row">Clip gradient norm</th><td>–</td>' in chosen
+    )
+    assert "Adam" not in chosen.split("<caption>Settings")[1] and "<dt>Adam ε</dt><dd>1e-8</dd>" in folded
+    assert "L1 coefficient" not in page, "it means nothing to a TopK run"
+
+
+def test_a_sweep_lists_its_saes_and_shows_one_alone(client_in):
+    run = run_make(sweep_k=(2, 4))
+    TrainRunner().metrics(run.job, [point(10, 0), point(10, 1)])
+    page = client_in.get(f"/training/{run.pk}/?member=1").content.decode()
+    assert f'href="/training/{run.pk}/?member=0"' in page and '<option value="1" selected>' in page
+    assert "points/fvu?x=step&amp;member=1" in page
+
+
+def test_several_runs_are_deleted_after_a_question(client_in):
+    cache = cache_make()
+    gone, queued = run_make(cache, name="gone"), run_make(cache, name="works")
+    state_set(gone.job, State.FAILED)
+    asked = client_in.get(f"/training/delete/?run={gone.pk}&run={queued.pk}").content.decode()
+    assert "gone" in asked and "Delete 2 runs" in asked and TrainingRun.objects.count() == 2
+    said = client_in.post("/training/delete/", {"run": [gone.pk, queued.pk]}).content.decode()
+    assert "1 run deleted" in said and "works</a>: Job" in said
+    assert list(TrainingRun.objects.values_list("name", flat=True)) == ["works"]
+    state_set(queued.job, State.FAILED)
+    assert client_in.post("/training/delete/", {"run": [queued.pk]}).url == "/training/"
+    assert "No runs chosen" in client_in.get("/training/delete/").content.decode()
+
+
+def test_a_comparison_names_rows_not_their_numbers(client_in):
+    cache = cache_make()
+    first = training_start(spec=text_spec_make(cache, name="one"))
+    second = training_start(spec=text_spec_make(cache, name="two", tokenization=tokenization_more(cache).pk))
+    page = client_in.get(f"/training/compare/?ids={first.pk},{second.pk}").content.decode()
+    assert f"only in Tokenization ({cache.tokenization} ({cache.tokenization_id}) → " in html.unescape(page)
 
 
 def test_a_posted_form_starts_a_run_and_a_refusal_is_shown_at_its_field(client_in):
@@ -133,9 +211,9 @@ def test_the_live_fragment_carries_the_numbers_and_ends_with_the_row():
     renderers_discover()
     run = run_make()
     TrainRunner().metrics(run.job, [point(20)])
-    html = fragment(run.topic)
+    shown = fragment(run.topic)
     for part in ("numbers", "past", "progress"):
-        assert f'id="training-{run.pk}-{part}"' in html
+        assert f'id="training-{run.pk}-{part}"' in shown
     topic = run.topic
     state_set(run.job, State.FAILED)
     run.delete()

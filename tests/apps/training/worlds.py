@@ -32,11 +32,14 @@ def cache_make(*, is_ready: bool = True, heldout_contexts: int = 10) -> Activati
         origin="owner/tiny",
         revision="abc",
         vocab_size=100,
+        layers=4,
         parameters=1000,
         tokenizer_sha256="t" * 64,
         weights_sha256="w" * 64,
         ready_at=now,
-        report={"hook_sites": [{"layer": 3, "site": "resid_post", "width": D_IN, "module": "model.layers.3 out"}]},
+        report={
+            "hook_sites": [_site(3, "resid_post"), _site(2, "resid_post"), _site(3, "mlp_in"), _site(3, "mlp_out")]
+        },
     )
     dataset = Dataset.objects.create(
         name="stories", source="file", origin="/home/somebody/stories.txt", content_sha256="c" * 64, ready_at=now
@@ -66,6 +69,25 @@ def cache_make(*, is_ready: bool = True, heldout_contexts: int = 10) -> Activati
     )
 
 
+def _site(layer: int, site: str) -> dict[str, object]:
+    return {"layer": layer, "site": site, "width": D_IN, "module": f"model.layers.{layer} out"}
+
+
+def text_spec_make(cache: ActivationCache, **changes: object) -> TrainSpec:
+    """The same run on the text that the cache was made of, at the cache's hook site, a cache not looked for."""
+    known = {"source": "text", "language_model": cache.language_model_id, "tokenization": cache.tokenization_id}
+    known |= {"hook_sites": ("3.resid_post",), "use_cache": False, "architecture": "topk", "d_sae": D_SAE, "k": 4}
+    return TrainSpec(**{**known, "steps": STEPS, "batch_size": 100, "log_every": 10, **changes})
+
+
+def tokenization_more(cache: ActivationCache, **changes: object) -> Tokenization:
+    """A second text, cut as the cache's was unless changes say otherwise."""
+    first = cache.tokenization
+    known = {name: getattr(first, name) for name in ("dataset", "language_model", "context_length", "contexts")}
+    known |= {"tokenizer_sha256": first.tokenizer_sha256, "heldout_contexts": 10, "ready_at": timezone.now()}
+    return Tokenization.objects.create(**{**known, **changes})
+
+
 def spec_make(cache: ActivationCache, **changes: object) -> TrainSpec:
     """A small TopK run."""
     known = {"architecture": "topk", "d_sae": D_SAE, "k": 4, "steps": STEPS, "batch_size": 100, "log_every": 10}
@@ -83,11 +105,11 @@ def state_set(job: Job, state: State, **values: object) -> None:
     job.refresh_from_db()
 
 
-def point(step: int, **values: float) -> dict[str, object]:
+def point(step: int, member: int = 0, **values: object) -> dict[str, object]:
     """One line of the engine's metrics."""
     known = {"loss": 100 / step, "mse": 90 / step, "aux": 10 / step, "l0": 4.0, "fvu": 10 / (step + 10)}
     more = {"dead_share": 0.1, "learning_rate": 3e-4, "tokens": step * 100, "tokens_per_s": 1000.0, "grad_norm": 1.0}
-    return {"member": 0, "step": step, "values": {**known, **more, **values}}
+    return {"member": member, "step": step, "values": {**known, **more, **values}}
 
 
 def checkpoint_write(job: Job, step: int) -> dict[str, object]:
