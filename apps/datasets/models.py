@@ -61,6 +61,8 @@ class Tokenization(Subject):
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="tokenizations")
     language_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="tokenizations")
     context_length = models.PositiveIntegerField()
+    variant = models.CharField(max_length=200, blank=True)
+    """Its other settings, as far as they are not the defaults, in words."""
     contexts = models.BigIntegerField(default=0)
     heldout_contexts = models.BigIntegerField(default=0)
     train_tokens = models.BigIntegerField(default=0)
@@ -74,7 +76,8 @@ class Tokenization(Subject):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.dataset} × {self.language_model}, {self.context_length} tokens"
+        size = f"{self.context_length} tokens"
+        return f"{self.dataset} × {self.language_model}, {', '.join(filter(None, [size, self.variant]))}"
 
     def get_absolute_url(self) -> str:
         return reverse("datasets:tokenization", args=[self.pk])

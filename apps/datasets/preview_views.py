@@ -14,7 +14,7 @@ from apps.datasets.context_diagram import context_diagram
 from apps.datasets.models import Dataset, TokenPreview
 from apps.datasets.previews import preview_context
 from apps.datasets.selectors import dataset_get
-from apps.datasets.tokenization_selectors import preview_get
+from apps.datasets.tokenization_selectors import preview_get, usual_tokenizer
 from apps.datasets.tokenization_services import token_preview_start, tokenization_create
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.tokenization import TokenizeSpec, TokenPreviewSpec
@@ -33,10 +33,9 @@ def tokenize_page(request: HttpRequest, pk: int) -> HttpResponse:
         asked = QueryDict(mutable=True)
         asked.update({name: "on" for name, option in _defaults().items() if option is True} | request.GET.dict())
         beside = beside_context(spec_form(TokenizeSpec)(asked), request.GET)
+    initial = {"dataset": pk, "language_model": usual_tokenizer(dataset)}
     context = {"dataset": dataset, **beside}
-    return spec_page(
-        request, TokenizeSpec, tokenization_create, "datasets/tokenize.html", initial={"dataset": pk}, **context
-    )
+    return spec_page(request, TokenizeSpec, tokenization_create, "datasets/tokenize.html", initial=initial, **context)
 
 
 def beside_context(form: SpecForm, values: Any) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from typing import Any
 
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import duplicate_share
+from apps.language_models.vocabulary import vocabulary_of
 from workers.engine.specs.tokenization import DROP_REASONS
+from workers.engine.text.decoding import visible
 
 MADE = (
     ("document_tokens", "Tokens of the text"),
@@ -39,12 +41,30 @@ class DroppedRows:
     rows: int
 
 
+@dataclass(frozen=True)
+class MarkToken:
+    """A token that the tokenizer sets at a border: its use in words, its id and its text."""
+
+    words: str
+    token_id: int
+    text: str
+
+
+def mark_tokens(tokenization: Tokenization) -> list[MarkToken]:
+    """The tokenizer's first token and its end-of-text token, those that it has."""
+    known = [("First token", "bos_token_id"), ("End of text", "eos_token_id")]
+    found = [(words, tokenization.report[name]) for words, name in known if tokenization.report.get(name) is not None]
+    texts = vocabulary_of(tokenization.language_model_id).raw(token_id for _, token_id in found) if found else []
+    return [MarkToken(words, token_id, visible(text)) for (words, token_id), text in zip(found, texts)]
+
+
 def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
     """`account`: AccountLines, what was made first; `adds_up`; `dropped`: DroppedRows of reasons that occurred;
-    `coverage`: distinct tokens / vocabulary size, with `distinct_words`; `duplicates`: share of documents, None if unknown."""
+    `coverage`: distinct tokens / vocabulary size, with `distinct_words`; `duplicates`: share of documents, None if unknown;
+    `marks`: MarkTokens."""
     report = tokenization.report
     if not report:
-        return {"coverage": None, "adds_up": True, "account": [], "dropped": [], "duplicates": None}
+        return {"coverage": None, "adds_up": True, "account": [], "dropped": [], "duplicates": None, "marks": []}
     made = [AccountLine("+", words, report.get(name, 0)) for name, words in MADE]
     left_out = [AccountLine("+", words, report.get(name, 0)) for name, words in LEFT_OUT]
     stored = AccountLine("=", "stored in contexts", tokenization.tokens)
@@ -53,6 +73,7 @@ def tokenization_account(tokenization: Tokenization) -> dict[str, Any]:
         "coverage": report["distinct_tokens"] / report["vocab_size"],
         "distinct_words": f"{report['distinct_tokens']:,} distinct",
         "duplicates": duplicate_share(tokenization),
+        "marks": mark_tokens(tokenization),
         "account": _shown([*made, stored, *left_out]),
         "adds_up": sum(line.tokens for line in made) == sum(line.tokens for line in [stored, *left_out]),
         "dropped": [DroppedRows(key, words, counts[key]) for key, words in DROP_REASONS.items() if counts.get(key)],

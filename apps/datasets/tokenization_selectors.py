@@ -25,6 +25,12 @@ def tokenization_list(*, dataset: Dataset | None = None, query: str = "") -> Que
     return found if dataset is None else found.filter(dataset=dataset)
 
 
+def usual_tokenizer(dataset: Dataset) -> int | None:
+    """The id of the language model whose tokenizer last cut this dataset, else any; None before the first time."""
+    newest = dataset.tokenizations.first() or Tokenization.objects.first()
+    return newest.language_model_id if newest else None
+
+
 def tokenization_folder(pk: int) -> Path:
     """Where its contexts lie."""
     return data_path("tokenizations", pk)
@@ -60,6 +66,7 @@ def tokenization_json(tokenization: Tokenization) -> dict[str, Any]:
         "dataset": {"id": tokenization.dataset_id, "name": str(tokenization.dataset)},
         "language_model": {"id": tokenization.language_model_id, "name": str(tokenization.language_model)},
         "context_length": tokenization.context_length,
+        "variant": tokenization.variant,
         "contexts": tokenization.contexts,
         "heldout_contexts": tokenization.heldout_contexts,
         "tokens": tokenization.tokens,

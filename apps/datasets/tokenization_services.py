@@ -10,6 +10,7 @@ from apps.core.storage import artifact_remove
 from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.datasets.selectors import dataset_ready
 from apps.datasets.tokenization_selectors import tokenization_folder
+from apps.datasets.tokenization_settings import variant_words
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, job_move, job_retry, jobs_require_none_active, passing_subjects_delete
 from apps.jobs.states import State
@@ -29,6 +30,7 @@ def tokenization_create(*, spec: TokenizeSpec, user: AbstractBaseUser | None = N
             dataset=dataset,
             language_model=language_model,
             context_length=spec.context_length,
+            variant=variant_words(spec),
             created_by=user,
         )
         job_enqueue(spec=spec, subject=tokenization, user=user)

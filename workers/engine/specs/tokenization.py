@@ -7,8 +7,8 @@ from workers.engine.specs.base import Inputs, Record, Result, Spec, option
 from workers.engine.specs.errors import SpecInvalid
 
 PACKINGS = (
-    ("packed", "Packed: documents joined and cut into full contexts"),
-    ("document", "One document per context, shorter ones as they are"),
+    ("packed", "Packed: documents joined"),
+    ("document", "One document per context"),
 )
 OVERFLOWS = (("chunk", "Go on in further contexts"), ("truncate", "Cut off what does not fit"))
 CLEANINGS = (
@@ -63,7 +63,8 @@ class TokenizeSpec(Spec):
         "packed",
         label="Contexts",
         choices=PACKINGS,
-        help="Packed contexts waste nothing; with one document per context no token sees another document.",
+        help="Packed: documents are joined and cut into full contexts, nothing is wasted. One per context: no token sees "
+        "another document; contexts may end early.",
     )
     overflow: str = option(
         "chunk",
