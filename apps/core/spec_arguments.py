@@ -32,7 +32,7 @@ def _help(option: Option, default: Any) -> str:
     if default is MISSING:
         words.append("Needed.")
     elif default not in ("", None, ()):
-        words.append(f"Default: {default}.")
+        words.append(f"Default: {f'{default:g}' if isinstance(default, float) else default}.")
     return " ".join(words)
 
 

@@ -1,5 +1,6 @@
 """Histograms over the columns of a dataset, and the filter that a click on a bar sets: ?col=&lo=&hi= or ?col=&value=."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class ColumnFilter:
     @property
     def words(self) -> str:
         """For the chip: "length 10 to 20 characters"."""
-        return f"{self.column}: {_bar_words(self.kind, self.low, self.high, self.value)}"
+        return f"{self.column}: {_bar_words(self)}"
 
     @property
     def query(self) -> dict[str, str]:
@@ -93,7 +94,7 @@ def _histogram(found: ColumnHistogram, chosen: ColumnFilter | None, words: str) 
     tallest = max(found.counts)
     bars = tuple(
         Bar(
-            words=_bar_words(one.kind, one.low, one.high, one.value),
+            words=_bar_words(one),
             count=count,
             share=count / tallest,
             query=urlencode(({"q": words} if words else {}) | one.query),
@@ -101,8 +102,17 @@ def _histogram(found: ColumnHistogram, chosen: ColumnFilter | None, words: str) 
         )
         for one, count in zip(_filters(found), found.counts)
     )
-    low, high = (compact(found.edges[0]), compact(found.edges[-1])) if found.edges else ("", "")
-    return Histogram(found.column, found.kind, bars, low, high, found.nulls)
+    return Histogram(found.column, found.kind, bars, *_ends(found), found.nulls)
+
+
+def _ends(found: ColumnHistogram) -> tuple[str, str]:
+    """The least and the greatest number, or length, in words."""
+    if not found.edges:
+        return "", ""
+    low, high = found.edges[0], found.edges[-1]
+    return (
+        (compact(math.ceil(low)), compact(math.floor(high))) if found.kind == "length" else (_plain(low), _plain(high))
+    )
 
 
 def _filters(found: ColumnHistogram) -> list[ColumnFilter]:
@@ -116,15 +126,19 @@ def _filters(found: ColumnHistogram) -> list[ColumnFilter]:
     ]
 
 
-def _bar_words(kind: str, low: float, high: float, value: str) -> str:
-    if kind == "value":
-        return value or "empty"
-    span = f"{compact(_whole(low))} to {compact(_whole(high))}"
-    return f"{span} characters" if kind == "length" else span
+def _bar_words(one: ColumnFilter) -> str:
+    """What lies in a bar: a value, "2.5 to 5", "103 to 204 characters"."""
+    if one.kind == "value":
+        return one.value or "empty"
+    if one.kind == "number":
+        return f"{_plain(one.low)} to {_plain(one.high)}"
+    least, most = math.ceil(one.low), math.floor(one.high) if one.holds_high else math.ceil(one.high) - 1
+    span = compact(least) if least >= most else f"{compact(least)} to {compact(most)}"
+    return f"{span} character{'' if span == '1' else 's'}"
 
 
-def _whole(number: float) -> float:
-    return int(number) if float(number).is_integer() else number
+def _plain(number: float) -> str:
+    return compact(int(number) if float(number).is_integer() else number)
 
 
 def column_filter(dataset: Dataset, query: Mapping[str, str]) -> ColumnFilter | None:

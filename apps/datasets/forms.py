@@ -39,16 +39,23 @@ class DatasetImportForm(spec_form(DatasetImportSpec)):  # type: ignore[misc]
         self.fields[name].widget = forms.Select(choices=choices)
 
     def clean(self) -> dict[str, Any]:
-        """Keep the file that was sent; its name in uploads/ is the option's value, its own names the dataset."""
+        """Keep the file that was sent; its name in uploads/ is the option's value, its own names the dataset.
+
+        Beside other errors it is not kept, which is no error of its own.
+        """
         values = self.cleaned_data
         file, values["upload"] = values.get("upload"), ""
+        is_passed_over = bool(file and self.errors)
         if file and values.get("source") == "upload" and not self.errors:
             values["name"] = values["name"] or free_name(Dataset, file.name)
             try:
                 values["upload"] = upload_store(file)
             except AppError as error:
                 form_refuse(self, error)
-        return super().clean()
+        values = super().clean()
+        if is_passed_over:
+            self.errors.pop("upload", None)
+        return values
 
 
 def _config_choices(found: Mapping[str, Any]) -> list[tuple[str, str]]:

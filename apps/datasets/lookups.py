@@ -63,6 +63,8 @@ def lookup_context(lookup: DatasetLookup) -> dict[str, Any]:
             "has_disk": found["bytes"] < context["free_bytes"],
             "splits": splits,
             "chosen": chosen,
+            "split_words": f"split {chosen.name}" if chosen else "",
+            "config_words": f"configuration {found['config']}" if found["config"] else "all files",
             "usual_rows": usual,
             "usual_tokens": tokens_estimated(usual, found["text_bytes_per_row"]),
             "columns": list(zip(found["columns"], found["column_types"])),

@@ -138,8 +138,9 @@ def _rows_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
     tokens = token_view_context(dataset, request.GET)
     if tokens["tokenizer"]:
         page = Paginator(range(dataset.rows), TOKEN_ROWS).get_page(request.GET.get("page"))
-        values = token_values(tokens["tokenizer"], page.start_index() - 1, TOKEN_ROWS)
-        return {"page": page, "token_values": values, **tokens}
+        first = max(page.start_index() - 1, 0)
+        values = token_values(tokens["tokenizer"], first, TOKEN_ROWS)
+        return {"page": page, "token_values": values, **tokens, **_same_row_pages(first)}
     if query or chosen:
         start = request.GET.get("from", "0")
         found = rows_search(dataset, query, chosen, start=int(start) if start.isdecimal() else 0)
@@ -150,12 +151,17 @@ def _rows_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
     else:
         page = Paginator(range(dataset.rows), PAGE_ROWS).get_page(request.GET.get("page"))
         first = page.start_index() - 1
-        shown, context = rows_between(dataset, first, first + PAGE_ROWS), {"page": page}
+        shown, context = rows_between(dataset, first, first + PAGE_ROWS), {"page": page, **_same_row_pages(first)}
     marks = marks_of(dataset, [row.index for row in shown.rows])
     lines = [(row, mark_json(marks.get(row.index), row.index)) for row in shown.rows]
     histograms = histograms_of(dataset, chosen, query)
     columns = [(column, histograms.get(column)) for column in shown.columns]
     return {"columns": columns, "lines": lines, **context, **tokens}
+
+
+def _same_row_pages(first: int) -> dict[str, int]:
+    """The pages of text and of tokens that hold a row: whoever changes between the two stays where they were."""
+    return {"text_page": max(first, 0) // PAGE_ROWS + 1, "token_page": max(first, 0) // TOKEN_ROWS + 1}
 
 
 @require_POST

@@ -70,6 +70,24 @@ def test_behind_each_bar_are_as_many_rows_as_it_counts(client_in, column):
     assert sorted(seen) == [n for n in range(ROWS) if columns()[column][n] is not None]
 
 
+def test_a_bar_of_lengths_names_the_lengths_that_lie_in_it():
+    found = ColumnHistogram(column="text", kind="length", edges=(0.5, 1.5, 2.5), counts=(1, 2))
+    wide = ColumnHistogram(column="title", kind="length", edges=(0.0, 2.5, 5.0), counts=(1, 2))
+    dataset = make_dataset(pa.table({"text": ["a", "bb", "cc"], "title": ["", "abcd", "abcde"]}))
+    dataset.report["histograms"] = [found.to_json(), wide.to_json()]
+    shown = histograms_of(dataset, None)
+    assert [bar.words for bar in shown["text"].bars] == ["1 character", "2 characters"]
+    assert [bar.words for bar in shown["title"].bars] == ["0 to 2 characters", "3 to 5 characters"]
+    assert (shown["text"].low, shown["text"].high) == ("1", "2")
+
+
+def test_whole_numbers_are_filtered_by_their_value():
+    dataset = make_dataset(pa.table({"text": ["a", "b", "c"], "label": pa.array([-1, 2, 2], pa.int8())}))
+    histogram = ColumnHistogram(column="label", kind="value", values=("-1", "2"), counts=(1, 2))
+    dataset.report["histograms"] = [histogram.to_json()]
+    assert all_rows(dataset, "", column_filter(dataset, {"col": "label", "value": "2"})) == [1, 2]
+
+
 def test_a_filter_and_words_hold_together():
     dataset = measured()
     chosen = column_filter(dataset, {"col": "kind", "value": "dog & hen"})

@@ -33,6 +33,16 @@ def test_the_list_shows_a_page_of_rows_as_tokens(client_in):
     assert "rows-table" not in shown.text
 
 
+def test_whoever_changes_between_text_and_tokens_stays_at_the_same_row(client_in):
+    dataset, language_model = make_dataset(pa.table({"text": ["a b"] * 250})), make_language_model()
+    text = client_in.get(dataset.get_absolute_url(), {"page": 2}).text  # rows 100 to 199
+    assert f'href="?tokens={language_model.pk}&amp;page=6#rows-title"' in text
+    tokens = client_in.get(dataset.get_absolute_url(), {"tokens": language_model.pk, "page": 6})
+    assert hidden(tokens, "first_row") == "100" and 'href="?page=2#rows-title"' in tokens.text
+    first = client_in.get(dataset.get_absolute_url()).text
+    assert f'href="?tokens={language_model.pk}#rows-title"' in first
+
+
 def test_the_form_of_the_page_starts_a_preview_with_the_defaults(client_in):
     dataset, language_model = make_dataset(), make_language_model()
     shown = client_in.get(reverse("datasets:row", args=[dataset.pk, 1]), {"tokens": language_model.pk})

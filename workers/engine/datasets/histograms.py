@@ -1,7 +1,9 @@
 """How the values of each column are distributed, column by column in batches: memory does not grow with the rows.
 
-Numbers fall into 20 bins between the column's least and greatest finite value. Texts with up to 20 distinct values are
-counted by value, others by their length in characters. Columns of any other type have no histogram.
+Numbers fall into 20 bins between the column's least and greatest finite value; whole numbers that span less than ten,
+such as labels and ratings, are counted one by one. Texts with up to 20 distinct values are counted by value, others by
+their length in characters, each length for itself while they span less than 20. Columns of any other type have no
+histogram.
 """
 
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from workers.engine.progress import Progress
 from workers.engine.specs.datasets import ColumnHistogram
 
 BINS = 20
+FEW_NUMBERS = 10
+"""Whole numbers that span less are values, no distribution."""
 MOST_VALUES = 20
 """A text column with more distinct values is shown by length."""
 MOST_VALUE_CHARACTERS = 200
@@ -28,7 +32,7 @@ def histograms(rows: Rows, progress: Progress) -> tuple[ColumnHistogram, ...]:
     found = []
     for field in rows.schema:
         if _is_number(field.type):
-            found.append(_numbers(rows, field.name))
+            found.append(_numbers(rows, field.name, is_whole=pa.types.is_integer(field.type)))
         elif _is_text(field.type):
             found.append(_texts(rows, field.name, progress))
         progress.advance(1, field.name)
@@ -52,7 +56,7 @@ def _batches(rows: Rows, column: str) -> Iterator[pa.Array]:
                 yield batch.column(0)
 
 
-def _numbers(rows: Rows, column: str) -> ColumnHistogram:
+def _numbers(rows: Rows, column: str, *, is_whole: bool) -> ColumnHistogram:
     low, high, nulls = np.inf, -np.inf, 0
     for batch in _batches(rows, column):
         values = _finite(batch)
@@ -61,9 +65,25 @@ def _numbers(rows: Rows, column: str) -> ColumnHistogram:
             low, high = min(low, values.min()), max(high, values.max())
     if low > high:
         return ColumnHistogram(column=column, kind="number", nulls=nulls)
+    if is_whole and high - low < FEW_NUMBERS:
+        return _whole_numbers(rows, column, int(low), int(high), nulls)
     edges = _edges(float(low), float(high))
     counts = sum(np.histogram(_finite(batch), edges)[0] for batch in _batches(rows, column))
     return _binned(column, "number", edges, counts, nulls)
+
+
+def _whole_numbers(rows: Rows, column: str, low: int, high: int, nulls: int) -> ColumnHistogram:
+    """Those that occur, by their size."""
+    places = (_finite(batch).astype(np.int64) - low for batch in _batches(rows, column))
+    counts = sum(np.bincount(place, minlength=high - low + 1) for place in places)
+    found = np.nonzero(counts)[0]
+    return ColumnHistogram(
+        column=column,
+        kind="value",
+        values=tuple(str(low + place) for place in found.tolist()),
+        counts=tuple(counts[found].tolist()),
+        nulls=nulls,
+    )
 
 
 def _finite(batch: pa.Array) -> np.ndarray:
@@ -80,6 +100,11 @@ def _edges(low: float, high: float) -> np.ndarray:
     edges = np.linspace(low / 2, high / 2, BINS + 1) * 2
     edges[0], edges[-1] = low, high
     return np.unique(edges)
+
+
+def _length_edges(low: int, high: int) -> np.ndarray:
+    """A bin for each length while there are few, its borders halfway to the next."""
+    return _edges(float(low), float(high)) if high - low >= BINS else np.arange(low - 0.5, high + 1)
 
 
 def _binned(column: str, kind: str, edges: np.ndarray, counts: np.ndarray, nulls: int) -> ColumnHistogram:
@@ -113,7 +138,7 @@ def _texts(rows: Rows, column: str, progress: Progress) -> ColumnHistogram:
             counts=tuple(values[value] for value in ordered),
             nulls=nulls,
         )
-    edges = _edges(float(min(lengths)), float(max(lengths)))
+    edges = _length_edges(min(lengths), max(lengths))
     counts, _ = np.histogram(list(lengths), edges, weights=list(lengths.values()))
     return _binned(column, "length", edges, counts, nulls)
 
