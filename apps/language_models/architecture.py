@@ -20,6 +20,8 @@ class ModuleNode:
     share: float
     children: tuple["ModuleNode", ...] = field(default=())
     count: int = 1
+    tied_to: str = ""
+    """Path of the module whose weight this one uses too: it has no share of its own."""
 
     @property
     def form(self) -> tuple[Any, ...]:
@@ -36,6 +38,7 @@ def module_tree(language_model: LanguageModel) -> ModuleNode | None:
 def _node(rows: Sequence[dict[str, Any]], dtype: str, total: int) -> ModuleNode:
     """The module of the first row; the others are below it, depth first."""
     own, below = rows[0], rows[1:]
+    tied_to = own.get("tied_to", "")
     child_depth = below[0]["depth"] if below else 0
     starts = [place for place, row in enumerate(below) if row["depth"] == child_depth]
     ends = [*starts[1:], len(below)]
@@ -46,8 +49,9 @@ def _node(rows: Sequence[dict[str, Any]], dtype: str, total: int) -> ModuleNode:
         shape=tuple(own["shape"] or ()),
         dtype=own.get("dtype") or dtype,
         parameters=own["parameters"],
-        share=own["parameters"] / total,
+        share=0.0 if tied_to else own["parameters"] / total,
         children=_folded([_node(below[start:end], dtype, total) for start, end in zip(starts, ends)]),
+        tied_to=tied_to,
     )
 
 
@@ -57,10 +61,15 @@ def _folded(nodes: Sequence[ModuleNode]) -> tuple[ModuleNode, ...]:
     for node in nodes:
         last = folded[-1] if folded else None
         if last is not None and node.name.isdecimal() and last.form == node.form:
-            first = last.name.split(" ")[0]
             folded[-1] = replace(
-                last, name=f"{first} to {node.name}", count=last.count + 1, share=last.share + node.share
+                _added(last, node), name=f"{last.name.split(' ')[0]} to {node.name}", count=last.count + 1
             )
         else:
             folded.append(node)
     return tuple(folded)
+
+
+def _added(node: ModuleNode, other: ModuleNode) -> ModuleNode:
+    """The node with the share of an equal one, all the way down."""
+    children = tuple(_added(child, twin) for child, twin in zip(node.children, other.children))
+    return replace(node, share=node.share + other.share, children=children)

@@ -61,6 +61,8 @@ class Need:
     weights_bytes: int
     context_bytes: int
     working_bytes: int
+    precision: str
+    """In which the device multiplies: "float32", "bfloat16" or "float16"."""
 
     @property
     def total_bytes(self) -> int:
@@ -100,6 +102,7 @@ def model_need(shape: ModelShape, quantization: str, device: Device, *, context_
         weights_bytes=_weights_on(shape, quantization, device),
         context_bytes=kv_cache_bytes(kv_width=shape.kv_width, **text),
         working_bytes=working_bytes(d_model=shape.d_model, d_mlp=shape.d_mlp, vocab_size=shape.vocab_size, **text),
+        precision=precision,
     )
 
 
@@ -186,6 +189,7 @@ def fits_json(fits: Sequence[QuantizationFit]) -> list[dict[str, Any]]:
                     "context_bytes": fit.need.context_bytes,
                     "working_bytes": fit.need.working_bytes,
                     "total_bytes": fit.need.total_bytes,
+                    "precision": fit.need.precision,
                     "fit": fit.verdict.word,
                 }
                 for fit in line.devices

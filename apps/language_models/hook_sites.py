@@ -3,6 +3,7 @@
 Caches, runs and SAEs belong to apps further right; they are reached by their reverse relations alone.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,8 @@ from apps.core.templatetags.studio import significant
 from apps.language_models.models import LanguageModel
 from workers.engine.specs.hook_site import SITES
 
+USUAL_EXPANSION = 8
+"""Latents for each dimension of the activation, to begin with."""
 MISSING = {
     "resid_pre": "the block's input is no single stream",
     "attn_z": "the block has no attention with an output projection",
@@ -39,6 +42,15 @@ class SaeThere:
 
 
 @dataclass(frozen=True)
+class RunThere:
+    """A training run with an SAE at a hook site, and the newest measures of its best one there; None before the first."""
+
+    row: Any
+    fvu: float | None
+    l0: float | None
+
+
+@dataclass(frozen=True)
 class SiteThere:
     """One hook site of one layer and what was made there."""
 
@@ -49,7 +61,11 @@ class SiteThere:
     module: str
     saes: tuple[SaeThere, ...]
     caches: tuple[Any, ...]
-    """Activation caches, newest first, each with its training runs fetched."""
+    """Activation caches, newest first."""
+    runs: tuple[RunThere, ...]
+    """Training runs of SAEs here, newest first, whether they read a cache or text."""
+    text: Any | None
+    """The newest tokenization that this model can read."""
 
     @property
     def words(self) -> str:
@@ -60,11 +76,6 @@ class SiteThere:
     def name(self) -> str:
         """As everywhere: "15.resid_post"."""
         return f"{self.layer}.{self.site}"
-
-    @cached_property
-    def runs(self) -> tuple[Any, ...]:
-        """Training runs on the caches here."""
-        return tuple(run for cache in self.caches for run in cache.training_runs.all())
 
     @cached_property
     def best(self) -> SaeThere | None:
@@ -82,11 +93,14 @@ class SiteThere:
 
     @property
     def train_url(self) -> str:
-        """The form that trains on the newest ready cache here; without one, the form that makes a cache here."""
+        """The training form, filled in: with the newest ready cache here, else for this site straight from text."""
         ready = next((cache for cache in self.caches if cache.is_ready), None)
         if ready is not None:
             return f"{reverse('training:new')}?{urlencode({'activation_cache': ready.pk})}"
-        return self.cache_url
+        query = {"source": "text", "language_model": self.language_model_id, "hook_sites": self.name}
+        if self.text is not None:
+            query["tokenization"] = self.text.pk
+        return f"{reverse('training:new')}?{urlencode(query | {'d_sae': USUAL_EXPANSION * self.width})}"
 
     @property
     def cache_url(self) -> str:
@@ -120,7 +134,8 @@ class LayerSites:
 
 def layers_with_sites(language_model: LanguageModel) -> list[LayerSites]:
     """All layers with their sites, and what was made at each."""
-    saes, caches = _by_site(_saes(language_model)), _by_site(_caches(language_model))
+    saes, caches, members = (_by_site(found(language_model)) for found in (_saes, _caches, _members))
+    text = language_model.tokenizations.filter(ready_at__isnull=False).first()
     known: dict[int, dict[str, SiteThere]] = {}
     for entry in language_model.report.get("hook_sites", []):
         place = (entry["layer"], entry["site"])
@@ -132,6 +147,8 @@ def layers_with_sites(language_model: LanguageModel) -> list[LayerSites]:
             module=entry["module"],
             saes=tuple(_sae_there(sae) for sae in saes.get(place, [])),
             caches=tuple(caches.get(place, [])),
+            runs=_runs_there(members.get(place, [])),
+            text=text,
         )
     return [_layer(layer, known.get(layer, {})) for layer in range(language_model.layers)]
 
@@ -171,10 +188,15 @@ def _saes(language_model: LanguageModel) -> QuerySet[Any]:
 
 
 def _caches(language_model: LanguageModel) -> QuerySet[Any]:
-    return language_model.activation_caches.select_related("tokenization__dataset").prefetch_related("training_runs")
+    return language_model.activation_caches.select_related("tokenization__dataset")
 
 
-def _by_site(rows: QuerySet[Any]) -> dict[tuple[int, str], list[Any]]:
+def _members(language_model: LanguageModel) -> list[Any]:
+    """The SAEs of all training runs, the newest run's first."""
+    return [member for run in language_model.training_runs.prefetch_related("members") for member in run.members.all()]
+
+
+def _by_site(rows: Iterable[Any]) -> dict[tuple[int, str], list[Any]]:
     found: dict[tuple[int, str], list[Any]] = {}
     for row in rows:
         found.setdefault((row.layer, row.site), []).append(row)
@@ -184,6 +206,16 @@ def _by_site(rows: QuerySet[Any]) -> dict[tuple[int, str], list[Any]]:
 def _sae_there(sae: Any) -> SaeThere:
     newest = next((evaluation for evaluation in sae.evaluations.all() if evaluation.is_ready), None)
     return SaeThere(sae, newest.fvu if newest else None, newest.l0 if newest else None)
+
+
+def _runs_there(members: Sequence[Any]) -> tuple[RunThere, ...]:
+    """The runs of some SAEs, each once."""
+    best: dict[Any, Any] = {}
+    for member in members:
+        known = best.setdefault(member.run, member)
+        if member.fvu is not None and (known.fvu is None or member.fvu < known.fvu):
+            best[member.run] = member
+    return tuple(RunThere(run, member.fvu, member.l0) for run, member in best.items())
 
 
 def _counted(rows: tuple[Any, ...], word: str) -> str:
@@ -211,6 +243,9 @@ def site_json(site: SiteThere) -> dict[str, Any]:
             for sae in site.saes
         ],
         "caches": [{"id": cache.pk, "tokens": cache.tokens, "url": cache.get_absolute_url()} for cache in site.caches],
-        "runs": [{"id": run.pk, "name": run.name, "url": run.get_absolute_url()} for run in site.runs],
+        "runs": [
+            {"id": run.row.pk, "name": run.row.name, "fvu": run.fvu, "l0": run.l0, "url": run.row.get_absolute_url()}
+            for run in site.runs
+        ],
         "links": {"train": site.train_url, "cache": site.cache_url},
     }

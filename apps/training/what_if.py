@@ -16,6 +16,7 @@ from apps.core.fit import FitWord, fit_word
 from apps.core.pages import form_refuse
 from apps.core.spec_forms import spec_form
 from apps.language_models.fit import ModelShape, context_within, model_need
+from apps.language_models.hook_sites import USUAL_EXPANSION
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready, site_width
 from apps.training.estimates import product_bytes
@@ -28,9 +29,6 @@ from workers.engine.specs.training_memory import largest_d_sae, training_memory
 
 ANY_ROW = 1
 """Memory does not depend on which cache is read."""
-USUAL_EXPANSION = 8
-"""d_sae ÷ d_in of a new run."""
-
 
 FIELDS: dict[type[Spec], tuple[str, ...]] = {
     ActivationCacheSpec: ("language_model", "layer", "site", "batch_contexts"),

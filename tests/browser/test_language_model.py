@@ -1,5 +1,7 @@
 """A language model's page in a browser: hook sites are chosen by mouse and keys, memory follows the settings."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
@@ -23,14 +25,15 @@ def test_a_click_on_a_hook_site_leads_to_the_filled_in_form(page):
     expect(page.get_by_label("Activation cache")).to_have_value(str(cache.pk))
 
 
-def test_a_hook_site_is_chosen_by_keys_and_without_a_cache_leads_to_making_one(page):
+def test_a_hook_site_is_chosen_by_keys_and_without_a_cache_offers_to_train_from_text(page):
     language_model = make_language_model()
     page.goto(language_model.get_absolute_url())
     node = page.locator("#site-1-mlp_out")
     node.focus()
     page.keyboard.press("Enter")
-    link = page.locator("#site").get_by_role("link", name="Cache activations here to train")
-    expect(link).to_be_visible()
+    train = page.locator("#site").get_by_role("link", name="Train an SAE here")
+    expect(train).to_have_attribute("href", re.compile("source=text.*hook_sites=1.mlp_out"))
+    link = page.locator("#site").get_by_role("link", name="Cache activations", exact=True)
     query = f"language_model={language_model.pk}&layer=1&site=mlp_out"
     assert link.get_attribute("href") == f"{reverse('activations:new')}?{query}"
     page.go_back()

@@ -9,8 +9,9 @@ from apps.language_models.hook_sites import layers_with_sites
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_folder
 from apps.language_models.stream_diagram import block_drawing
-from tests.apps.prepared import job_about, make_cache, make_language_model
-from tests.apps.training.worlds import evaluation_finish, sae_make
+from apps.training.services import training_start
+from tests.apps.prepared import job_about, make_cache, make_language_model, make_tokenization
+from tests.apps.training.worlds import cache_make, evaluation_finish, sae_make, text_spec_make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
@@ -31,8 +32,19 @@ def test_equal_blocks_are_one_node_and_the_shares_add_up():
     h, head = tree.children
     (block,) = h.children
     assert (block.name, block.count, block.parameters, block.share) == ("0 to 2", 3, 20, pytest.approx(0.6))
-    assert [child.name for child in block.children] == ["q", "k"]
+    assert [(child.name, child.parameters) for child in block.children] == [("q", 12), ("k", 8)]
+    assert sum(child.share for child in block.children) == pytest.approx(block.share)
     assert (head.shape, head.dtype, head.share) == ((5, 8), "bfloat16", 0.4)
+
+
+def test_a_tied_head_has_no_share_of_its_own(client_in):
+    modules = [row("", 100), row("embed", 60, [6, 10]), row("head", 60, [6, 10]) | {"tied_to": "embed"}, row("n", 40)]
+    language_model = make_language_model()
+    language_model.report["modules"], language_model.parameters = modules, 100
+    language_model.save()
+    tree = module_tree(language_model)
+    assert sum(node.share for node in tree.children) == pytest.approx(1)
+    assert "tied to embed" in client_in.get(language_model.get_absolute_url()).text
 
 
 def test_blocks_that_differ_stay_apart():
@@ -47,18 +59,42 @@ def test_a_site_knows_its_saes_with_their_measures_its_caches_and_runs():
     language_model = sae.language_model
     language_model.layers = 4
     layer = layers_with_sites(language_model)[3]
-    (site,) = layer.sites
+    site = next(site for site in layer.sites if site.site == "resid_post")
     assert (site.saes[0].row, site.saes[0].fvu, site.saes[0].l0) == (sae, 0.33, 4.0)
     assert site.summary == "1 SAE, best FVU 0.33 at L0 4; 1 cache; 1 run"
     assert layer.best.fvu == 0.33
     assert site.train_url == f"{reverse('training:new')}?activation_cache={site.caches[0].pk}"
 
 
-def test_without_a_cache_the_link_leads_to_the_form_that_makes_one():
+def test_without_a_cache_the_form_trains_straight_from_text(client_in):
+    tokenization = make_tokenization()
+    language_model = tokenization.language_model
+    site = layers_with_sites(language_model)[1].sites[0]
+    page = client_in.get(site.train_url)
+    initial = page.context["form"].initial
+    assert (initial["source"], initial["hook_sites"], initial["d_sae"]) == ("text", "1.resid_pre", str(8 * 32))
+    assert f'<option value="{tokenization.pk}" selected>' in page.text
+    assert f'<option value="{language_model.pk}" selected>' in page.text
+
+
+def test_without_any_text_the_site_says_what_comes_first(client_in):
     language_model = make_language_model()
     site = layers_with_sites(language_model)[1].sites[0]
-    query = f"language_model={language_model.pk}&layer=1&site=resid_pre"
-    assert site.train_url == site.cache_url == f"{reverse('activations:new')}?{query}"
+    assert site.text is None and "tokenization=" not in site.train_url
+    url = reverse("language_models:site", args=[language_model.pk, 1, "resid_pre"])
+    assert "tokenize a dataset" in client_in.get(url, headers={"HX-Request": "true"}).text
+
+
+def test_a_run_that_reads_text_stands_at_each_of_its_sites_with_the_best_of_its_saes_there():
+    cache = cache_make()
+    run = training_start(spec=text_spec_make(cache, hook_sites=("3.resid_post", "2.resid_post"), sweep_k=(4, 8)))
+    run.members.filter(layer=3, sparsity=8).update(fvu=0.2, l0=8.0)
+    run.members.filter(layer=3, sparsity=4).update(fvu=0.3, l0=4.0)
+    layers = layers_with_sites(run.language_model)
+    for layer, fvu in ((3, 0.2), (2, None)):
+        site = next(site for site in layers[layer].sites if site.site == "resid_post")
+        assert [(there.row, there.fvu) for there in site.runs] == [(run, fvu)]
+    assert not next(site for site in layers[3].sites if site.site == "mlp_in").runs
 
 
 def test_a_site_that_a_layer_lacks_is_named_with_the_reason(client_in):

@@ -47,7 +47,7 @@ def test_a_fifth_must_stay_free_to_fit(needed, word):
 def test_what_is_needed_is_weights_and_context_and_working_memory(monkeypatch):
     machine(monkeypatch, cpu=16)
     (only,) = quantization_fits(SHAPE, context_length=100, batch=2)[1].devices
-    assert only.need.weights_bytes == 2 * SHAPE.parameters
+    assert (only.need.weights_bytes, only.need.precision) == (2 * SHAPE.parameters, "bfloat16")
     assert only.need.context_bytes == 2 * 100 * 4096 * 2
     assert only.need.total_bytes > only.need.weights_bytes + only.need.context_bytes
 

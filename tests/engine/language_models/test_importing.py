@@ -122,7 +122,15 @@ def test_the_module_tree_adds_up_to_all_parameters(tmp_path):
     assert sum(row["parameters"] for row in below if row["depth"] == 1) == result.parameters
     projection = next(row for row in below if row["path"] == "model.layers.0.mlp.down_proj")
     assert (projection["shape"], projection["depth"]) == ([D_MODEL, D_MLP], 5)
+    assert not any(row["tied_to"] for row in result.modules)
     json.dumps(result.to_json())
+
+
+def test_an_output_head_with_the_embeddings_weight_is_tied_to_it(tmp_path):
+    result, _ = run(tmp_path, tiny_model_folder(tmp_path, family="gpt2"))
+    rows = {row["path"]: row for row in result.modules}
+    assert result.tied_embeddings and rows["lm_head"]["tied_to"] == "transformer.wte"
+    assert [path for path, row in rows.items() if row["tied_to"]] == ["lm_head"]
 
 
 def test_the_vocabulary_holds_the_tokenizers_raw_strings(tmp_path):

@@ -59,13 +59,16 @@ def model_describe(model: PreTrainedModel) -> ModelDescription:
 def module_rows(model: nn.Module) -> tuple[dict[str, Any], ...]:
     """The tree depth first, the model itself at depth 0: every module with parameters or children.
 
-    `parameters` counts the module with all below it, shared weights once; `shape` is that of its own weight, if any.
+    `parameters` counts the module with all below it, shared weights once; `shape` is that of its own weight, if any, and
+    `tied_to` the path of an earlier module that has the same weight, such as the embedding of an output head.
     """
     rows = []
+    owners: dict[int, str] = {}
     for path, module in model.named_modules():
         weight = getattr(module, "weight", None)
         if not any(True for _ in module.children()) and not any(True for _ in module.parameters(recurse=False)):
             continue
+        owner = owners.setdefault(id(weight), path) if isinstance(weight, nn.Parameter) else path
         rows.append(
             {
                 "path": path,
@@ -73,6 +76,7 @@ def module_rows(model: nn.Module) -> tuple[dict[str, Any], ...]:
                 "parameters": parameters_of(module),
                 "shape": list(weight.shape) if isinstance(weight, nn.Parameter) else [],
                 "depth": path.count(".") + 1 if path else 0,
+                "tied_to": owner if owner != path else "",
             }
         )
     return tuple(rows)
