@@ -72,7 +72,9 @@ def run_charts(run: TrainingRun, view: View) -> list[Chart]:
             figure,
             view,
             _figure_series(figure, points, view.x),
-            summary=_summary(figure, points[members[0]]) if len(members) == 1 else _spread(figure, points),
+            summary=_summary(figure, points[members[0]])
+            if len(members) == 1 or figure.is_shared
+            else _spread(figure, {f"SAE {member.index}": own for member, own in points.items()}),
             follow_url=f"{reverse('training:points', args=[run.pk, figure.id])}?{_query(view)}",
             topic=run.topic,
         )
@@ -90,14 +92,17 @@ def _has(figure: Figure, points: Sequence[dict[str, Any]]) -> bool:
 
 
 def _figure_series(figure: Figure, points: dict[RunMember, list[dict[str, Any]]], x: str) -> list[Series]:
-    """One member: all values of the figure. Several: its first value of each."""
-    if len(points) == 1:
+    """One member, or a value that all share: all values of the figure. Several: its first value of each."""
+    if len(points) == 1 or figure.is_shared:
         return _series(figure, next(iter(points.values())), x)
     name = figure.values[0][0]
-    return [
-        Series(f"SAE {member.index}", [p[AXES[x][0]] for p in own], [p.get(name) for p in own])
-        for member, own in points.items()
-    ]
+    return [_line(figure, f"SAE {member.index}", own, name, x) for member, own in points.items()]
+
+
+def _line(figure: Figure, words: str, points: Sequence[dict[str, Any]], name: str, x: str) -> Series:
+    """One value of one member over the axis."""
+    known = [p for p in points if p.get(name) is not None] if figure.is_sparse else points
+    return Series(words, [p[AXES[x][0]] for p in known], [p.get(name) for p in known])
 
 
 def member_words(member: RunMember) -> str:
@@ -163,21 +168,15 @@ def new_points(run: TrainingRun, figure_id: str, view: View, after: float) -> li
 def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
     """The same value of several runs in one chart, one colour for each SAE of each run."""
     members = [member for run in runs for member in run.members.all()][:MOST_LINES]
-    points = [(member, _points(member, view.x)) for member in members]
-    name = AXES[view.x][0]
+    points = {_compared_words(member): _points(member, view.x) for member in members}
     return [
         _chart(
-            BY_ID[figure_id],
+            figure,
             view,
-            [
-                Series(
-                    _compared_words(member), [p[name] for p in ps], [p.get(BY_ID[figure_id].values[0][0]) for p in ps]
-                )
-                for member, ps in points
-                if ps
-            ],
+            [_line(figure, words, own, figure.values[0][0], view.x) for words, own in points.items()],
+            summary=_spread(figure, points),
         )
-        for figure_id in COMPARED
+        for figure in (BY_ID[figure_id] for figure_id in COMPARED)
     ]
 
 
@@ -251,8 +250,7 @@ def _points(member: RunMember, x: str) -> list[dict[str, Any]]:
 
 def _series(figure: Figure, points: Sequence[dict[str, Any]], x: str) -> list[Series]:
     known = set().union(*points) if points else {name for name, _ in figure.values[:1]}
-    at = [point[AXES[x][0]] for point in points]
-    return [Series(words, at, [p.get(name) for p in points]) for name, words in figure.values if name in known]
+    return [_line(figure, words, points, name, x) for name, words in figure.values if name in known]
 
 
 def _chart(figure: Figure, view: View, series: Sequence[Series], **known: Any) -> Chart:
@@ -272,17 +270,17 @@ def _chart(figure: Figure, view: View, series: Sequence[Series], **known: Any) -
     )
 
 
-def _spread(figure: Figure, points: dict[RunMember, list[dict[str, Any]]]) -> str:
-    """ "From 0.44 (SAE 2) to 0.8 (SAE 3)." """
+def _spread(figure: Figure, points: dict[str, list[dict[str, Any]]]) -> str:
+    """ "Now from 0.44 (SAE 2) to 0.8 (SAE 3)." """
     name = figure.values[0][0]
-    newest = {
-        m.index: next((p[name] for p in reversed(ps) if p.get(name) is not None), None) for m, ps in points.items()
-    }
-    known = sorted((value, index) for index, value in newest.items() if value is not None)
+    known = []
+    for words, own in points.items():
+        values = [point[name] for point in own if point.get(name) is not None]
+        known += [(values[-1], words)] if values else []
     if not known:
         return "No points yet."
-    (least, at_least), (most, at_most) = known[0], known[-1]
-    return f"Now from {compact(least)} (SAE {at_least}) to {compact(most)} (SAE {at_most})."
+    (least, at_least), (most, at_most) = min(known), max(known)
+    return f"Now from {compact(least)} ({at_least}) to {compact(most)} ({at_most})."
 
 
 def _summary(figure: Figure, points: Sequence[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
 
 MOST_NAMED = 3
-"""More differences than these are counted, not named."""
+"""Of more differences the first ones are named and the others counted."""
 REFERENCES = ("activation_cache", "language_model", "tokenization")
 """Options that name a row, by the run's own relations."""
 ALWAYS_SHOWN = ("architecture", "d_sae", "steps", "batch_size", "learning_rate")
@@ -54,7 +54,8 @@ def _value(run: TrainingRun, spec: TrainSpec, name: str) -> Any:
         return None
     if name == "more_tokenizations":
         return tuple(_row_words(text.tokenization) for text in run.texts.select_related("tokenization__dataset"))
-    return _row_words(getattr(run, name)) if name in REFERENCES else getattr(spec, name)
+    value = _row_words(getattr(run, name)) if name in REFERENCES else getattr(spec, name)
+    return None if value == () else value
 
 
 def _row_words(row: Model) -> str:
@@ -76,7 +77,7 @@ def settings_of(run: TrainingRun) -> Settings:
     defaults = {field.name: field.default for field in fields(TrainSpec)}
     idle = {name for name, option in TrainSpec.options().items() if option_is_idle(option, vars(spec))}
     rows = [row for row in option_rows([run]) if row.name not in (*idle, *REFERENCES, "more_tokenizations")]
-    chosen = [row for row in rows if row.name in ALWAYS_SHOWN or row.values[0] != defaults[row.name]]
+    chosen = [row for row in rows if row.name in ALWAYS_SHOWN or row.values[0] != (defaults[row.name] or None)]
     return Settings(chosen, [row for row in rows if row not in chosen])
 
 
@@ -111,9 +112,9 @@ def _difference(first: TrainingRun, run: TrainingRun) -> str:
     against = f"{first.name} ({first.pk})"
     if not rows:
         return f"has the same settings as {against}"
+    named = ", ".join(f"{row.label} ({row.words[0]} → {row.words[1]})" for row in rows[:MOST_NAMED])
     if len(rows) > MOST_NAMED:
-        return f"differs from {against} in {len(rows)} settings"
-    named = ", ".join(f"{row.label} ({row.words[0]} → {row.words[1]})" for row in rows)
+        return f"differs from {against} in {len(rows)} settings: {named} and {len(rows) - MOST_NAMED} more"
     return f"differs from {against} only in {named}"
 
 

@@ -14,6 +14,10 @@ class Figure:
     """(name in the points, words in the legend); those that a run has not are left out."""
     help: str
     formula: str = ""
+    is_shared: bool = False
+    """The same for every SAE of a run: one line for all."""
+    is_sparse: bool = False
+    """Measured at some points only: the line goes from one to the next."""
 
 
 FIGURES = (
@@ -79,9 +83,15 @@ FIGURES = (
         "At checkpoints, on a few held-out contexts: the share of what zeroing the site costs the language model that the SAE "
         "gives back.",
         "(CE_zero − CE_sae) / (CE_zero − CE_clean)",
+        is_sparse=True,
     ),
     Figure(
-        "learning_rate", "Learning rate", "learning rate", (("learning_rate", "learning rate"),), "Adam's step size."
+        "learning_rate",
+        "Learning rate",
+        "learning rate",
+        (("learning_rate", "learning rate"),),
+        "Adam's step size.",
+        is_shared=True,
     ),
     Figure(
         "grad_norm",
@@ -96,6 +106,7 @@ FIGURES = (
         "tokens/s",
         (("tokens_per_s", "tokens/s"),),
         "Training tokens in each second since the last point; each trains every SAE of the run.",
+        is_shared=True,
     ),
     Figure(
         "device_bytes",
@@ -103,6 +114,7 @@ FIGURES = (
         "bytes",
         (("device_bytes", "bytes in use"),),
         "Memory that the training's process holds on its device.",
+        is_shared=True,
     ),
 )
 BY_ID = {figure.id: figure for figure in FIGURES}

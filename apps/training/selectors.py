@@ -8,6 +8,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
+from apps.core.references import references_to
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
 from apps.training.models import Checkpoint, RunMember, TrainingRun
@@ -34,6 +35,15 @@ def trainings_of(ids: Sequence[int], *, most: int | None = None) -> list[Trainin
     rows = TrainingRun.objects.select_related("activation_cache", "language_model", "tokenization__dataset")
     found = rows.prefetch_related("members").annotate(job_state=newest_job_state(TrainingRun.ENTITY)).in_bulk(wanted)
     return [found[pk] for pk in wanted if pk in found]
+
+
+def stays_because(run: TrainingRun) -> str:
+    """Why the run cannot be deleted now; "" when it can."""
+    job = run.job
+    if job is not None and job.is_active:
+        return f"job {job.pk} still works on it"
+    names = [str(row) for row in references_to(run)]
+    return f"{', '.join(names)} came of it" if names else ""
 
 
 def training_job(run: TrainingRun) -> Job:

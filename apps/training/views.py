@@ -39,7 +39,14 @@ from apps.training.forms import train_form
 from apps.training.live import live_context
 from apps.training.models import TrainingRun
 from apps.training.origins import origin_of
-from apps.training.selectors import checkpoint_get, checkpoints_beyond, training_get, training_list, trainings_of
+from apps.training.selectors import (
+    checkpoint_get,
+    checkpoints_beyond,
+    stays_because,
+    training_get,
+    training_list,
+    trainings_of,
+)
 from apps.training.validating import expected_l0, tokens_there, warnings_of
 from apps.training.what_if import USUAL_EXPANSION, what_if
 from apps.training.words import ARCHITECTURE_NAMES
@@ -191,7 +198,9 @@ def compare_page(request: HttpRequest) -> HttpResponse:
     rows = option_rows(runs) if runs else []
     context = {
         "runs": runs,
-        "ids": ",".join(str(run.pk) for run in runs),
+        "columns": _columns(runs),
+        "has_swatches": all(len(run.members.all()) == 1 for run in runs),
+        "ids": _ids(runs),
         "view": view,
         "axes": [(name, words) for name, (_, words) in AXES.items()],
         "charts": compare_charts(runs, view),
@@ -200,6 +209,22 @@ def compare_page(request: HttpRequest) -> HttpResponse:
         "words": comparison_words(runs) if len(runs) > 1 else [],
     }
     return render(request, "training/compare.html", context)
+
+
+def _columns(runs: list[TrainingRun]) -> list[dict[str, Any]]:
+    """Each run with the ids of the comparison that has it first, and of the one without it."""
+    return [
+        {
+            "run": run,
+            "first": _ids([run, *[other for other in runs if other != run]]),
+            "without": _ids([other for other in runs if other != run]),
+        }
+        for run in runs
+    ]
+
+
+def _ids(runs: list[TrainingRun]) -> str:
+    return ",".join(str(run.pk) for run in runs)
 
 
 def _runs_asked_for(request: HttpRequest, most: int | None = MOST_RUNS) -> list[TrainingRun]:
@@ -265,11 +290,23 @@ def checkpoint_retention(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "training/retention.html", context)
 
 
+def _deletable(runs: list[TrainingRun]) -> dict[str, Any]:
+    """Runs that can go, with the bytes of their folders, and those that stay, each with the reason."""
+    staying = {run.pk: stays_because(run) for run in runs}
+    going = [run for run in runs if not staying[run.pk]]
+    jobs = [pk for run in going for pk in run.jobs.values_list("pk", flat=True)]
+    return {
+        "going": going,
+        "staying": [(run, staying[run.pk]) for run in runs if staying[run.pk]],
+        "bytes": sum(folder_bytes(data_path("jobs", pk)) for pk in jobs),
+    }
+
+
 def delete_several(request: HttpRequest) -> HttpResponse:
     """Ask about the runs of ?run=3&run=7, then delete those that can be and say which stay."""
     runs = _runs_asked_for(request, most=None)
     if request.method != "POST":
-        return render(request, "training/delete_several.html", {"runs": runs, "is_asked": True})
+        return render(request, "training/delete_several.html", {"is_asked": True, **_deletable(runs)})
     freed, kept = services.trainings_delete(ids=[run.pk for run in runs])
     left = [(run, kept[run.pk]) for run in runs if run.pk in kept]
     if not left:

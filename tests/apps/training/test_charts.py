@@ -83,6 +83,15 @@ def test_several_saes_are_lines_of_one_value_and_one_can_be_looked_at_alone():
     assert chart_of(run, "fvu", member=9).series == fvu.series, "no such SAE: all of them"
 
 
+def test_what_all_saes_share_is_one_line_and_what_is_measured_seldom_has_no_gaps():
+    run = run_make(sweep_k=(2, 4))
+    seldom = {10: {}, 20: {"ce_recovered": 0.5}, 30: {}, 40: {"ce_recovered": 0.7}}
+    tell(run, *[point(step, member, **values) for step, values in seldom.items() for member in (0, 1)])
+    assert [s.name for s in chart_of(run, "learning_rate").series] == ["learning rate"]
+    recovered = chart_of(run, "recovered").series
+    assert [(s.name, list(s.x), list(s.y)) for s in recovered] == [(f"SAE {i}", [20, 40], [0.5, 0.7]) for i in (0, 1)]
+
+
 def test_new_points_come_for_each_sae_after_what_is_known():
     run = run_make(sweep_k=(2, 4))
     tell(run, *[point(step, member) for step in (10, 20) for member in (0, 1)])

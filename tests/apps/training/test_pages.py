@@ -129,7 +129,8 @@ def test_several_runs_are_deleted_after_a_question(client_in):
     gone, queued = run_make(cache, name="gone"), run_make(cache, name="works")
     state_set(gone.job, State.FAILED)
     asked = client_in.get(f"/training/delete/?run={gone.pk}&run={queued.pk}").content.decode()
-    assert "gone" in asked and "Delete 2 runs" in asked and TrainingRun.objects.count() == 2
+    assert "Delete 1 run<" in asked and f"job {queued.job.pk} still works on it" in asked
+    assert TrainingRun.objects.count() == 2
     said = client_in.post("/training/delete/", {"run": [gone.pk, queued.pk]}).content.decode()
     assert "1 run deleted" in said and "works</a>: Job" in said
     assert list(TrainingRun.objects.values_list("name", flat=True)) == ["works"]
@@ -191,6 +192,24 @@ def test_a_comparison_names_the_only_difference_and_its_effect(client_in):
     assert "only in L1 coefficient (1 → 2): L0 −38 %, FVU +0.021." in page
     assert "Batch size" not in page
     assert "Batch size" in client_in.get(f"/training/compare/?ids={first.pk},{second.pk}&all=1").content.decode()
+
+
+def test_runs_of_a_comparison_can_be_left_out_and_put_first(client_in):
+    cache = cache_make()
+    runs = [run_make(cache, k=k) for k in (2, 3, 4)]
+    first, second, third = (run.pk for run in runs)
+    page = client_in.get(f"/training/compare/?run={first}&run={second}&run={third}&x=tokens").content.decode()
+    links = html.unescape(page)
+    assert f"ids={second}%2C{first}%2C{third}" in links and f"ids={first}%2C{third}" in links
+    assert "Now from" not in page and page.count("No points yet.") >= 4
+
+
+def test_many_differences_are_counted_and_the_first_named(client_in):
+    cache = cache_make()
+    first, second = run_make(cache), run_make(cache, architecture="jumprelu", d_sae=128)
+    page = client_in.get(f"/training/compare/?ids={first.pk},{second.pk}").content.decode()
+    assert "settings: Architecture (topk → jumprelu), Latents (d_sae) (64 → 128), k (4 → –) and" in page
+    assert "Sweep: k" not in page, "neither sweeps"
 
 
 def test_more_than_ten_runs_are_not_compared(client_in):
