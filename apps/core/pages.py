@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.text import capfirst
 
 from apps.core.errors import AppError
 from apps.core.references import references_to
@@ -60,16 +61,25 @@ def form_refuse(form: forms.Form, error: AppError | SpecInvalid) -> None:
 
 
 def delete_page(
-    request: HttpRequest, row: models.Model, delete: Callable[[], int], *, back_url: str, note: str = ""
+    request: HttpRequest,
+    row: models.Model,
+    delete: Callable[[], int],
+    *,
+    back_url: str,
+    back_words: str = "",
+    note: str = "",
 ) -> HttpResponse:
     """GET asks, naming the bytes to be freed and what stands in the way; POST calls `delete` and goes to `back_url`.
 
-    `row` has `bytes`. A refusal is shown as an error page with its references.
+    `row` has `bytes`. `back_words` names the page at `back_url`, the list of all such rows unless it is said. A refusal is
+    shown as an error page with its references.
     """
     if request.method == "POST":
         name = str(row)
         freed = delete()
         messages.success(request, f"{name} was deleted; {bytes_words(freed)} freed.")
         return redirect(back_url)
-    context = {"row": row, "references": references_to(row), "back_url": back_url, "note": note}
+    references = [(capfirst(other._meta.verbose_name), other) for other in references_to(row)]
+    back_words = back_words or capfirst(row._meta.verbose_name_plural)
+    context = {"row": row, "references": references, "back_url": back_url, "back_words": back_words, "note": note}
     return render(request, "core/delete.html", context)

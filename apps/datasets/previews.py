@@ -50,9 +50,19 @@ def preview_context(preview: TokenPreview) -> dict[str, Any]:
 
 
 def preview_before(preview: TokenPreview) -> TokenPreview | None:
-    """The newest finished preview before this one, of the same user and dataset."""
+    """The user's newest finished preview before this one, when it shows the same rows by the same tokenizer."""
     found = TokenPreview.objects.filter(dataset=preview.dataset_id, created_by=preview.created_by_id, pk__lt=preview.pk)
-    return found.exclude(ready_at=None).first()
+    newest = found.exclude(ready_at=None).first()
+    return newest if newest is not None and _asked(newest) == _asked(preview) else None
+
+
+def _asked(preview: TokenPreview) -> tuple[Any, ...] | None:
+    """Which rows, or what text, was asked for; of whose tokens."""
+    job = preview.job
+    if job is None:
+        return None
+    spec = job.loaded_spec
+    return (preview.language_model_id, spec.first_row, spec.row_count, spec.text)
 
 
 def shown_rows(preview: TokenPreview) -> list[ShownRow]:

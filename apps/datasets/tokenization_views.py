@@ -78,4 +78,5 @@ def tokenization_delete_page(request: HttpRequest, pk: int) -> HttpResponse:
         tokenization,
         lambda: tokenization_delete(tokenization=tokenization),
         back_url=tokenization.dataset.get_absolute_url(),
+        back_words=str(tokenization.dataset),
     )

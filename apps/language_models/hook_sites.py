@@ -65,7 +65,7 @@ class SiteThere:
     runs: tuple[RunThere, ...]
     """Training runs of SAEs here, newest first, whether they read a cache or text."""
     text: Any | None
-    """The newest tokenization that this model can read."""
+    """The largest tokenization that this model can read."""
 
     @property
     def words(self) -> str:
@@ -135,7 +135,7 @@ class LayerSites:
 def layers_with_sites(language_model: LanguageModel) -> list[LayerSites]:
     """All layers with their sites, and what was made at each."""
     saes, caches, members = (_by_site(found(language_model)) for found in (_saes, _caches, _members))
-    text = language_model.tokenizations.filter(ready_at__isnull=False).first()
+    text = language_model.tokenizations.filter(ready_at__isnull=False).order_by("-train_tokens").first()
     known: dict[int, dict[str, SiteThere]] = {}
     for entry in language_model.report.get("hook_sites", []):
         place = (entry["layer"], entry["site"])

@@ -104,4 +104,10 @@ def evaluation_delete(request: HttpRequest, pk: int, evaluation: int) -> HttpRes
     if row is None:
         raise NotFound("evaluation", evaluation)
     sae_url = row.sae.get_absolute_url()
-    return delete_page(request, row, lambda: services.evaluation_delete(evaluation=row), back_url=sae_url)
+    return delete_page(
+        request,
+        row,
+        lambda: services.evaluation_delete(evaluation=row),
+        back_url=sae_url,
+        back_words=str(row.sae),
+    )

@@ -1,5 +1,6 @@
 """Previews of tokens: what is started and cancelled, what their pages and endpoints show."""
 
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -133,6 +134,9 @@ def test_while_a_preview_is_cut_the_one_before_stays_in_sight(owner):
     spec = TokenPreviewSpec(dataset=before.dataset_id, language_model=before.language_model_id)
     shown = fragment(token_preview_start(spec=spec, user=owner).topic)
     assert "Cutting" in shown and "is-stale" in shown and "cat" in shown
+    for changes in ({"first_row": 1}, {"row_count": 2}, {"text": "mine"}, {"language_model": make_language_model().pk}):
+        other = fragment(token_preview_start(spec=replace(spec, **changes), user=owner).topic)
+        assert "Cutting" in other and "cat" not in other, changes
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])

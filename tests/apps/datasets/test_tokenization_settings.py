@@ -1,8 +1,10 @@
 """Two tokenizations of one dataset are told apart by the words for their settings."""
 
 from dataclasses import fields
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 
 from apps.datasets.tokenization_selectors import usual_tokenizer
 from apps.datasets.tokenization_services import tokenization_create
@@ -57,6 +59,18 @@ def test_names_pages_and_json_tell_two_tokenizations_apart(client_in):
     page = client_in.get(dataset.get_absolute_url()).text
     assert "overlap 16, strict filter" in page and "as usual" in page
     assert client_in.get(f"/api/v1/tokenizations/{other.pk}").json()["variant"] == "overlap 16, strict filter"
+
+
+@pytest.mark.django_db
+def test_what_was_cut_before_there_were_such_words_gets_them_from_its_job():
+    dataset, language_model = make_dataset(), make_language_model()
+    spec = TokenizeSpec(dataset=dataset.pk, language_model=language_model.pk, cleaning="standard")
+    old, jobless = tokenization_create(spec=spec), make_tokenization()
+    type(old).objects.update(variant="")
+    import_module("apps.datasets.migrations.0003_tokenization_variant").variants_fill(apps, None)
+    old.refresh_from_db()
+    jobless.refresh_from_db()
+    assert (old.variant, jobless.variant) == ("standard cleaning", "")
 
 
 @pytest.mark.django_db
