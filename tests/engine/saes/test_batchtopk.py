@@ -31,7 +31,7 @@ def step(sae, x_BD=X_BD):
 def test_k_latents_fire_on_average_and_tokens_differ(name):
     sae = training_sae(name)
     assert step(sae).fired_F.sum() == K * len(X_BD)
-    per_token = torch.bincount(sae._choose_pairs(X_BD - sae.parameters.b_dec).token_N, minlength=len(X_BD))
+    per_token = torch.bincount(sae._choose(X_BD - sae.parameters.b_dec)[0].token_N, minlength=len(X_BD))
     assert per_token.min() < K < per_token.max()
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.engine.saes.worlds import SITE, activations
-from workers.engine.saes import pairwise
+from workers.engine.saes import encoder_chunks, pairwise
 from workers.engine.saes.base import Batch, StepContext, TrainingSae
 from workers.engine.saes.gated import GatedTrainingSae
 from workers.engine.saes.jumprelu import JumpReluTrainingSae
@@ -63,8 +63,8 @@ def assert_equal_steps(case: str, batch: Batch = BATCH, **options):
 @pytest.mark.parametrize("bias", [1.0, 0.0, -1.0, -2.5])
 def test_both_ways_have_the_gradients_of_autograd_at_every_l0(case, dense_share, bias, monkeypatch):
     monkeypatch.setattr(pairwise, "DENSE_SHARE", dense_share)
-    monkeypatch.setattr(pairwise, "SMALLEST_CHUNK", 100)
-    monkeypatch.setattr(pairwise, "CHUNK_ELEMENTS", {"cpu": 100 * F})
+    monkeypatch.setattr(encoder_chunks, "SMALLEST_CHUNK", 100)
+    monkeypatch.setattr(encoder_chunks, "CHUNK_ELEMENTS", {"cpu": 100 * F})
     assert_equal_steps(case, bias=bias)
 
 
@@ -116,7 +116,8 @@ def test_the_pairs_answer_alike_dense_and_active():
     mask_BF[4] = False
     p_BF, W_FD, x_BD = (torch.randn(shape, generator=generator) for shape in ((9, F), (F, D), (9, D)))
     dense, masked_BF = DensePairs(torch.float32), p_BF * mask_BF
-    parts = [ActivePairs.chosen(mask_BF[a:b], p_BF[a:b], a) for a, b in ((0, 5), (5, 9))]
+    none_F = torch.full((F,), -100.0)
+    parts = [ActivePairs.above(p_BF[a:b].where(mask_BF[a:b], -100.0), none_F, a) for a, b in ((0, 5), (5, 9))]
     active, p_N = ActivePairs.joined([pairs for pairs, _ in parts]), torch.cat([p_N for _, p_N in parts])
     assert torch.allclose(active.decode(p_N, W_FD), dense.decode(masked_BF, W_FD), atol=1e-5)
     assert torch.allclose(active.dot(x_BD, W_FD), dense.dot(x_BD, W_FD)[mask_BF], atol=1e-5)

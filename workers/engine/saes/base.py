@@ -35,6 +35,7 @@ from torch import Tensor
 
 from workers.engine.saes.encoding import RUNTIME_NORMALIZATIONS, SMALLEST_NORM
 from workers.engine.saes.sae import Sae
+from workers.engine.saes.sparse_rows import rows_for
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.training import TrainSpec
@@ -111,6 +112,8 @@ class TrainingSae(ABC):
     ) -> None:
         self.spec, self.d_in, self.d_out, self.d_sae = spec, d_in, d_out or d_in, spec.d_sae
         self.matmul_dtype = matmul_dtype
+        self.rows = rows_for(device)
+        """How sparse steps work on rows; other ways differ in the last bits."""
         shapes = self.shapes()
         self.weights = torch.zeros(sum(torch.Size(shape).numel() for shape in shapes), device=device)
         self.weights.grad = torch.zeros_like(self.weights)

@@ -14,10 +14,10 @@ held-out activations, such that k latents fire for each of their tokens on avera
 smallest value that the batches chose, SAELens' way; that mean leans towards the batches where much fires, and L0 with it
 misses k by some per cent.
 
-`losses` is the above, dense, by autograd: the reference. `step` gives the same gradients from the chosen pairs alone: one
-product of all tokens with all latents in matmul_dtype, which serves only to choose; the chosen values again in float32;
-everything else on the list of pairs (pairs.py). The running θ, lowered, sorts out most pairs before the choice; when it
-leaves too few, all positive ones stand for choice, so θ never decides the outcome.
+`losses` is the above, dense, by autograd: the reference. `step` gives the same gradients from the chosen pairs alone, found
+chunk by chunk as in TopK: what is not among the k·B largest so far cannot be among them in the end. The running θ, lowered,
+sorts out most pairs from the start; when it leaves too few, all are gone through once more without it, so θ never decides
+the outcome. Everything else works on the list of pairs (pairs.py).
 
 Matryoshka (matryoshka.py) is the same with several nested reconstructions; `levels` has one here.
 
@@ -40,6 +40,8 @@ THRESHOLD_RATE = 0.01
 """Weight of the newest batch in the running threshold; SAELens topk_threshold_lr."""
 LOWERED = 0.8
 """Share of the running threshold below which no pair is looked at, unless the batch has too few above."""
+ROUNDING = 1e-6
+"""By how much p ‖W_dec,i‖ > θ and p > θ / ‖W_dec,i‖ may differ."""
 CALIBRATION_ELEMENTS = 2**22
 """(tokens, latents) that `calibrate` holds at once."""
 
@@ -47,8 +49,6 @@ CALIBRATION_ELEMENTS = 2**22
 class BatchTopKTrainingSae(TopKTrainingSae):
     NAME = "batchtopk"
     LOSSES = ("mse", "aux")
-
-    _score_BF: Tensor | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -77,10 +77,9 @@ class BatchTopKTrainingSae(TopKTrainingSae):
     @torch.no_grad()
     def step(self, batch: Batch, context: StepContext) -> StepOutput:
         x_BD = batch.x_BD
-        W_enc, _, b_enc, b_dec = self.parameters
-        centred_BD = x_BD - b_dec
-        pairs = self._choose_pairs(centred_BD)
-        f_N = (pairs.dot(centred_BD, W_enc) + b_enc[pairs.latent_N]).relu_()
+        centred_BD = x_BD - self.parameters.b_dec
+        pairs, p_N = self._choose(centred_BD)
+        f_N = p_N.relu_()
         groups = self._groups(pairs)
         errors = self._errors(x_BD, f_N, groups)
         terms = self._terms([error_BD.square().sum() / len(x_BD) for error_BD in errors])
@@ -91,8 +90,7 @@ class BatchTopKTrainingSae(TopKTrainingSae):
         if (dead_X := self._dead(context)) is not None:
             aux = self._add_aux_gradients(centred_BD, residual_BD, dead_X)
         losses = {**terms, "aux": aux}
-        fired_F = torch.zeros(self.d_sae, dtype=torch.long, device=x_BD.device)
-        fired_F.index_add_(0, pairs.latent_N, (f_N > 0).long())
+        fired_F = pairs.sum_over_tokens(f_N.sign_()).long()
         return StepOutput(torch.stack(list(losses.values())).sum(), losses, fired_F, {})
 
     @torch.no_grad()
@@ -128,28 +126,29 @@ class BatchTopKTrainingSae(TopKTrainingSae):
         """The loss terms from the squared error of each level."""
         return {"mse": errors[-1]}
 
-    def _choose_pairs(self, centred_BD: Tensor) -> ActivePairs:
-        """The k·B pairs with the largest p_i ‖W_dec,i‖ that are positive, found in matmul_dtype, in order of tokens."""
-        score_BF, wanted = self._scores(centred_BD), self.spec.k * len(centred_BD)
+    def _choose(self, centred_BD: Tensor) -> tuple[ActivePairs, Tensor]:
+        """The k·B pairs with the largest p_i ‖W_dec,i‖ that are positive, in order of tokens, and their p in float32."""
         lowest = LOWERED * float(self.kept["threshold"])
-        # not "above": NaN stands for choice too, so that the loss shows it
-        is_candidate_BF = (score_BF <= lowest).logical_not_()
-        if lowest > 0 and int(is_candidate_BF.count_nonzero()) < wanted:
-            is_candidate_BF = (score_BF <= 0).logical_not_()
-        pairs, score_N = ActivePairs.chosen(is_candidate_BF, score_BF, 0)
-        if len(score_N) <= wanted:
-            return pairs
-        kept_N = score_N.topk(wanted, sorted=False).indices.sort().values
-        return ActivePairs(pairs.token_N[kept_N], pairs.latent_N[kept_N], pairs.tokens, pairs.d_sae)
+        pairs, p_N = self._largest(centred_BD, lowest)
+        if lowest > 0 and len(p_N) < self.spec.k * len(centred_BD):
+            pairs, p_N = self._largest(centred_BD, 0.0)
+        return pairs, self._exact(centred_BD, pairs, p_N)
 
-    def _scores(self, centred_BD: Tensor) -> Tensor:
+    def _largest(self, centred_BD: Tensor, lowest: float) -> tuple[ActivePairs, Tensor]:
+        """The pairs with the k·B largest scores above `lowest`, found in matmul_dtype; fewer when no more are above."""
         W_enc, W_dec, b_enc, _ = self.parameters
-        norm_F, dtype = W_dec.norm(dim=-1), self.matmul_dtype
-        if self._score_BF is None or len(self._score_BF) != len(centred_BD):
-            # kept between steps, as in topk.py
-            self._score_BF = torch.empty(len(centred_BD), self.d_sae, dtype=dtype, device=centred_BD.device)
-        scaled_FD = (W_enc * norm_F[:, None]).to(dtype)
-        return torch.addmm((b_enc * norm_F).to(dtype), centred_BD.to(dtype), scaled_FD.T, out=self._score_BF)
+        norm_F, wanted = W_dec.norm(dim=-1), self.spec.k * len(centred_BD)
+        divisor_F = norm_F.clamp(min=torch.finfo(norm_F.dtype).tiny)
+        pairs, p_N = None, None
+        for first, p_CF in self._chunks.of(centred_BD, W_enc, b_enc, self.matmul_dtype):
+            more, p_M = ActivePairs.above(p_CF, lowest / divisor_F, first, self.rows)
+            pairs, p_N = (more, p_M) if pairs is None else (ActivePairs.joined([pairs, more]), torch.cat([p_N, p_M]))
+            if len(p_N) > wanted:
+                score_N = p_N * norm_F[pairs.latent_N]
+                smallest, kept_M = _largest_places(score_N, wanted)
+                pairs, p_N = pairs.taken(kept_M), p_N[kept_M]
+                lowest = max(lowest, smallest * (1 - ROUNDING))
+        return pairs, p_N
 
     def _groups(self, pairs: ActivePairs) -> list[tuple[ActivePairs, Any]]:
         """The pairs that each level adds to the one before, and what takes values of all pairs to theirs."""
@@ -193,3 +192,9 @@ class BatchTopKTrainingSae(TopKTrainingSae):
         if len(positive_M):
             threshold, smallest = self.kept["threshold"], positive_M.min().double()
             threshold.copy_(torch.where(threshold > 0, threshold.lerp(smallest, THRESHOLD_RATE), smallest))
+
+
+def _largest_places(score_N: Tensor, count: int) -> tuple[float, Tensor]:
+    """The smallest of the `count` largest values, and where these stand, ascending."""
+    values, places = score_N.topk(count, sorted=False)
+    return float(values.min()), places.sort().values

@@ -84,8 +84,8 @@ class GatedTrainingSae(PairwiseTrainingSae):
     def _bias_gradient(self) -> Tensor:
         return self.gradients.b_gate + self.parameters.r_mag.exp() * self.gradients.b_mag
 
-    def _touched(self, p_CF: Tensor) -> Tensor:
-        return (p_CF <= 0).logical_not_()
+    def _floor(self) -> Tensor:
+        return torch.zeros_like(self.parameters.b_gate)
 
     def _learn(self, piece: Piece) -> Learned:
         pairs, gate_V = piece.pairs, piece.p_V

@@ -136,9 +136,9 @@ class JumpReluTrainingSae(PairwiseTrainingSae):
     def _bias_gradient(self) -> Tensor:
         return self.gradients.b_enc
 
-    def _touched(self, p_CF: Tensor) -> Tensor:
+    def _floor(self) -> Tensor:
         # whatever fires lies above the rectangle's lower edge too
-        return (p_CF <= self.parameters.threshold - self.spec.bandwidth / 2).logical_not_()
+        return self.parameters.threshold - self.spec.bandwidth / 2
 
     def _learn(self, piece: Piece) -> Learned:
         pairs, p_V, bandwidth = piece.pairs, piece.p_V, self.spec.bandwidth

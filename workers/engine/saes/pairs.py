@@ -6,7 +6,7 @@ architecture writes its arithmetic once, elementwise over "the pairs", and gets 
                DensePairs           ActivePairs
     a value    (B, F) matrix        (N,) list
     decode     matrix product       embedding bags: a token's rows, weighted, summed
-    dot        matrix product       the bags' backward for their weights
+    dot        matrix product       of each pair's two rows (sparse_rows.py)
     add_rows   matrix product       embedding bags: a latent's tokens, weighted, summed
 
 Shapes: B tokens, F latents, N active pairs in order of tokens, D width of a row; V is (B, F) or (N,), whichever the
@@ -14,16 +14,15 @@ pairs have.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-SUM = 0  # embedding_bag's number for mode="sum"
+from workers.engine.saes.sparse_rows import TORCH_ROWS, SparseRows, places_of_true
 
 
 class Pairs(Protocol):
@@ -96,22 +95,29 @@ class ActivePairs:
     latent_N: Tensor
     tokens: int
     d_sae: int
+    rows: SparseRows = TORCH_ROWS
 
     @classmethod
-    def chosen(cls, mask_CF: Tensor, p_CF: Tensor, first_token: int) -> tuple["ActivePairs", Tensor]:
-        """The pairs of a chunk where `mask_CF` is true, and their p; tokens are counted from `first_token`."""
-        tokens, d_sae = mask_CF.shape
-        flat_N = _nonzero(mask_CF.view(-1))
-        token_N = flat_N.div(d_sae, rounding_mode="floor")
-        latent_N = flat_N - token_N * d_sae
-        return cls(token_N + first_token, latent_N, tokens, d_sae), p_CF.view(-1)[flat_N]
+    def above(
+        cls, p_CF: Tensor, floor_F: Tensor, first_token: int, rows: SparseRows = TORCH_ROWS
+    ) -> tuple["ActivePairs", Tensor]:
+        """The pairs of a chunk that are above the latent's floor, or NaN, and their p; tokens count from `first_token`."""
+        token_N, latent_N, p_N = rows.above(p_CF, floor_F)
+        return cls(token_N.add_(first_token), latent_N, *p_CF.shape, rows), p_N
+
+    @classmethod
+    def of_each(cls, latent_BK: Tensor, d_sae: int, rows: SparseRows = TORCH_ROWS) -> "ActivePairs":
+        """The pairs of tokens that have K latents each."""
+        B, K = latent_BK.shape
+        token_N = torch.arange(B, device=latent_BK.device).repeat_interleave(K)
+        return cls(token_N, latent_BK.reshape(-1), B, d_sae, rows)
 
     @classmethod
     def joined(cls, parts: list["ActivePairs"]) -> "ActivePairs":
         """One list of several whose tokens follow each other."""
         token_N = torch.cat([part.token_N for part in parts])
         latent_N = torch.cat([part.latent_N for part in parts])
-        return cls(token_N, latent_N, sum(part.tokens for part in parts), parts[0].d_sae)
+        return cls(token_N, latent_N, sum(part.tokens for part in parts), parts[0].d_sae, parts[0].rows)
 
     def of_latent(self, v_F: Tensor) -> Tensor:
         return v_F[self.latent_N]
@@ -126,22 +132,27 @@ class ActivePairs:
         return torch.zeros(self.tokens, device=value_N.device).index_add_(0, self.token_N, value_N)
 
     def only(self, is_on_N: Tensor) -> tuple["ActivePairs", Callable[[Tensor], Tensor]]:
-        index_M = _nonzero(is_on_N)
-        pairs = ActivePairs(self.token_N[index_M], self.latent_N[index_M], self.tokens, self.d_sae)
-        return pairs, lambda value_N: value_N[index_M]
+        index_M = places_of_true(is_on_N)
+        return self.taken(index_M), lambda value_N: value_N[index_M]
+
+    def taken(self, index_M: Tensor) -> "ActivePairs":
+        """The pairs at these places, ascending."""
+        return replace(self, token_N=self.token_N[index_M], latent_N=self.latent_N[index_M])
 
     def decode(self, value_N: Tensor, W_FD: Tensor) -> Tensor:
         return embedding_bag(self.latent_N, W_FD, self._starts_B, mode="sum", per_sample_weights=value_N)
 
     def dot(self, x_BD: Tensor, W_FD: Tensor) -> Tensor:
-        return torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            x_BD, W_FD, self.latent_N, self._starts_B, self.token_N, SUM, -1
-        )
+        return self.rows.dot(self.token_N, self._starts_B, self.latent_N, x_BD, W_FD)
 
-    def add_rows(self, value_N: Tensor, x_BD: Tensor, out_FD: Tensor) -> None:
+    def sum_rows(self, value_N: Tensor, x_BD: Tensor) -> Tensor:
+        """(F, D): for each latent the sum of the tokens' rows, weighted by the values."""
         # the same sum as decode with tokens and latents swapped: twice as fast as the bags' backward for their rows
         order_N, token_N, starts_F = self._by_latent
-        out_FD.add_(embedding_bag(token_N, x_BD, starts_F, mode="sum", per_sample_weights=value_N[order_N]))
+        return embedding_bag(token_N, x_BD, starts_F, mode="sum", per_sample_weights=value_N[order_N])
+
+    def add_rows(self, value_N: Tensor, x_BD: Tensor, out_FD: Tensor) -> None:
+        out_FD.add_(self.sum_rows(value_N, x_BD))
 
     @cached_property
     def _starts_B(self) -> Tensor:
@@ -158,10 +169,3 @@ def _starts(row_N: Tensor, rows: int) -> Tensor:
     """Where each row begins in a list sorted by rows."""
     size_R = torch.bincount(row_N, minlength=rows)
     return size_R.cumsum(0) - size_R
-
-
-def _nonzero(mask_N: Tensor) -> Tensor:
-    """Indices where a flat mask is true. NumPy's search is several times faster than PyTorch's on a CPU."""
-    if mask_N.device.type == "cpu":
-        return torch.from_numpy(np.flatnonzero(mask_N.numpy()))
-    return mask_N.nonzero().flatten()

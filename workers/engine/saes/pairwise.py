@@ -9,7 +9,7 @@
 3. b_dec reaches the encoder only through p, where it acts like -W_enc on the bias: its gradient there is -∂bias W_enc,
    one vector, where autograd would multiply a sixth time.
 
-An architecture says which pairs matter (`_touched`) and what they do (`_learn`), once for both ways. What decides depends
+An architecture says which pairs matter (`_floor`) and what they do (`_learn`), once for both ways. What decides depends
 on the batch and the weights alone, so a resumed run repeats it.
 
 Shapes: B tokens, C tokens of a chunk, D d_in, E d_out, F d_sae; V (C, F) or (N,), see pairs.py.
@@ -17,19 +17,16 @@ Shapes: B tokens, C tokens of a chunk, D d_in, E d_out, F d_sae; V (C, F) or (N,
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from workers.engine.saes.base import Batch, StepContext, StepOutput, TrainingSae
+from workers.engine.saes.encoder_chunks import EncoderChunks
 from workers.engine.saes.pairs import ActivePairs, DensePairs, Pairs
 from workers.engine.training.schedule import sparsity_coefficient_at
 
-CHUNK_ELEMENTS = {"cpu": 2**20}
-"""Pairs in a chunk: small enough for the CPU's cache."""
-CHUNK_ELEMENTS_ELSEWHERE = 2**26
-SMALLEST_CHUNK = 128
 SMALLEST_NORM = 1e-30
 DENSE_SHARE = 0.1
 """Above this share of pairs that matter, dense products are faster (measured: d_in 576, d_sae 4608, one CPU thread)."""
@@ -68,15 +65,17 @@ class PairwiseTrainingSae(TrainingSae):
     SUBTRACTS_B_DEC: ClassVar[bool] = True
     """Whether the encoder reads x - b_dec; transcoders read x."""
 
-    _chunk_CF: Tensor | None = None
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._chunks = EncoderChunks()
 
     @abstractmethod
     def _bias(self) -> Tensor:
         """(F,): p = centred W_encᵀ + this."""
 
     @abstractmethod
-    def _touched(self, p_CF: Tensor) -> Tensor:
-        """Boolean (C, F): the pairs that fire or give a gradient, and all that are NaN, lest these pass unseen."""
+    def _floor(self) -> Tensor:
+        """(F,): a pair with p at or below neither fires nor gives a gradient. NaN is not below, lest it pass unseen."""
 
     @abstractmethod
     def _learn(self, piece: Piece) -> Learned:
@@ -120,31 +119,19 @@ class PairwiseTrainingSae(TrainingSae):
         shared = (1 / len(centred_BD), norm_F, sparsity_coefficient_at(context.step, self.spec))
         active: list[tuple[ActivePairs, Tensor]] = []
         is_dense = None
-        for first, p_CF in self._pre_activations(centred_BD):
-            touched_CF = self._touched(p_CF) if not is_dense else None
+        floor_F = self._floor()
+        for first, p_CF in self._chunks.of(centred_BD, self.parameters.W_enc, self._bias(), self.matmul_dtype):
             if is_dense is None:
-                is_dense = int(touched_CF.count_nonzero()) > DENSE_SHARE * touched_CF.numel()
+                is_dense = int((p_CF <= floor_F).count_nonzero()) < (1 - DENSE_SHARE) * p_CF.numel()
             if is_dense:
                 rows = slice(first, first + len(p_CF))
                 pairs = DensePairs(self.matmul_dtype)
                 yield Piece(pairs, p_CF.float(), centred_BD[rows], batch.y_BE[rows], *shared)
             else:
-                active.append(ActivePairs.chosen(touched_CF, p_CF, first))
+                active.append(ActivePairs.above(p_CF, floor_F, first, self.rows))
         if active:
             pairs = ActivePairs.joined([pairs for pairs, _ in active])
             p_N = torch.cat([p_N for _, p_N in active])
             if p_N.dtype != torch.float32:
                 p_N = pairs.dot(centred_BD, self.parameters.W_enc) + pairs.of_latent(self._bias())
             yield Piece(pairs, p_N, centred_BD, batch.y_BE, *shared)
-
-    def _pre_activations(self, centred_BD: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Of each chunk, with the number of its first token, in matmul_dtype; in one buffer, so valid until the next."""
-        elements = CHUNK_ELEMENTS.get(centred_BD.device.type, CHUNK_ELEMENTS_ELSEWHERE)
-        rows = min(len(centred_BD), max(SMALLEST_CHUNK, elements // self.d_sae))
-        dtype = self.matmul_dtype
-        if self._chunk_CF is None or len(self._chunk_CF) < rows:
-            self._chunk_CF = torch.empty(rows, self.d_sae, dtype=dtype, device=centred_BD.device)
-        bias_F, W_enc_DF = self._bias().to(dtype), self.parameters.W_enc.to(dtype).T
-        for first in range(0, len(centred_BD), rows):
-            part_CD = centred_BD[first : first + rows].to(dtype)
-            yield first, torch.addmm(bias_F, part_CD, W_enc_DF, out=self._chunk_CF[: len(part_CD)])

@@ -1,44 +1,62 @@
-"""Products in which each token touches only K rows of a weight matrix: gradients of TopK without dense latents.
+"""What sparse steps do with rows, by PyTorch's operations on any device, or by numba's on a CPU where it is installed.
 
-PyTorch's embedding bag has exactly these kernels, forward and backward; no (B, K, D) block is ever made.
+Weighted sums of rows are embedding bags in both (pairs.py). What is left, and where compiled loops are several times as fast,
+is here: finding the pairs that matter in a chunk of pre-activations, and their dot products. Both ways choose the same pairs,
+equals aside; sums differ in their last bits, so a run stays with the way that it began with (training/run.py).
 
-Shapes: B tokens, K rows chosen for each, F rows in all, D their width.
+Shapes: C rows of pre-activations p, F columns, K chosen in each row; N pairs (row, column) in order of rows; B rows of
+width D in x.
 """
 
+from importlib import import_module
+from typing import ClassVar
+
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 SUM = 0  # embedding_bag's number for mode="sum"
 
 
-def rows_sum(weights_BK: Tensor, rows_BK: Tensor, W_FD: Tensor) -> Tensor:
-    """Σ_k weights[b, k] · W[rows[b, k]]: (B, D)."""
-    return embedding_bag(rows_BK, W_FD, mode="sum", per_sample_weights=weights_BK)
+class SparseRows:
+    """By PyTorch's operations."""
+
+    NAME: ClassVar[str] = "torch"
+
+    def top_k(self, p_CF: Tensor, weight_F: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k columns of each row with the largest p · weight (C, K), and their p. NaN counts as the largest."""
+        column_CK = (p_CF * weight_F).topk(k, dim=-1, sorted=False).indices
+        return column_CK, p_CF.gather(1, column_CK)
+
+    def above(self, p_CF: Tensor, floor_F: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, columns and p of all p that are not at or below their column's floor, NaN too: (N,) each."""
+        place_N = places_of_true((p_CF <= floor_F).logical_not_().view(-1))
+        row_N = place_N.div(p_CF.shape[1], rounding_mode="floor")
+        return row_N, place_N - row_N * p_CF.shape[1], p_CF.view(-1)[place_N]
+
+    def dot(self, row_N: Tensor, starts_B: Tensor, column_N: Tensor, x_BD: Tensor, W_FD: Tensor) -> Tensor:
+        """x[row] · W[column] of each pair (N,); `starts_B` says where each row's pairs begin."""
+        # the backward of an embedding bag for its weights
+        return torch.ops.aten._embedding_bag_per_sample_weights_backward(x_BD, W_FD, column_N, starts_B, row_N, SUM, -1)
 
 
-def rows_dot(x_BD: Tensor, rows_BK: Tensor, W_FD: Tensor) -> Tensor:
-    """x[b] · W[rows[b, k]]: (B, K). This is the backward of `rows_sum` with respect to its weights."""
-    offsets_B, bag_N = _bags(rows_BK)
-    dots_N = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        x_BD, W_FD, rows_BK.reshape(-1), offsets_B, bag_N, SUM, -1
-    )
-    return dots_N.view_as(rows_BK)
+TORCH_ROWS = SparseRows()
 
 
-def rows_scatter(weights_BK: Tensor, rows_BK: Tensor, x_BD: Tensor, n_rows: int) -> Tensor:
-    """Row r is Σ over (b, k) with rows[b, k] = r of weights[b, k] · x[b]: (F, D). The backward of `rows_sum` for W."""
-    _, bag_N = _bags(rows_BK)
-    B, K = rows_BK.shape
-    bag_size_B = torch.full((B,), K, device=rows_BK.device)
-    unused_maxima = torch.empty(0, dtype=torch.long, device=rows_BK.device)
-    return torch.ops.aten._embedding_bag_dense_backward(
-        x_BD, rows_BK.reshape(-1), bag_N, bag_size_B, unused_maxima, n_rows, False, SUM, weights_BK.reshape(-1), -1
-    )
+def rows_for(device: str | torch.device, name: str | None = None) -> SparseRows:
+    """The fastest way there is on `device`; on a CPU the one called `name`, if given: ImportError when it is not installed."""
+    if name == TORCH_ROWS.NAME or torch.device(device).type != "cpu":
+        return TORCH_ROWS
+    try:
+        return import_module("workers.engine.saes.kernels").NumbaRows()
+    except ImportError:
+        if name is not None:
+            raise
+        return TORCH_ROWS
 
 
-def _bags(rows_BK: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each token's rows begin in the flat list, and to which token each entry belongs."""
-    B, K = rows_BK.shape
-    starts_B = torch.arange(0, B * K, K, device=rows_BK.device)
-    return starts_B, torch.arange(B, device=rows_BK.device).repeat_interleave(K)
+def places_of_true(mask_N: Tensor) -> Tensor:
+    """Where a flat mask is true, ascending. NumPy's search is several times faster than PyTorch's on a CPU."""
+    if mask_N.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask_N.numpy()))
+    return mask_N.nonzero().flatten()

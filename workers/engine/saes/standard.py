@@ -49,8 +49,8 @@ class StandardTrainingSae(PairwiseTrainingSae):
     def _bias_gradient(self) -> Tensor:
         return self.gradients.b_enc
 
-    def _touched(self, p_CF: Tensor) -> Tensor:
-        return (p_CF <= 0).logical_not_()
+    def _floor(self) -> Tensor:
+        return torch.zeros_like(self.parameters.b_enc)
 
     def _learn(self, piece: Piece) -> Learned:
         pairs = piece.pairs

@@ -15,21 +15,25 @@ only the choice depends on it. Values in g keep their sign. A latent is dead aft
 
 `losses` is that, dense, by autograd: the reference. `step` gives the same gradients from the chosen latents alone:
 
-1. one product of all tokens with all latents, in matmul_dtype, serves only to choose;
-2. the k chosen values are computed again in float32;
-3. decoder, its gradient and the encoder's gradient touch k rows a token (sparse_rows.py);
-4. b_dec reaches the encoder only through p, where it acts like -W_enc on b_enc: its gradient there is -∂b_enc W_enc;
-5. AuxK runs by autograd on the dead rows alone.
+1. one product of all tokens with all latents, in matmul_dtype, chunk by chunk; of each chunk only the k latents of its
+   tokens are kept. With products in bfloat16 it serves only to choose: the chosen values are computed again in float32;
+2. decoder, its gradient and the encoder's gradient touch k rows a token (pairs.py);
+3. b_dec reaches the encoder only through p, where it acts like -W_enc on b_enc: its gradient there is -∂b_enc W_enc;
+4. AuxK runs by autograd on the dead rows alone, chunk by chunk where many are dead.
 
-Shapes: B tokens, D d_in, F d_sae, K k, X dead latents.
+Shapes: B tokens, C tokens of a chunk, D d_in, F d_sae, K k, N = B K pairs, X dead latents.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
 from workers.engine.saes.base import Batch, Parameters, StepContext, StepOutput, TrainingSae
-from workers.engine.saes.sparse_rows import rows_dot, rows_scatter, rows_sum
+from workers.engine.saes.encoder_chunks import EncoderChunks, chunk_tokens
+from workers.engine.saes.pairs import ActivePairs
+from workers.engine.saes.sparse_rows import TORCH_ROWS, SparseRows
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.hook_site import HookSite
 
@@ -38,7 +42,9 @@ class TopKTrainingSae(TrainingSae):
     NAME = "topk"
     LOSSES = ("mse", "aux")
 
-    _pre_BF: Tensor | None = None
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._chunks = EncoderChunks()
 
     def losses(
         self, parameters: Parameters, batch: Batch, context: StepContext
@@ -60,20 +66,17 @@ class TopKTrainingSae(TrainingSae):
     @torch.no_grad()
     def step(self, batch: Batch, context: StepContext) -> StepOutput:
         x_BD = batch.x_BD
-        W_enc, W_dec, b_enc, b_dec = self.parameters
+        _, W_dec, _, b_dec = self.parameters
         centred_BD = x_BD - b_dec
-        chosen_BK = self._choose(centred_BD)
-        value_BK = (rows_dot(centred_BD, chosen_BK, W_enc) + b_enc[chosen_BK]).relu_()
-        error_BD = rows_sum(value_BK, chosen_BK, W_dec).add_(b_dec).sub_(x_BD)
+        pairs, p_N = self._choose(centred_BD)
+        f_N = p_N.relu_()
+        error_BD = pairs.decode(f_N, W_dec).add_(b_dec).sub_(x_BD)
         mse = error_BD.square().sum() / len(x_BD)
-        fired_BK = value_BK > 0
-        fired_F = torch.zeros(self.d_sae, dtype=torch.long, device=x_BD.device)
-        fired_F.scatter_add_(0, chosen_BK.reshape(-1), fired_BK.reshape(-1).long())
-
-        self._fill_gradients(centred_BD, chosen_BK, value_BK, error_BD * (2 / len(x_BD)))
+        self._fill_gradients(centred_BD, pairs, f_N, error_BD)
         aux = torch.zeros_like(mse)
         if (dead_X := self._dead(context)) is not None:
             aux = self._add_aux_gradients(centred_BD, -error_BD, dead_X)
+        fired_F = pairs.sum_over_tokens(f_N.sign_()).long()
         return StepOutput(mse + aux, {"mse": mse, "aux": aux}, fired_F, {})
 
     def encode_spec(self, hook_site: HookSite, sink_threshold: float | None) -> EncodeSpec:
@@ -87,41 +90,48 @@ class TopKTrainingSae(TrainingSae):
             sink_threshold=sink_threshold,
         )
 
-    def _choose(self, centred_BD: Tensor) -> Tensor:
-        """The k latents (B, K) with the largest p_i ‖W_dec,i‖, found in matmul_dtype."""
+    def _choose(self, centred_BD: Tensor) -> tuple[ActivePairs, Tensor]:
+        """The k latents of each token with the largest p_i ‖W_dec,i‖, found in matmul_dtype, and their p in float32."""
         W_enc, W_dec, b_enc, _ = self.parameters
         norm_F = W_dec.norm(dim=-1)
-        dtype = self.matmul_dtype
-        if self._pre_BF is None or len(self._pre_BF) != len(centred_BD):
-            # kept between steps: a fresh (B, F) each time costs more in page faults than it holds
-            self._pre_BF = torch.empty(len(centred_BD), self.d_sae, dtype=dtype, device=centred_BD.device)
-        scaled_FD = (W_enc * norm_F[:, None]).to(dtype)
-        torch.addmm((b_enc * norm_F).to(dtype), centred_BD.to(dtype), scaled_FD.T, out=self._pre_BF)
-        return self._pre_BF.topk(self.spec.k, dim=-1, sorted=False).indices
+        chunks = self._chunks.of(centred_BD, W_enc, b_enc, self.matmul_dtype)
+        latents, values = zip(*(self.rows.top_k(p_CF, norm_F, self.spec.k) for _, p_CF in chunks))
+        pairs = ActivePairs.of_each(torch.cat(latents), self.d_sae, self.rows)
+        return pairs, self._exact(centred_BD, pairs, torch.cat(values).view(-1))
 
-    def _fill_gradients(self, centred_BD: Tensor, chosen_BK: Tensor, value_BK: Tensor, d_out_BD: Tensor) -> None:
-        """Gradients of the mse from those of its reconstruction."""
+    def _exact(self, centred_BD: Tensor, pairs: ActivePairs, p_N: Tensor) -> Tensor:
+        """The pairs' pre-activations in float32: `p_N`, or computed again when it was found less exactly."""
+        if self.matmul_dtype == torch.float32:
+            return p_N
+        return pairs.dot(centred_BD, self.parameters.W_enc).add_(pairs.of_latent(self.parameters.b_enc))
+
+    def _fill_gradients(self, centred_BD: Tensor, pairs: ActivePairs, f_N: Tensor, error_BD: Tensor) -> None:
+        """Gradients of the mse from the error of its reconstruction."""
         W_enc, W_dec, _, _ = self.parameters
         to_W_enc, to_W_dec, to_b_enc, to_b_dec = self.gradients
-        to_W_dec.copy_(rows_scatter(value_BK, chosen_BK, d_out_BD, self.d_sae))
-        d_value_BK = rows_dot(d_out_BD, chosen_BK, W_dec).mul_(value_BK > 0)
-        to_W_enc.copy_(rows_scatter(d_value_BK, chosen_BK, centred_BD, self.d_sae))
-        to_b_enc.zero_().index_add_(0, chosen_BK.reshape(-1), d_value_BK.reshape(-1))
-        torch.sum(d_out_BD, 0, out=to_b_dec)
+        d_x_hat_BD = error_BD * (2 / len(error_BD))
+        to_W_dec.copy_(pairs.sum_rows(f_N, d_x_hat_BD))
+        d_p_N = torch.ops.aten.threshold_backward(pairs.dot(d_x_hat_BD, W_dec), f_N, 0)
+        to_W_enc.copy_(pairs.sum_rows(d_p_N, centred_BD))
+        to_b_enc.copy_(pairs.sum_over_tokens(d_p_N))
+        torch.sum(d_x_hat_BD, 0, out=to_b_dec)
         to_b_dec.sub_(to_b_enc @ W_enc)
 
     @torch.enable_grad()
     def _add_aux_gradients(self, centred_BD: Tensor, residual_BD: Tensor, dead_X: Tensor) -> Tensor:
         """Add the gradients of the aux term, computed on the rows of the dead latents, and return the term."""
-        W_enc, W_dec, b_enc = (p[dead_X].requires_grad_() for p in self.parameters[:3])
-        dtype = self.matmul_dtype
-        p_BX = linear(centred_BD.to(dtype), W_enc.to(dtype), b_enc.to(dtype))
-        aux = self._aux(p_BX, W_dec, residual_BD)
-        gradients = torch.autograd.grad(aux, (W_enc, W_dec, b_enc))
-        for whole, rows in zip(self.gradients, gradients):
-            whole.index_add_(0, dead_X, rows)
-        self.gradients.b_dec.sub_(gradients[2] @ W_enc.detach())
-        return aux.detach()
+        W_enc, W_dec, b_enc = rows = [p[dead_X].requires_grad_() for p in self.parameters[:3]]
+        dtype, aux = self.matmul_dtype, torch.zeros((), device=centred_BD.device)
+        tokens = chunk_tokens(centred_BD, len(dead_X))
+        for centred_CD, residual_CD in zip(centred_BD.split(tokens), residual_BD.split(tokens)):
+            p_CX = linear(centred_CD.to(dtype), W_enc.to(dtype), b_enc.to(dtype))
+            part = self._aux(p_CX, W_dec, residual_CD, self.rows) * (len(centred_CD) / len(centred_BD))
+            part.backward()
+            aux += part.detach()
+        for whole, row in zip(self.gradients, rows):
+            whole.index_add_(0, dead_X, row.grad)
+        self.gradients.b_dec.sub_(b_enc.grad @ W_enc.detach())
+        return aux
 
     def _dead(self, context: StepContext) -> Tensor | None:
         """Indices of the dead latents, None when there is nothing for AuxK to do."""
@@ -130,13 +140,13 @@ class TopKTrainingSae(TrainingSae):
         dead_X = context.dead_F.nonzero().flatten()
         return dead_X if len(dead_X) else None
 
-    def _aux(self, p_BX: Tensor, W_dec_XD: Tensor, residual_BD: Tensor) -> Tensor:
+    def _aux(self, p_BX: Tensor, W_dec_XD: Tensor, residual_BD: Tensor, rows: SparseRows = TORCH_ROWS) -> Tensor:
         """The aux term from the dead latents' pre-activations and decoder rows."""
         k_aux = self.spec.aux_k or max(1, self.d_in // 2)
         n_dead = len(W_dec_XD)
         g_BX = p_BX
         if n_dead > k_aux:
-            chosen_BA = (p_BX * W_dec_XD.norm(dim=-1)).detach().topk(k_aux, dim=-1, sorted=False).indices
+            chosen_BA, _ = rows.top_k(p_BX.detach(), W_dec_XD.detach().norm(dim=-1), k_aux)
             g_BX = torch.zeros_like(p_BX).scatter(-1, chosen_BA, p_BX.gather(-1, chosen_BA))
         explained_BD = (g_BX @ W_dec_XD.to(g_BX.dtype)).float()
         scale = self.spec.aux_coefficient * min(n_dead / k_aux, 1.0)

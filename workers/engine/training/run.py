@@ -15,6 +15,7 @@ import torch
 from workers.engine.precision import matmul_dtype_for
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
+from workers.engine.saes.sparse_rows import TORCH_ROWS, SparseRows, rows_for
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.training import Member, TrainInputs, TrainSpec
 from workers.engine.training.checkpoints import Checkpoint, checkpoint_latest, checkpoint_write
@@ -24,7 +25,7 @@ from workers.engine.training.sources import SiteActivations, Source
 from workers.engine.training.trainer import Trainer
 
 SOURCE_FILE = "source"
-CHANGEABLE = ("micro_batch_size", "matmul_dtype")
+CHANGEABLE = ("micro_batch_size", "matmul_dtype", "sparse_rows")
 """Of `effective`, what a resumed run takes from its checkpoint instead of comparing it."""
 
 
@@ -75,6 +76,7 @@ class Run:
         own = {
             "micro_batch_size": self.micro_batch_size,
             "matmul_dtype": str(self.trainers[0].sae.matmul_dtype).removeprefix("torch."),
+            "sparse_rows": self.trainers[0].sae.rows.NAME,
         }
         return json.loads(json.dumps(own | self.source.effective()))
 
@@ -171,7 +173,7 @@ def _begin(run: Run) -> None:
 def _resume(run: Run, found: Checkpoint) -> None:
     """Load `found` after checking that it belongs to this run."""
     effective = found.state["effective"]
-    dtype = getattr(torch, effective["matmul_dtype"])
+    dtype, rows = getattr(torch, effective["matmul_dtype"]), _recorded_rows(run, found)
     same = {name: value for name, value in run.effective().items() if name not in CHANGEABLE}
     kept = {name: value for name, value in effective.items() if name not in CHANGEABLE}
     if found.state["spec"] != run.spec.to_json() or kept != same:
@@ -180,9 +182,22 @@ def _resume(run: Run, found: Checkpoint) -> None:
             "Start a new run for new settings; a run resumes only as it was begun.",
         )
     for member, trainer in zip(run.members, run.trainers):
-        trainer.sae.matmul_dtype = dtype
+        trainer.sae.matmul_dtype, trainer.sae.rows = dtype, rows
         trainer.load(found.files[member.key], found.step)
     run.source.load(found.files[SOURCE_FILE], found.step)
     run.steps_done, run.micro_batch_size = found.step, effective["micro_batch_size"]
     run.last_metrics, run.seconds_before = found.state["metrics"], found.state["seconds"]
     run.progress.event(f"Resumed from the checkpoint of step {found.step}.")
+
+
+def _recorded_rows(run: Run, found: Checkpoint) -> SparseRows:
+    """The way of working on rows that the run began with: another would give other bits."""
+    # checkpoints from before there was a choice name none
+    name = found.state["effective"].get("sparse_rows", TORCH_ROWS.NAME)
+    try:
+        return rows_for(run.inputs.device, name)
+    except ImportError as error:
+        raise EngineError(
+            f"The run began with kernels of {name}, which is not installed here.",
+            f"Install {name} (pip install -e '.[fast]') and resume, or start a new run.",
+        ) from error

@@ -1,0 +1,184 @@
+"""The operations of sparse_rows.py compiled by numba, for a CPU. Importing this needs numba; sparse_rows.py asks first.
+
+Only what pays is here (d_in 576, d_sae 4608, 4096 tokens, k 32, milliseconds of one core, PyTorch → numba): the choice of k
+latents 100 → 20, the list of firing pairs 40 → 15, the dot products of pairs 37 → 16. PyTorch's embedding bags are as fast as
+compiled loops for weighted sums of rows, so these stay with it.
+
+Each row of the result is computed by one thread in one order: the number of threads, which is PyTorch's, changes no bit.
+Threads are Python's, for kernels that hold no lock: numba's own would be a second pool, which takes longer to compile and
+ends the process when it finds itself forked.
+
+Machine code is kept beside this file, in __pycache__, where Python keeps its own: looked up by processor, version of numba
+and the time of this file. Where that folder is not to be written, each process compiles for some seconds.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from workers.engine.saes.sparse_rows import SparseRows
+
+BLOCK = 16
+"""Columns that share a maximum when rows are searched for their largest."""
+NAN_KEY = 0x7FFFFFFF
+INFINITY_BITS = 0x7F800000
+REORDERED = {"reassoc", "contract", "nsz"}
+"""Sums may be taken in the order that vectors want; NaN and infinity keep their meaning."""
+
+_compiled = numba.njit(nogil=True, cache=os.access(Path(__file__).parent, os.W_OK), error_model="numpy")
+_compiled_sums = numba.njit(nogil=True, cache=os.access(Path(__file__).parent, os.W_OK), fastmath=REORDERED)
+
+
+class NumbaRows(SparseRows):
+    """SparseRows in float32 on the CPU."""
+
+    NAME = "numba"
+
+    def top_k(self, p_CF: Tensor, weight_F: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        latent_CK = torch.empty(len(p_CF), k, dtype=torch.long)
+        p_CK = torch.empty(len(p_CF), k)
+        arrays = [t.numpy() for t in (p_CF.float(), weight_F, latent_CK, p_CK)]
+        _in_parts(len(p_CF), lambda first, last: _top_k(first, last, *arrays))
+        return latent_CK, p_CK
+
+    def above(self, p_CF: Tensor, floor_F: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        p, floor = p_CF.float().numpy(), floor_F.numpy()
+        ends = np.empty(len(p), np.int64)
+        _in_parts(len(p), lambda first, last: _count_above(first, last, p, floor, ends))
+        np.cumsum(ends, out=ends)
+        pairs = int(ends[-1])
+        row_N, column_N = torch.empty(2, pairs, dtype=torch.long)
+        p_N = torch.empty(pairs)
+        lists = [t.numpy() for t in (row_N, column_N, p_N)]
+        _in_parts(len(p), lambda first, last: _list_above(first, last, p, floor, ends, *lists))
+        return row_N, column_N, p_N
+
+    def dot(self, row_N: Tensor, starts_B: Tensor, column_N: Tensor, x_BD: Tensor, W_FD: Tensor) -> Tensor:
+        dot_N = torch.empty(len(row_N))
+        arrays = [t.numpy() for t in (row_N, column_N, x_BD, W_FD, dot_N)]
+        _in_parts(len(row_N), lambda first, last: _dot(first, last, *arrays))
+        return dot_N
+
+
+def _in_parts(count: int, work: Callable[[int, int], None]) -> None:
+    """work(first, last) on equal parts of `count`, one for each thread that PyTorch uses."""
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        work(0, count)
+        return
+    bounds = [count * part // threads for part in range(threads + 1)]
+    for done in [_pool(threads).submit(work, *part) for part in pairwise(bounds)]:
+        done.result()
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # denormals are flushed in training (trainer.py), but that holds for one thread alone
+    return ThreadPoolExecutor(threads, "kernel", initializer=torch.set_flush_denormal, initargs=(True,))
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+@_compiled
+def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray, values: ndarray) -> None:
+    """The k columns of each row with the largest p · weight; among equals the first ones found.
+
+    Floats are compared by their bits, as integers in the same order, so that NaN has a place: the largest. Columns j,
+    j + width, j + 2 width, … are a block. The k largest maxima of blocks are k entries, so the k-th largest entry is no
+    smaller than the k-th largest maximum: only blocks and entries that reach that need a look.
+    """
+    columns, k = p.shape[1], latents.shape[1]
+    blocks = max(1, min(BLOCK, columns // (4 * k)))
+    width = (columns + blocks - 1) // blocks
+    score = np.empty(columns, np.float32)
+    keys = score.view(np.int32)
+    maxima = np.empty(width, np.int32)
+    found, found_keys = np.empty(columns, np.int32), np.empty(columns, np.int32)
+    for b in range(first, last):
+        row = p[b]
+        for j in range(columns):
+            score[j] = row[j] * weight[j]
+        maxima[:] = -NAN_KEY - 1
+        for start in range(0, columns, width):
+            for j in range(min(width, columns - start)):
+                bits = keys[start + j]
+                key = bits ^ ((bits >> 31) & NAN_KEY)
+                key = np.int32(NAN_KEY if (bits & NAN_KEY) > INFINITY_BITS else key)
+                keys[start + j] = key
+                maxima[j] = max(maxima[j], key)
+        reach = _reached_by(maxima, k, k // 4)
+        count = 0
+        for j in range(width):
+            if maxima[j] >= reach:
+                for column in range(j, columns, width):
+                    if keys[column] >= reach:
+                        found[count], found_keys[count] = column, keys[column]
+                        count += 1
+        smallest = _reached_by(found_keys[:count], k, 0)
+        chosen = 0
+        for is_equal in (False, True):
+            for j in range(count):
+                if chosen < k and (found_keys[j] == smallest if is_equal else found_keys[j] > smallest):
+                    latents[b, chosen], values[b, chosen] = found[j], row[found[j]]
+                    chosen += 1
+
+
+@_compiled
+def _reached_by(keys: ndarray, k: int, slack: int) -> int:
+    """The largest integer that at least k of the keys reach; with slack one that at most k + slack do, if there is any."""
+    low, high = np.int64(keys.min()), np.int64(keys.max())
+    while low < high:
+        middle = np.int32(low + (high - low + 1) // 2)
+        count = np.int32(0)
+        for key in keys:
+            count += np.int32(key >= middle)
+        if count < k:
+            high = np.int64(middle) - 1
+        else:
+            low = np.int64(middle)
+            if count <= k + slack:
+                break
+    return np.int32(low)
+
+
+@_compiled
+def _count_above(first: int, last: int, p: ndarray, floor: ndarray, counts: ndarray) -> None:
+    for b in range(first, last):
+        row = p[b]
+        count = np.int32(0)
+        for j in range(len(row)):
+            count += np.int32(not row[j] <= floor[j])
+        counts[b] = count
+
+
+@_compiled
+def _list_above(
+    first: int, last: int, p: ndarray, floor: ndarray, ends: ndarray, rows: ndarray, columns: ndarray, values: ndarray
+) -> None:
+    n = ends[first - 1] if first else 0
+    for b in range(first, last):
+        row = p[b]
+        for j in range(len(row)):
+            if not row[j] <= floor[j]:
+                rows[n], columns[n], values[n] = b, j, row[j]
+                n += 1
+
+
+@_compiled_sums
+def _dot(first: int, last: int, rows: ndarray, columns: ndarray, x: ndarray, W: ndarray, dots: ndarray) -> None:
+    for n in range(first, last):
+        a, b = x[rows[n]], W[columns[n]]
+        total = np.float32(0)
+        for d in range(len(a)):
+            total += a[d] * b[d]
+        dots[n] = total
