@@ -169,12 +169,13 @@ def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
     """The same value of several runs in one chart, one colour for each SAE of each run."""
     members = [member for run in runs for member in run.members.all()][:MOST_LINES]
     points = {_compared_words(member): _points(member, view.x) for member in members}
+    short = {_short_words(member): own for member, own in zip(members, points.values())}
     return [
         _chart(
             figure,
             view,
             [_line(figure, words, own, figure.values[0][0], view.x) for words, own in points.items()],
-            summary=_spread(figure, points),
+            summary=_spread(figure, short),
         )
         for figure in (BY_ID[figure_id] for figure_id in COMPARED)
     ]
@@ -183,6 +184,11 @@ def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
 def _compared_words(member: RunMember) -> str:
     name = f"{member.run_id} {member.run.name}"
     return name if member.run.members.count() == 1 else f"{name} · {member_words(member)}"
+
+
+def _short_words(member: RunMember) -> str:
+    words = f"run {member.run_id}"
+    return words if member.run.members.count() == 1 else f"{words}, SAE {member.index}"
 
 
 def pareto_chart(run: TrainingRun, view: View) -> Chart | None:

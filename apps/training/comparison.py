@@ -74,10 +74,10 @@ def settings_of(run: TrainingRun) -> Settings:
     """The run's options without its name and what it was made from; those that its other options leave without meaning are
     left out."""
     spec = spec_load(TrainSpec, run.spec)
-    defaults = {field.name: field.default for field in fields(TrainSpec)}
+    defaults = {field.name: None if field.default == () else field.default for field in fields(TrainSpec)}
     idle = {name for name, option in TrainSpec.options().items() if option_is_idle(option, vars(spec))}
     rows = [row for row in option_rows([run]) if row.name not in (*idle, *REFERENCES, "more_tokenizations")]
-    chosen = [row for row in rows if row.name in ALWAYS_SHOWN or row.values[0] != (defaults[row.name] or None)]
+    chosen = [row for row in rows if row.name in ALWAYS_SHOWN or row.values[0] != defaults[row.name]]
     return Settings(chosen, [row for row in rows if row not in chosen])
 
 

@@ -160,8 +160,9 @@ def test_a_comparison_has_a_line_for_every_sae_of_every_run():
     cache = cache_make()
     one, sweep = run_make(cache, name="one"), run_make(cache, name="sweep", sweep_k=(2, 4))
     tell(one, point(10))
-    tell(sweep, point(10, 0), point(10, 1))
+    tell(sweep, point(10, 0, fvu=0.2), point(10, 1, fvu=0.1))
     fvu = compare_charts([one, sweep], View())[0]
+    assert fvu.summary == f"Now from 0.1 (run {sweep.pk}, SAE 1) to 0.5 (run {one.pk})."
     names = [series.name for series in fvu.series]
     assert names == [
         f"{one.pk} one",

@@ -112,6 +112,7 @@ def test_the_settings_show_what_was_chosen_and_fold_the_defaults(client_in):
     assert (
         '<th scope="row">k</th><td>7</td>' in chosen and '<th scope="row">Clip gradient norm</th><td>–</td>' in chosen
     )
+    assert "Seed" not in chosen and "Hold decoder rows" not in chosen
     assert "Adam" not in chosen.split("<caption>Settings")[1] and "<dt>Adam ε</dt><dd>1e-8</dd>" in folded
     assert "L1 coefficient" not in page, "it means nothing to a TopK run"
 
