@@ -9,7 +9,7 @@ from apps.core.storage import data_path
 from apps.jobs.models import Job
 from apps.jobs.states import State, Wish
 from apps.training.models import MetricPoint
-from apps.training.services import training_retry
+from apps.training.services import training_retry, training_start
 from tests.apps.training.worlds import (
     STEPS,
     cache_make,
@@ -20,6 +20,8 @@ from tests.apps.training.worlds import (
     run_finish,
     run_make,
     state_set,
+    text_spec_make,
+    tokenization_more,
 )
 from tests.engine.training.worlds import D_IN as ENGINE_D_IN
 from tests.engine.training.worlds import random_cache
@@ -170,6 +172,67 @@ def test_a_run_finished_early_counts_the_steps_it_did():
     TrainRunner().finish(job, job.loaded_spec, result, str(draft_make(job)))
     run.refresh_from_db()
     assert run.step == 42 and run.steps == STEPS and run.report["finished_early"]
+
+
+def test_every_sae_of_a_sweep_gets_its_points_and_the_run_shows_the_first():
+    run, runner = run_make(sweep_k=(2, 4)), TrainRunner()
+    told = [point(step, member, fvu=0.5 - 0.2 * member - step / 100) for step in (10, 20) for member in (0, 1)]
+    runner.metrics(run.job, told)
+    run.refresh_from_db()
+    assert [round(member.fvu, 3) for member in run.members.all()] == [0.3, 0.1]
+    assert (run.step, round(run.fvu, 3)) == (20, 0.3)
+    assert [member.metric_points.count() for member in run.members.all()] == [2, 2]
+
+
+def test_a_checkpoint_brings_ce_recovered_of_each_sae():
+    run = run_make(sweep_k=(2, 4))
+    line = checkpoint_write(run.job, 10) | {"values": {"0": {"ce_recovered": 0.9}, "1": {"fvu": float("nan")}}}
+    TrainRunner().checkpoint(run.job, line)
+    assert [member.ce_recovered for member in run.members.all()] == [0.9, None]
+    assert run.checkpoints.get().values["1"] == {"fvu": None}
+
+
+def test_a_finished_sweep_becomes_an_sae_and_an_evaluation_for_each_member():
+    run = run_make(sweep_k=(2, 4))
+    job = run.job
+    TrainRunner().finish(job, job.loaded_spec, result_make(members=2), str(draft_make(job, members=2)))
+    saes = list(run.saes.order_by("pk"))
+    assert [sae.member.index for sae in saes] == [0, 1]
+    assert [sae.name.rsplit(" [")[1] for sae in saes] == ["3.resid_post 64 k=2 seed 0]", "3.resid_post 64 k=4 seed 0]"]
+    assert all((data_path("saes", sae.pk) / "cfg.json").exists() and sae.evaluations.count() == 1 for sae in saes)
+
+
+def test_a_run_on_text_hands_over_model_and_texts_and_every_hook_site():
+    cache = cache_make()
+    more = tokenization_more(cache)
+    sites = ("3.resid_post", "2.resid_post")
+    run = training_start(spec=text_spec_make(cache, hook_sites=sites, more_tokenizations=(more.pk,)))
+    inputs = prepare(run.job)
+    assert (inputs.cache_dir, inputs.hook_site, inputs.sink_threshold) == ("", "", None)
+    assert inputs.tokenization_dirs == tuple(
+        str(data_path("tokenizations", pk)) for pk in (cache.tokenization_id, more.pk)
+    )
+    assert inputs.model_dir == str(data_path("models", cache.language_model_id))
+    assert set(inputs.provenance["hf_hook_names"]) == set(sites) and len(inputs.provenance["more_texts"]) == 1
+
+
+def test_a_run_on_text_reads_a_cache_that_fits_and_keeps_to_it():
+    cache = cache_make()
+    run = training_start(spec=text_spec_make(cache, use_cache=True, steps=30))
+    assert prepare(run.job).cache_dir == str(data_path("activations", cache.pk))
+    run.refresh_from_db()
+    assert run.activation_cache == cache
+    assert f"Activation cache {cache.pk}" in run.job.events.order_by("-pk").first().text
+    events = run.job.events.count()
+    assert prepare(run.job).cache_dir, "the next attempt reads the same"
+    assert run.job.events.count() == events, "and says it once"
+
+
+def test_a_run_on_text_that_has_checkpoints_of_its_own_goes_on_without_a_cache():
+    cache = cache_make()
+    run = training_start(spec=text_spec_make(cache, use_cache=True, steps=30))
+    TrainRunner().checkpoint(run.job, checkpoint_write(run.job, 10))
+    assert prepare(run.job).cache_dir == ""
 
 
 @pytest.mark.django_db(transaction=True)
