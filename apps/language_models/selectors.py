@@ -21,6 +21,7 @@ LOADS_WEIGHTS = (
     "language_model_import",
     "language_model_quantize",
     "activation_cache",
+    "train",
     "evaluate",
     "feature_run",
     "steer",

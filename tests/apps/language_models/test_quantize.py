@@ -10,8 +10,9 @@ from django.urls import reverse
 from apps.core.errors import AppError
 from apps.jobs.models import Job
 from apps.language_models.services import language_model_import, language_model_quantize
+from apps.training.services import training_start
 from tests.apps.prepared import job_about, make_cache, make_language_model, make_tokenization
-from tests.apps.training.worlds import sae_make
+from tests.apps.training.worlds import cache_make, sae_make, text_spec_make
 from workers.engine.specs.language_models import LanguageModelImportSpec, LanguageModelQuantizeSpec
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
@@ -50,6 +51,14 @@ def test_an_evaluation_of_an_sae_of_the_model_counts_as_work_with_it():
         quantize(sae.language_model)
     Job.objects.filter(kind="evaluate").update(state="cancelled")
     assert quantize(sae.language_model).is_ready
+
+
+def test_a_training_of_the_model_counts_as_work_with_it():
+    run = training_start(spec=text_spec_make(cache_make()))
+    with pytest.raises(AppError, match="still works with"):
+        quantize(run.language_model)
+    Job.objects.filter(kind="train").update(state="cancelled")
+    assert quantize(run.language_model).is_ready
 
 
 def test_work_with_another_model_and_with_the_tokenizer_alone_is_no_hindrance():
@@ -121,7 +130,7 @@ def test_the_admin_quantizes_imports_again_and_deletes_what_is_free(client_in):
 
     assert "is being quantized" in act("quantize_to_int8", free)
     assert free.job.spec["quantization"] == "int8"
-    assert "imported already" in act("import_again", used)
+    assert "ready already" in act("import_again", used)
     free.jobs.update(state="cancelled")
     said = act("delete_rows", free, used)
     assert "Free deleted" in said and "still used by" in said
