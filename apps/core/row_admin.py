@@ -1,5 +1,6 @@
 """The admin of rows that services own: all is shown, only names change, deletion frees the files as well."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -48,11 +49,15 @@ class RowAdmin(admin.ModelAdmin):
     @admin.action(description="Delete with files", permissions=["delete_rows"])
     def delete_rows(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         """Delete each; what is still used is said."""
+        self.each(request, rows, lambda row: f"deleted; {bytes_words(self.delete_row(row))} freed")
+
+    def each(self, request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], str]) -> None:
+        """Act on each row and say what came of it, in the words that `act` returns; a refusal leaves the others their turn."""
         for row in rows:
             name = str(row)  # some names hold the id, which deletion takes away
             try:
-                freed = self.delete_row(row)
+                words = act(row)
             except AppError as error:
                 self.message_user(request, f"{name}: {error.message} {error.hint}", messages.ERROR)
             else:
-                self.message_user(request, f"{name} deleted; {bytes_words(freed)} freed.")
+                self.message_user(request, f"{name} {words}.")

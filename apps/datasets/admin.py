@@ -1,10 +1,9 @@
 """Datasets in the admin: rename, import again, curate rows, delete through the services. Numbers are never edited by hand."""
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.datasets.models import Dataset, DatasetLookup, RowMark, Tokenization, TokenPreview
 from apps.datasets.services import dataset_delete, dataset_import_again, dataset_rename, row_mark
@@ -31,13 +30,9 @@ class DatasetAdmin(RowAdmin):
     @admin.action(description="Import again", permissions=["change"])
     def import_again(self, request: HttpRequest, rows: QuerySet[Dataset]) -> None:
         """Another try of imports that failed."""
-        for row in rows:
-            try:
-                job = dataset_import_again(dataset=row, user=request.user)
-            except AppError as error:
-                self.message_user(request, f"{row}: {error.message} {error.hint}", messages.ERROR)
-            else:
-                self.message_user(request, f"{row} is imported by job {job.pk}.")
+        self.each(
+            request, rows, lambda row: f"is imported by job {dataset_import_again(dataset=row, user=request.user).pk}"
+        )
 
     def rename_row(self, row: Dataset) -> None:
         dataset_rename(dataset=row, name=row.name)
@@ -47,19 +42,13 @@ class DatasetAdmin(RowAdmin):
 
 
 @admin.register(DatasetLookup)
-class DatasetLookupAdmin(admin.ModelAdmin):
+class DatasetLookupAdmin(RowAdmin):
+    """What the Hub said; rows go by themselves after a day."""
+
     list_display = ["id", "repo_id", "created_at", "ready_at", "created_by"]
     search_fields = ["repo_id"]
     list_select_related = ["created_by"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: DatasetLookup | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: DatasetLookup | None = None) -> bool:
-        return False
+    actions = None
 
 
 @admin.register(RowMark)
@@ -110,13 +99,9 @@ class TokenizationAdmin(RowAdmin):
     @admin.action(description="Tokenize again after a failure", permissions=["delete_rows"])
     def tokenize_again(self, request: HttpRequest, rows: QuerySet[Tokenization]) -> None:
         """Queue another try of each; those that are ready are said."""
-        for row in rows:
-            try:
-                job = tokenization_again(tokenization=row, user=request.user)
-            except AppError as error:
-                self.message_user(request, f"{row}: {error.message} {error.hint}", messages.ERROR)
-            else:
-                self.message_user(request, f"{row}: job {job.pk} is {job.state}.")
+        self.each(
+            request, rows, lambda row: f"is cut by job {tokenization_again(tokenization=row, user=request.user).pk}"
+        )
 
 
 @admin.register(TokenPreview)

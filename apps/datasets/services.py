@@ -14,7 +14,7 @@ from apps.datasets.models import Dataset, DatasetLookup, RowMark
 from apps.datasets.selectors import dataset_folders
 from apps.datasets.uploads import upload_path, upload_remove, uploads_of
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active, passing_subjects_delete
+from apps.jobs.services import job_again, job_enqueue, jobs_require_none_active, passing_subjects_delete
 from workers.engine.specs.datasets import FILE_FORMATS, DatasetImportSpec, DatasetLookupSpec
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.text.decoding import safe_text
@@ -63,12 +63,7 @@ def _subset(spec: DatasetImportSpec) -> tuple[str, ...]:
 
 def dataset_import_again(*, dataset: Dataset, user: AbstractBaseUser | None = None) -> Job:
     """The import's job: the one under way, or a new try of one that failed. AppError when the dataset is ready."""
-    if dataset.is_ready:
-        raise AppError("already_ready", f"{dataset} is imported already.", "Delete it to import again.", status=409)
-    job = dataset.job
-    if job is None:
-        raise AppError("no_job", f"{dataset} has no import to repeat.", "Import it anew.", status=409)
-    return job if job.is_active else job_retry(job=job, user=user)
+    return job_again(subject=dataset, hint="Delete it to import again.", user=user)
 
 
 def dataset_rename(*, dataset: Dataset, name: str) -> Dataset:

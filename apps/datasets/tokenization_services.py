@@ -12,7 +12,7 @@ from apps.datasets.selectors import dataset_ready
 from apps.datasets.tokenization_selectors import tokenization_folder
 from apps.datasets.tokenization_settings import variant_words
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, job_move, job_retry, jobs_require_none_active, passing_subjects_delete
+from apps.jobs.services import job_again, job_enqueue, job_move, jobs_require_none_active, passing_subjects_delete
 from apps.jobs.states import State
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready
@@ -70,12 +70,7 @@ def _require_tokenizable(dataset: Dataset, language_model: LanguageModel, spec: 
 
 def tokenization_again(*, tokenization: Tokenization, user: AbstractBaseUser | None = None) -> Job:
     """The tokenization's job: the one under way, or a new try of one that failed."""
-    if tokenization.is_ready:
-        raise AppError("already_ready", f"{tokenization} is ready.", "Delete it to cut it again.", status=409)
-    job = tokenization.job
-    if job is None:
-        raise AppError("no_job", f"{tokenization} has no job to repeat.", "Tokenize the dataset anew.", status=409)
-    return job if job.is_active else job_retry(job=job, user=user)
+    return job_again(subject=tokenization, hint="Delete it to cut it again.", user=user)
 
 
 def tokenization_delete(*, tokenization: Tokenization) -> int:

@@ -4,7 +4,10 @@ A job's row exists before anything is queued. A django-q2 message carries no wor
 doubled message does no harm.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -162,6 +165,30 @@ def job_retry(*, job: Job, user: AbstractBaseUser | None = None) -> Job:
         created_by=user,
     )
     return _queue(again, f"Queued as another try of job {job.pk}.")
+
+
+def job_again(
+    *,
+    subject: Subject,
+    hint: str,
+    user: AbstractBaseUser | None = None,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> Job:
+    """The job that makes `subject`: the one under way, or a new try of one that failed, with its Spec's options changed.
+
+    AppError (409): "already_ready", which `hint` tells what to do about, or "no_job".
+    """
+    if subject.is_ready:
+        raise AppError("already_ready", f"{subject} is ready already.", hint, status=409)
+    job = subject.job
+    if job is None:
+        raise AppError("no_job", f"{subject} has no job to repeat.", "Delete it and begin anew.", status=409)
+    if job.is_active:
+        return job
+    spec = replace(job.loaded_spec, **changes)
+    if spec == job.loaded_spec:
+        return job_retry(job=job, user=user)
+    return job_enqueue(spec=spec, subject=subject, user=user)
 
 
 def job_priority_set(*, job: Job, priority: int) -> None:

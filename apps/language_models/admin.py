@@ -1,13 +1,9 @@
 """Language models in the admin: rename, import again, quantize, delete through the services; look-ups are only read."""
 
-from collections.abc import Callable
-from typing import Any
-
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.language_models import services
 from apps.language_models.models import LanguageModel, LanguageModelLookup
@@ -43,12 +39,13 @@ class LanguageModelAdmin(RowAdmin):
     @admin.action(description="Import again", permissions=["change"])
     def import_again(self, request: HttpRequest, rows: QuerySet[LanguageModel]) -> None:
         """Another try of imports that failed."""
-        self._each(
-            request,
-            rows,
-            lambda row: services.language_model_import_again(language_model=row, user=request.user),
-            "is imported again",
-        )
+
+        def again(row: LanguageModel) -> str:
+            return (
+                f"is imported by job {services.language_model_import_again(language_model=row, user=request.user).pk}"
+            )
+
+        self.each(request, rows, again)
 
     @admin.action(description="Quantize to 8-bit", permissions=["change"])
     def quantize_to_int8(self, request: HttpRequest, rows: QuerySet[LanguageModel]) -> None:
@@ -66,37 +63,19 @@ class LanguageModelAdmin(RowAdmin):
         self._quantize(request, rows, "auto")
 
     def _quantize(self, request: HttpRequest, rows: QuerySet[LanguageModel], quantization: str) -> None:
-        def start(row: LanguageModel) -> None:
+        def start(row: LanguageModel) -> str:
             spec = LanguageModelQuantizeSpec(language_model=row.pk, quantization=quantization)
             services.language_model_quantize(spec=spec, user=request.user)
+            return "is being quantized"
 
-        self._each(request, rows, start, "is being quantized")
-
-    def _each(
-        self, request: HttpRequest, rows: QuerySet[LanguageModel], act: Callable[[LanguageModel], Any], done: str
-    ) -> None:
-        """Act on each row and say what came of it; a refusal does not keep the others from it."""
-        for row in rows:
-            try:
-                act(row)
-            except AppError as error:
-                self.message_user(request, f"{row}: {error.message} {error.hint}", messages.ERROR)
-            else:
-                self.message_user(request, f"{row} {done}.")
+        self.each(request, rows, start)
 
 
 @admin.register(LanguageModelLookup)
-class LanguageModelLookupAdmin(admin.ModelAdmin):
+class LanguageModelLookupAdmin(RowAdmin):
     """What the Hub said; rows go by themselves after a day."""
 
-    list_display = ["id", "repo_id", "created_at", "ready_at"]
+    list_display = ["id", "repo_id", "created_at", "ready_at", "created_by"]
     search_fields = ["repo_id"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: LanguageModelLookup | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: LanguageModelLookup | None = None) -> bool:
-        return False
+    list_select_related = ["created_by"]
+    actions = None

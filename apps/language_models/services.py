@@ -11,7 +11,7 @@ from apps.core.references import references_require_none
 from apps.core.sources import free_name, given_name, local_path
 from apps.core.storage import artifact_remove
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active, passing_subjects_delete
+from apps.jobs.services import job_again, job_enqueue, jobs_require_none_active, passing_subjects_delete
 from apps.language_models.models import LanguageModel, LanguageModelLookup
 from apps.language_models.selectors import (
     language_model_folders,
@@ -77,21 +77,12 @@ def language_model_import_again(
 
     AppError when the model is ready.
     """
-    if language_model.is_ready:
-        raise AppError(
-            "already_ready", f"{language_model} is imported already.", "Quantize it, or delete it first.", status=409
-        )
-    job = language_model.job
-    if job is None:
-        raise AppError("no_job", f"{language_model} has no import to repeat.", "Import it anew.", status=409)
-    if job.is_active:
-        return job
-    if not quantization or quantization == job.loaded_spec.quantization:
-        return job_retry(job=job, user=user)
+    changes = {"quantization": quantization} if quantization else {}
     with transaction.atomic():
-        language_model.quantization = _wished(quantization)
+        job = job_again(subject=language_model, hint="Quantize it, or delete it first.", user=user, changes=changes)
+        language_model.quantization = _wished(job.loaded_spec.quantization)
         language_model.save(update_fields=["quantization"])
-        return job_enqueue(spec=replace(job.loaded_spec, quantization=quantization), subject=language_model, user=user)
+    return job
 
 
 def language_model_quantize(*, spec: LanguageModelQuantizeSpec, user: AbstractBaseUser | None = None) -> LanguageModel:

@@ -65,5 +65,5 @@ def test_failed_imports_are_tried_again_and_ready_ones_are_said(client_in):
     failed, ready = make_dataset(is_ready=False, name="failed"), make_dataset(name="done")
     job_about(failed, state="failed")
     page = act(client_in, "datasets_dataset", "import_again", failed, ready).text
-    assert f"Failed is imported by job {failed.job.pk}" in page and "done is imported already" in page
+    assert f"Failed is imported by job {failed.job.pk}" in page and "done is ready already" in page
     assert failed.job.state == "queued"
