@@ -11,7 +11,7 @@ from apps.training.origins import Origin
 from workers.engine.monitor.devices import Device, devices
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
-from workers.engine.specs.training_memory import FLOAT32, TrainingMemory, largest_d_sae, training_memory
+from workers.engine.specs.training_memory import TrainingMemory, largest_d_sae, training_memory
 
 OTHERS_ASKED = 5
 SMALLEST_PIECE = 8
@@ -79,13 +79,12 @@ def device_fits(*, spec: TrainSpec, origin: Origin) -> list[Fit]:
 
 
 def _fit(spec: TrainSpec, origin: Origin, device: Device) -> Fit:
-    on = {"device": device.name, "product_bytes": product_bytes(device)}
-    needed = training_memory(spec, origin.widths, **on).total_bytes
+    needed = training_memory(spec, origin.widths, device=device.name).total_bytes
     return Fit(
         device=device.name,
         verdict=fit_word(needed_bytes=needed, free_bytes=device.free_bytes),
         free_bytes=device.free_bytes,
-        largest_d_sae=largest_d_sae(spec, origin.widths, device.free_bytes, **on),
+        largest_d_sae=largest_d_sae(spec, origin.widths, device.free_bytes, device=device.name),
     )
 
 
@@ -100,8 +99,3 @@ def micro_batch_that_fits(*, spec: TrainSpec, origin: Origin) -> int | None:
             return tokens
         tokens //= 2
     return None
-
-
-def product_bytes(device: Device) -> int:
-    """Size of a number in large products there: they run in bfloat16 where the device multiplies it."""
-    return 2 if device.multiplies_bf16 else FLOAT32

@@ -19,7 +19,6 @@ from apps.language_models.fit import ModelShape, context_within, model_need
 from apps.language_models.hook_sites import USUAL_EXPANSION
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready, site_width
-from apps.training.estimates import product_bytes
 from workers.engine.monitor.devices import Device, devices
 from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.base import Spec
@@ -134,7 +133,7 @@ def device_bars(language_model: LanguageModel, settings: dict[str, Any]) -> list
             free_bytes=device.free_bytes,
             total_bytes=device.total_bytes,
             bars=(_caching_bar(language_model, settings, device), _training_bar(spec, widths, device)),
-            largest_d_sae=largest_d_sae(spec, widths, device.free_bytes, **_on(device)),
+            largest_d_sae=largest_d_sae(spec, widths, device.free_bytes, device=device.name),
         )
         for device in devices()
     ]
@@ -154,12 +153,8 @@ def _caching_bar(language_model: LanguageModel, settings: dict[str, Any], device
     return _bar("Cache activations", parts, device.free_bytes)
 
 
-def _on(device: Device) -> dict[str, Any]:
-    return {"device": device.name, "product_bytes": product_bytes(device)}
-
-
 def _training_bar(spec: TrainSpec, widths: tuple[tuple[int, int], ...], device: Device) -> Bar:
-    memory = training_memory(spec, widths, **_on(device))
+    memory = training_memory(spec, widths, device=device.name)
     parts = (("SAE and Adam", memory.state_bytes), ("SAE batch", memory.stream_bytes + memory.passing_bytes))
     return _bar("Train the SAE", parts, device.free_bytes)
 

@@ -70,10 +70,9 @@ def test_sites_of_different_widths_count_with_their_own():
     assert memory.stream_bytes == 2 * 4 * 4096 * (32 + 48)
 
 
-def test_smaller_pieces_of_a_batch_an_average_and_bfloat16_change_the_need():
+def test_smaller_pieces_of_a_batch_and_an_average_change_the_need():
     usual = training_memory(spec(batch_size=4096, d_sae=4096), [(64, 64)]).total_bytes
     assert training_memory(spec(batch_size=4096, d_sae=4096, micro_batch_size=512), [(64, 64)]).total_bytes < usual
-    assert training_memory(spec(batch_size=4096, d_sae=4096), [(64, 64)], product_bytes=2).total_bytes < usual
     averaged = training_memory(spec(batch_size=4096, d_sae=4096, weight_average_decay=0.9), [(64, 64)]).total_bytes
     assert averaged == usual + weights_bytes(spec(d_sae=4096), 64, 64)
 

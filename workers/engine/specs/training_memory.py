@@ -2,16 +2,17 @@
 
     state   of every SAE: weights, gradient and Adam's two moments, an average when one is kept            stays
     stream  of every hook site: the batch, and a copy while it is prepared                                 stays
-    step    of the largest SAE, for one micro-batch: matrices over (tokens, latents), lists of pairs that
-            fire, matrices over (tokens, width), copies of the weights                                     comes and goes
+    step    of the largest SAE, for one micro-batch: matrices over (chunk of its tokens, latents), lists
+            of pairs that fire, matrices over (tokens, width), copies of the weights                       comes and goes
     finish  of the largest SAE, on the machine itself: the finished weights, for charts and at the end     comes and goes
 
 SAEs of a sweep step one after the other, so their states add up and the largest step counts once. The language model of a
 training on text comes on top (specs/memory_estimate.py), and so does a cache that is read into the machine's memory.
 
-The numbers are what the steps in engine/saes were measured to hold at their peak; tests hold them within 25 %. Standard and
-its like work through a batch in chunks while many latents fire, and on lists of pairs, longer the larger L0, once few do:
-the larger of the two counts, with the longest list.
+The numbers are what the steps in engine/saes were measured to hold at their peak; tests hold them within 25 %. All work
+through a batch in chunks (saes/encoder_chunks.py). Standard and its like finish each chunk while many latents fire, and keep
+lists of pairs, longer the larger L0, once few do: the larger of the two counts, with the longest list. Products in bfloat16
+need no less: beside them stand matrices of scores in float32.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ MOST_LATENTS = 1_048_576
 
 
 FINISH_COPIES = 3
-CHUNK_ELEMENTS = 2**20
+CHUNK_ELEMENTS = 2**22
 """Of (tokens, latents), on the CPU; a chunk has SMALLEST_CHUNK tokens at least."""
 GPU_CHUNK_ELEMENTS = 2**26
 SMALLEST_CHUNK = 128
@@ -41,8 +42,6 @@ class StepBlocks:
     """Matrices (micro-batch, d_in) in float32."""
     weights: float
     """Copies of all weights in float32."""
-    latent: float = 0
-    """Matrices (micro-batch, d_sae) in the precision of the products."""
     chunk: float = 0
     """Matrices (chunk, d_sae) in float32."""
     pairs: float = 0
@@ -50,9 +49,9 @@ class StepBlocks:
 
 
 BLOCKS = {
-    "topk": StepBlocks(latent=1.3, width=8, weights=0.4),
-    "batchtopk": StepBlocks(latent=1.3, width=8, weights=0.4),
-    "matryoshka": StepBlocks(latent=1.3, width=10, weights=0.4),
+    "topk": StepBlocks(chunk=1.3, width=5.5, weights=0.4),
+    "batchtopk": StepBlocks(chunk=3.9, width=5.5, weights=0.4),
+    "matryoshka": StepBlocks(chunk=3.8, width=6.5, weights=0.4),
     "standard": StepBlocks(chunk=3.3, pairs=1.6, width=1.3, weights=0.1),
     "jumprelu": StepBlocks(chunk=6.5, pairs=2.8, width=1.3, weights=0.1),
     "gated": StepBlocks(chunk=6.3, pairs=2.0, width=1.5, weights=0.1),
@@ -76,18 +75,15 @@ class TrainingMemory:
         return self.state_bytes + self.stream_bytes + self.passing_bytes
 
 
-def training_memory(
-    spec: TrainSpec, widths: Sequence[tuple[int, int]], *, device: str = "cpu", product_bytes: int = FLOAT32
-) -> TrainingMemory:
+def training_memory(spec: TrainSpec, widths: Sequence[tuple[int, int]], *, device: str = "cpu") -> TrainingMemory:
     """Peak of the whole training on `device` ("cpu", "cuda:0", …).
 
-    `widths` has (d_in, d_out) of each hook site, in the Spec's order; a cache has one site. `product_bytes` is the size of
-    a number in large products: 2 where the device multiplies bfloat16.
+    `widths` has (d_in, d_out) of each hook site, in the Spec's order; a cache has one site.
     """
     members = spec.members()
     per_site = len(members) // len(widths)
     sized = [(member.spec, *widths[member.index // per_site]) for member in members]
-    steps = [step_bytes(*each, device=device, product_bytes=product_bytes) for each in sized]
+    steps = [step_bytes(*each, device=device) for each in sized]
     finishes = [FINISH_COPIES * weights_bytes(*each) if device == "cpu" else 0 for each in sized]
     return TrainingMemory(
         state_bytes=sum(state_bytes(*each) for each in sized),
@@ -102,14 +98,14 @@ def state_bytes(spec: TrainSpec, d_in: int, d_out: int) -> int:
     return copies * weights_bytes(spec, d_in, d_out)
 
 
-def step_bytes(spec: TrainSpec, d_in: int, d_out: int, *, device: str = "cpu", product_bytes: int = FLOAT32) -> int:
+def step_bytes(spec: TrainSpec, d_in: int, d_out: int, *, device: str = "cpu") -> int:
     """What one step of one SAE holds besides its state."""
     blocks = BLOCKS[spec.architecture]
     tokens = min(spec.micro_batch_size or spec.batch_size, spec.batch_size)
     is_split = tokens < spec.batch_size
     elements = CHUNK_ELEMENTS if device == "cpu" else GPU_CHUNK_ELEMENTS
     chunk = min(tokens * spec.d_sae, max(elements, SMALLEST_CHUNK * spec.d_sae))
-    dense = blocks.latent * tokens * spec.d_sae * product_bytes + blocks.chunk * chunk * FLOAT32
+    dense = blocks.chunk * chunk * FLOAT32
     pairs = blocks.pairs * tokens * spec.d_sae * FLOAT32
     width = blocks.width * tokens * max(d_in, d_out) * FLOAT32
     return int(max(dense, pairs) + width + (blocks.weights + is_split) * weights_bytes(spec, d_in, d_out))
@@ -128,14 +124,13 @@ def largest_d_sae(
     room_bytes: int,
     *,
     device: str = "cpu",
-    product_bytes: int = FLOAT32,
 ) -> int:
     """The largest d_sae with which this training fits into `room_bytes`; 0 when none does. Swept widths all become it."""
     low, high = 0, MOST_LATENTS + 1
     while high - low > 1:
         middle = (low + high) // 2
         other = _with_latents(spec, middle)
-        fits = training_memory(other, widths, device=device, product_bytes=product_bytes).total_bytes <= room_bytes
+        fits = training_memory(other, widths, device=device).total_bytes <= room_bytes
         low, high = (middle, high) if fits else (low, middle)
     return low
 

@@ -9,7 +9,6 @@ A run that was stopped at any step and resumed gives bit-identical weights on th
 b_dec starts at the mean activation; saes/base.py says why.
 """
 
-from workers.engine.precision import matmul_dtype_for
 from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.base import Batch
 from workers.engine.specs.errors import EngineError
@@ -35,9 +34,7 @@ def train(spec: TrainSpec, inputs: TrainInputs, progress: Progress) -> TrainResu
     progress.phase("preparing")
     source = source_open(spec, inputs, progress)
     widths = [(site.d_in, site.d_out) for site in source.sites]
-    needed = training_memory(
-        spec, widths, device=inputs.device, product_bytes=matmul_dtype_for(inputs.device).itemsize
-    ).total_bytes
+    needed = training_memory(spec, widths, device=inputs.device).total_bytes
     memory_check(needed, inputs.device)
     with denormals_flushed(), out_of_memory_explained(needed, inputs.device):
         run = run_open(spec, inputs, progress, source)
