@@ -1,7 +1,7 @@
 """Two pages that many features have: the form that starts a job, and the question before a deletion."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import messages
@@ -16,6 +16,8 @@ from apps.core.spec_forms import SpecForm, spec_form
 from apps.core.templatetags.studio import bytes_words
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import SpecInvalid
+
+Row = TypeVar("Row", bound=models.Model)
 
 
 def spec_page(
@@ -35,7 +37,7 @@ def spec_page(
     form_class = form_class or spec_form(spec_class)
     if request.method == "POST":
         form = form_class(request.POST, request.FILES)
-        started = _started(form, start, request)
+        started = form_start(form, start, request)
         if started is not None:
             return redirect(started)
     else:
@@ -45,7 +47,8 @@ def spec_page(
     return render(request, template, {"form": form, **context}, status=422 if form.errors else 200)
 
 
-def _started(form: Any, start: Callable[..., models.Model], request: HttpRequest) -> models.Model | None:
+def form_start(form: Any, start: Callable[..., Row], request: HttpRequest) -> Row | None:
+    """What start(spec=, user=) makes of a valid form; None when form or service refuses, which the form then says."""
     if not form.is_valid():
         return None
     try:

@@ -84,6 +84,7 @@ class TokenizationAdmin(RowAdmin):
         "dataset",
         "language_model",
         "context_length",
+        "variant",
         "contexts",
         "heldout_contexts",
         "bytes",

@@ -85,9 +85,13 @@ class Histogram:
 
 
 def histograms_of(dataset: Dataset, chosen: ColumnFilter | None, words: str = "") -> dict[str, Histogram]:
-    """Column → its histogram, for those columns that have one; its bars keep the search for `words`."""
+    """Column → its histogram, for those columns that have one; its bars keep the search for `words`.
+
+    A single span of numbers or lengths tells nothing and is left out.
+    """
     found = [ColumnHistogram.from_json(values) for values in dataset.report.get("histograms", [])]
-    return {one.column: _histogram(one, chosen, words) for one in found if any(one.counts)}
+    told = [one for one in found if any(one.counts) and (one.kind == "value" or len(one.counts) > 1)]
+    return {one.column: _histogram(one, chosen, words) for one in told}
 
 
 def _histogram(found: ColumnHistogram, chosen: ColumnFilter | None, words: str) -> Histogram:

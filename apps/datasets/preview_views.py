@@ -7,11 +7,10 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.core.errors import AppError
-from apps.core.pages import form_refuse, spec_page
+from apps.core.pages import form_start, spec_page
 from apps.core.spec_forms import SpecForm, spec_form
 from apps.datasets.context_diagram import context_diagram
-from apps.datasets.models import Dataset, TokenPreview
+from apps.datasets.models import Dataset
 from apps.datasets.previews import preview_context
 from apps.datasets.selectors import dataset_get
 from apps.datasets.tokenization_selectors import preview_get, usual_tokenizer
@@ -82,7 +81,7 @@ def token_preview_submit(request: HttpRequest, pk: int) -> HttpResponse:
     if "go" in values:
         values["first_row"], values["text"] = str(row_go(dataset, values)), ""
     form = spec_form(TokenPreviewSpec)(values)
-    preview = _preview_started(form, request)
+    preview = form_start(form, token_preview_start, request)
     if not request.htmx and preview is not None:
         return redirect(preview)
     context = {"dataset": dataset, "form": form, **beside_context(form, values)}
@@ -93,16 +92,6 @@ def token_preview_submit(request: HttpRequest, pk: int) -> HttpResponse:
             request, "datasets/preview.html", context | {"follows": "follows" in values, "went": "go" in values}
         )
     return render(request, "datasets/tokenize.html", context, status=422)
-
-
-def _preview_started(form: SpecForm, request: HttpRequest) -> TokenPreview | None:
-    if not form.is_valid():
-        return None
-    try:
-        return token_preview_start(spec=form.spec(), user=request.user)
-    except (AppError, SpecInvalid) as error:
-        form_refuse(form, error)
-        return None
 
 
 def row_go(dataset: Dataset, values: Any) -> int:

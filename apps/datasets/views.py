@@ -13,8 +13,8 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from apps.core.errors import NotFound
 from apps.core.name_form import NameForm
-from apps.core.pages import delete_page, form_refuse, spec_page
-from apps.core.spec_forms import SpecForm, spec_form
+from apps.core.pages import delete_page, form_start, spec_page
+from apps.core.spec_forms import spec_form
 from apps.core.storage import disk_free_bytes
 from apps.datasets.column_filters import column_filter, histograms_of
 from apps.datasets.forms import DatasetImportForm, RowMarkForm
@@ -28,7 +28,6 @@ from apps.datasets.token_view import TOKEN_ROWS, token_values, token_view_contex
 from apps.datasets.tokenization_selectors import tokenization_list
 from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
 from workers.engine.specs.datasets import DatasetImportSpec, DatasetLookupSpec
-from workers.engine.specs.errors import SpecInvalid
 
 LOOKUP_IDS = "lookup_%s"
 """Two forms of the import page have a field named repo_id: their elements' ids differ."""
@@ -68,23 +67,13 @@ def dataset_lookup_submit(request: HttpRequest) -> HttpResponse:
     if "again" in values:
         values["split"] = ""
     form = spec_form(DatasetLookupSpec)(values, auto_id=LOOKUP_IDS)
-    lookup = _looked_up(form, request)
+    lookup = form_start(form, dataset_lookup, request)
     if lookup is None:
         context = {"form": DatasetImportForm(), "lookup_form": form, **_lookup_page_context(None)}
         return render(request, "datasets/new.html", context, status=422)
     typed = {name: values[name] for name in ("name", "row_cap") if values.get(name)}
     url = f"{lookup.get_absolute_url()}&{urlencode(typed)}" if typed else lookup.get_absolute_url()
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
-
-
-def _looked_up(form: SpecForm, request: HttpRequest) -> DatasetLookup | None:
-    if not form.is_valid():
-        return None
-    try:
-        return dataset_lookup(spec=form.spec(), user=request.user)
-    except SpecInvalid as error:
-        form_refuse(form, error)
-        return None
 
 
 def _lookup_asked(request: HttpRequest) -> DatasetLookup | None:

@@ -46,7 +46,7 @@ class JobCommand(BaseCommand):
 
 
 class SpecCommand(JobCommand):
-    """A command that starts one job from a Spec. Subclasses set `spec_class` and `start`."""
+    """A command that starts one job from a Spec. Subclasses set `spec_class` and `start`, and `show` for an answer in words."""
 
     spec_class: ClassVar[type[Spec]]
 
@@ -58,12 +58,17 @@ class SpecCommand(JobCommand):
         """Call the service; the job it enqueued."""
         raise NotImplementedError
 
+    def show(self, job: Job) -> None:
+        """With --wait, print what a job that succeeded has found, below its last word."""
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             job = self.start(spec_from_arguments(self.spec_class, options))
         except (AppError, EngineError) as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from None
-        self.follow(job, wait=options["wait"], as_json=options["json"])
+        job = self.follow(job, wait=options["wait"], as_json=options["json"])
+        if job.state == State.SUCCEEDED and not options["json"]:
+            self.show(job)
 
 
 class ProgressBar:

@@ -9,10 +9,9 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import push_url
 
-from apps.core.errors import AppError
 from apps.core.name_form import NameForm
-from apps.core.pages import delete_page, form_refuse, spec_page
-from apps.core.spec_forms import SpecForm, spec_form
+from apps.core.pages import delete_page, form_start, spec_page
+from apps.core.spec_forms import spec_form
 from apps.core.storage import disk_free_bytes
 from apps.jobs.subjects import subject_list_page, subject_topics, with_newest_jobs
 from apps.language_models import services
@@ -29,7 +28,6 @@ from apps.language_models.selectors import (
     language_model_ready,
 )
 from apps.language_models.stream_diagram import block_drawing
-from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.language_models import (
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
@@ -68,21 +66,11 @@ def language_model_lookup_submit(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return redirect("language_models:new")
     form = spec_form(LanguageModelLookupSpec)(request.POST, auto_id=LOOKUP_IDS)
-    lookup = _looked_up(form, request)
+    lookup = form_start(form, services.language_model_lookup, request)
     if lookup is not None:
         return redirect(lookup)
     context = {"form": spec_form(LanguageModelImportSpec)(), "lookup_form": form, **_lookup_page_context(None)}
     return render(request, "language_models/new.html", context, status=422)
-
-
-def _looked_up(form: SpecForm, request: HttpRequest) -> LanguageModelLookup | None:
-    if not form.is_valid():
-        return None
-    try:
-        return services.language_model_lookup(spec=form.spec(), user=request.user)
-    except (AppError, SpecInvalid) as error:
-        form_refuse(form, error)
-        return None
 
 
 def _lookup_asked(request: HttpRequest) -> LanguageModelLookup | None:

@@ -81,6 +81,15 @@ def test_a_bar_of_lengths_names_the_lengths_that_lie_in_it():
     assert (shown["text"].low, shown["text"].high) == ("1", "2")
 
 
+def test_a_single_span_is_no_histogram():
+    dataset = make_dataset(pa.table({"text": ["one row"]}))
+    dataset.report["histograms"] = [
+        ColumnHistogram(column="text", kind="length", edges=(6.5, 7.5), counts=(1,)).to_json(),
+        ColumnHistogram(column="kind", kind="value", values=("cat",), counts=(1,)).to_json(),
+    ]
+    assert set(histograms_of(dataset, None)) == {"kind"}
+
+
 def test_whole_numbers_are_filtered_by_their_value():
     dataset = make_dataset(pa.table({"text": ["a", "b", "c"], "label": pa.array([-1, 2, 2], pa.int8())}))
     histogram = ColumnHistogram(column="label", kind="value", values=("-1", "2"), counts=(1, 2))

@@ -1,7 +1,5 @@
 """`manage.py dataset_lookup --repo-id ID --wait`: what the Hub says of a dataset, before any download."""
 
-from typing import Any
-
 from apps.core.templatetags.studio import bytes_words
 from apps.datasets.lookups import splits_estimated
 from apps.datasets.selectors import lookup_get
@@ -18,15 +16,9 @@ class Command(SpecCommand):
     def start(self, spec: DatasetLookupSpec) -> Job:
         return dataset_lookup(spec=spec).job
 
-    def follow(self, job: Job, *, wait: bool, as_json: bool) -> Job:
-        """Report the job and, once it has succeeded, what it found."""
-        job = super().follow(job, wait=wait, as_json=as_json)
-        lookup = lookup_get(job.subject_id)
-        if lookup.is_ready and not as_json:
-            self._show(lookup.report)
-        return job
-
-    def _show(self, found: dict[str, Any]) -> None:
+    def show(self, job: Job) -> None:
+        """What the Hub said."""
+        found = lookup_get(job.subject_id).report
         gated = ", gated" if found["gated"] else ""
         licence = found["licence"] or "no licence stated"
         self.stdout.write(f"{found['repo_id']} at {found['revision']}: {licence}{gated}")

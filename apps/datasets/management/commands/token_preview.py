@@ -18,14 +18,11 @@ class Command(SpecCommand):
     def start(self, spec: TokenPreviewSpec) -> Job:
         return token_preview_start(spec=spec).job
 
-    def follow(self, job: Job, *, wait: bool, as_json: bool) -> Job:
-        """With --wait the rows are printed below the job's last word."""
-        job = super().follow(job, wait=wait, as_json=as_json)
-        if wait and not as_json:
-            report = preview_get(job.subject_id).report
-            for row in report["rows"]:
-                self.stdout.write(row_words(row, report["scheme"]))
-        return job
+    def show(self, job: Job) -> None:
+        """The rows, each as its text and its tokens."""
+        report = preview_get(job.subject_id).report
+        for row in report["rows"]:
+            self.stdout.write(row_words(row, report["scheme"]))
 
 
 def row_words(row: dict[str, Any], scheme: str) -> str:

@@ -1,7 +1,5 @@
 """`manage.py language_model_lookup --repo-id ID --wait`: what the Hub says of a language model, before any download."""
 
-from typing import Any
-
 from apps.core.templatetags.studio import bytes_words
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
@@ -18,15 +16,9 @@ class Command(SpecCommand):
     def start(self, spec: LanguageModelLookupSpec) -> Job:
         return language_model_lookup(spec=spec).job
 
-    def follow(self, job: Job, *, wait: bool, as_json: bool) -> Job:
-        """Report the job and, once it has succeeded, what it found."""
-        job = super().follow(job, wait=wait, as_json=as_json)
-        lookup = lookup_get(job.subject_id)
-        if lookup.is_ready and not as_json:
-            self._show(lookup.report)
-        return job
-
-    def _show(self, found: dict[str, Any]) -> None:
+    def show(self, job: Job) -> None:
+        """What the Hub said."""
+        found = lookup_get(job.subject_id).report
         gated = ", gated" if found["gated"] else ""
         self.stdout.write(
             f"{found['repo_id']} at {found['revision']}: {found['licence'] or 'no licence stated'}{gated}"
