@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 MOST_POINTS = 1500
 MOST_TABLE_ROWS = 50
+MOST_TABLE_CELLS, LEAST_TABLE_ROWS = 600, 8
+"""Of many series fewer rows are shown."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Chart:
     formula: str = ""
     follow_url: str = ""
     topic: str = ""
+    most_points: int = MOST_POINTS
+    """Of each line; the least and the greatest of each stretch are kept."""
 
     @property
     def json_id(self) -> str:
@@ -55,14 +59,14 @@ class Chart:
 
     @property
     def to_json(self) -> dict[str, object]:
-        """What charts.js reads; lines are thinned to MOST_POINTS."""
+        """What charts.js reads; lines are thinned to `most_points`."""
         return {
             "x_title": self.x_title,
             "y_title": self.y_title,
             "x_type": self.x_type,
             "y_type": self.y_type,
             "smooth": self.smooth,
-            "series": [_series_json(series) for series in self.series],
+            "series": [_series_json(series, self.most_points) for series in self.series],
         }
 
     @property
@@ -77,22 +81,26 @@ class Chart:
 
     @property
     def table_rows(self) -> list[list[object]]:
-        """Rows by x for all series, evenly thinned to MOST_TABLE_ROWS."""
+        """Rows by x for all series, evenly thinned to MOST_TABLE_ROWS and MOST_TABLE_CELLS."""
         if self._is_heat:
             rows = [[x, *column] for x, column in zip(self.series[0].x, zip(*self.series[0].z))]
-            return rows[:: max(1, -(-len(rows) // MOST_TABLE_ROWS))]
+            return rows[:: self._table_stride(len(rows))]
         columns = [dict(zip(series.x, series.y)) for series in self.series]
         at = list(dict.fromkeys(x for series in self.series for x in series.x))
-        stride = max(1, -(-len(at) // MOST_TABLE_ROWS))
-        return [[_cell(x), *[_cell(column.get(x)) for column in columns]] for x in at[::stride]]
+        shown = at[:: self._table_stride(len(at))]
+        return [[_cell(x), *[_cell(column.get(x)) for column in columns]] for x in shown]
+
+    def _table_stride(self, rows: int) -> int:
+        most = min(MOST_TABLE_ROWS, max(LEAST_TABLE_ROWS, MOST_TABLE_CELLS // len(self.table_head)))
+        return max(1, -(-rows // most))
 
 
 def _cell(value: float | str | None) -> object:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else value
 
 
-def _series_json(series: Series) -> dict[str, object]:
-    keep = thinned(series.y) if series.kind == "line" else range(len(series.y))
+def _series_json(series: Series, most: int) -> dict[str, object]:
+    keep = thinned(series.y, most) if series.kind == "line" else range(len(series.y))
     if series.kind == "heat":
         return {"name": series.name, "kind": "heat", "x": series.x, "y": series.y, "z": series.z}
     made: dict[str, object] = {

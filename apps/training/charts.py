@@ -12,13 +12,18 @@ from apps.core.charts import Chart, Series
 from apps.core.templatetags.studio import compact
 from apps.training.figures import BY_ID, FIGURES, Figure
 from apps.training.models import RunMember, TrainingRun
-from apps.training.selectors import metric_points, with_time
+from apps.training.selectors import metric_points, points_of
 from apps.training.words import ARCHITECTURE_NAMES
 
 AXES = {"step": ("step", "step"), "tokens": ("tokens", "tokens"), "time": ("time_s", "training time (s)")}
 """?x= → (name in the points, words on the axis)."""
 NAMES = tuple(ARCHITECTURE_NAMES.items())
 MOST_RUNS = 10
+MOST_READ = 6_000
+"""Points read for a page, those of all its SAEs together."""
+MOST_DRAWN = 4_000
+"""Points in one chart."""
+MOST_IN_LINE, LEAST_IN_LINE = 500, 60
 MOST_LINES = 24
 """Lines in one chart of a comparison."""
 MOST_NEIGHBOURS = 200
@@ -66,7 +71,7 @@ def shown_members(run: TrainingRun, view: View) -> list[RunMember]:
 def run_charts(run: TrainingRun, view: View) -> list[Chart]:
     """All charts of one run; they follow it while it learns. Of several members each chart shows one value, a line each."""
     members = shown_members(run, view)
-    points = {member: _points(member, view.x) for member in members}
+    points = points_of(members, most=MOST_READ)
     return [
         _chart(
             figure,
@@ -159,7 +164,7 @@ def new_points(run: TrainingRun, figure_id: str, view: View, after: float) -> li
     name = AXES[view.x][0]
     fresh = {}
     for member in shown_members(run, view):
-        points = with_time(metric_points(member)) if step is None else metric_points(member, after=int(step))
+        points = metric_points(member, **({"after_s": after} if step is None else {"after": int(step)}))
         fresh[member] = [point for point in points if point[name] > after]
     series = _figure_series(BY_ID[figure_id], fresh, view.x)
     return [{"name": s.name, "x": list(s.x), "y": list(s.y)} for s in series]
@@ -168,7 +173,8 @@ def new_points(run: TrainingRun, figure_id: str, view: View, after: float) -> li
 def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
     """The same value of several runs in one chart, one colour for each SAE of each run."""
     members = [member for run in runs for member in run.members.all()][:MOST_LINES]
-    points = {_compared_words(member): _points(member, view.x) for member in members}
+    known = {member: own for run in runs for member, own in _points_of_run(run, members).items()}
+    points = {_compared_words(member): known[member] for member in members}
     short = {_short_words(member): own for member, own in zip(members, points.values())}
     return [
         _chart(
@@ -183,12 +189,17 @@ def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
 
 def _compared_words(member: RunMember) -> str:
     name = f"{member.run_id} {member.run.name}"
-    return name if member.run.members.count() == 1 else f"{name} · {member_words(member)}"
+    return name if len(member.run.members.all()) == 1 else f"{name} · {member_words(member)}"
+
+
+def _points_of_run(run: TrainingRun, members: Sequence[RunMember]) -> dict[RunMember, list[dict[str, Any]]]:
+    own = [member for member in members if member.run_id == run.pk]
+    return points_of(own, most=MOST_READ) if own else {}
 
 
 def _short_words(member: RunMember) -> str:
     words = f"run {member.run_id}"
-    return words if member.run.members.count() == 1 else f"{words}, SAE {member.index}"
+    return words if len(member.run.members.all()) == 1 else f"{words}, SAE {member.index}"
 
 
 def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
@@ -208,7 +219,8 @@ def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
             run__ready_at__isnull=False,
         )
         .exclude(run=run)
-        .select_related("run")[:MOST_NEIGHBOURS]
+        .select_related("run")
+        .prefetch_related("run__members")[:MOST_NEIGHBOURS]
     )
     series = [_member_points(f"{words} runs", [o for o in others if o.architecture == key]) for key, words in NAMES]
     return Chart(
@@ -249,11 +261,6 @@ def _member_points(name: str, members: Sequence[RunMember]) -> Series:
     )
 
 
-def _points(member: RunMember, x: str) -> list[dict[str, Any]]:
-    points = metric_points(member)
-    return with_time(points) if x == "time" else points
-
-
 def _series(figure: Figure, points: Sequence[dict[str, Any]], x: str) -> list[Series]:
     known = set().union(*points) if points else {name for name, _ in figure.values[:1]}
     return [_line(figure, words, points, name, x) for name, words in figure.values if name in known]
@@ -270,6 +277,7 @@ def _chart(figure: Figure, view: View, series: Sequence[Series], **known: Any) -
         series=series,
         can_log_y=True,
         can_smooth=True,
+        most_points=min(MOST_IN_LINE, max(LEAST_IN_LINE, MOST_DRAWN // max(1, len(series)))),
         help=figure.help,
         formula=figure.formula,
         **known,

@@ -11,17 +11,17 @@ from apps.core.errors import AppError, NotFound
 from apps.core.references import references_to
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
-from apps.training.models import Checkpoint, RunMember, TrainingRun
+from apps.training.models import Checkpoint, MetricPoint, RunMember, TrainingRun
 
 RECENT = timedelta(hours=24)
 MOST_READ = 20_000
-"""Points read at most; of longer runs every second, third, … one."""
+"""Points of one SAE read at most; of longer runs every second, third, … one."""
 
 
 def training_get(pk: int) -> TrainingRun:
     """The run; NotFound otherwise."""
     runs = TrainingRun.objects.select_related("activation_cache", "language_model", "tokenization__dataset")
-    run = runs.filter(pk=pk).first()
+    run = runs.prefetch_related("members").filter(pk=pk).first()
     if run is None:
         raise NotFound("training run", pk)
     return run
@@ -73,26 +73,29 @@ def member_get(run: TrainingRun, index: int | None) -> RunMember:
     return member
 
 
-def metric_points(member: RunMember, *, after: int | None = None) -> list[dict[str, Any]]:
-    """Points of a member's charts with step > after, oldest first: {"step", name: value, …}."""
+def metric_points(member: RunMember, *, after: int | None = None, after_s: float | None = None) -> list[dict[str, Any]]:
+    """Points of a member's charts, oldest first: {"step", name: value, …}; those with step > after, or later than after_s
+    seconds of training."""
     points = member.metric_points.all() if after is None else member.metric_points.filter(step__gt=after)
+    if after_s is not None:
+        points = points.filter(values__time_s__gt=after_s)
     stride = -(-points.count() // MOST_READ)
     if stride > 1:
         points = points.annotate(rest=F("step") % (member.run.spec["log_every"] * stride)).filter(rest=0)
     return [{"step": step, **values} for step, values in points.values_list("step", "values")]
 
 
-def with_time(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points from the first on with `time_s` added: training time, pauses left out. Tokens between two points over the
-    tokens/s of the later one."""
-    seconds, tokens, timed = 0.0, 0.0, []
-    for point in points:
-        speed = point.get("tokens_per_s")
-        if speed:
-            seconds += max(0.0, point["tokens"] - tokens) / speed
-        tokens = point["tokens"]
-        timed.append({**point, "time_s": round(seconds, 2)})
-    return timed
+def points_of(members: Sequence[RunMember], *, most: int) -> dict[RunMember, list[dict[str, Any]]]:
+    """Points of the charts of several members of one run, oldest first, about `most` in all: of more every second,
+    third, … step."""
+    points = MetricPoint.objects.filter(member__in=members)
+    stride = -(-points.count() // most)
+    if stride > 1:
+        points = points.annotate(rest=F("step") % (members[0].run.spec["log_every"] * stride)).filter(rest=0)
+    found: dict[int, list[dict[str, Any]]] = {member.pk: [] for member in members}
+    for pk, step, values in points.values_list("member", "step", "values"):
+        found[pk].append({"step": step, **values})
+    return {member: found[member.pk] for member in members}
 
 
 def training_json(run: TrainingRun) -> dict[str, Any]:

@@ -22,3 +22,16 @@ def test_the_table_joins_series_by_x():
     chart = Chart(id="c", title="Loss", x_title="step", y_title="loss", series=series)
     assert chart.table_head == ["step", "a", "b"]
     assert chart.table_rows == [[0, "1", ""], [10, "2", "3"], [20, "", "4"]]
+
+
+def test_tables_of_many_series_have_fewer_rows():
+    few, many = ([Series(str(n), range(100), [n] * 100) for n in range(count)] for count in (2, 60))
+    assert len(Chart(id="c", title="C", x_title="step", y_title="y", series=few).table_rows) == 50
+    assert len(Chart(id="c", title="C", x_title="step", y_title="y", series=many).table_rows) <= 10
+
+
+def test_a_chart_may_be_drawn_with_fewer_points():
+    chart = Chart(
+        id="c", title="C", x_title="x", y_title="y", series=[Series("a", range(900), range(900))], most_points=90
+    )
+    assert len(chart.to_json["series"][0]["x"]) <= 92

@@ -19,6 +19,7 @@ from apps.training.charts import (
 )
 from apps.training.figures import BY_ID
 from apps.training.models import RunMember
+from apps.training.selectors import points_of, training_get
 from apps.training.services import training_start
 from tests.apps.training.worlds import cache_make, point, run_finish, run_make, state_set, text_spec_make
 from workers.engine.metrics import HISTOGRAM_EDGES as ENGINE_EDGES
@@ -169,3 +170,21 @@ def test_a_comparison_has_a_line_for_every_sae_of_every_run():
         f"{sweep.pk} sweep · 0 · 3.resid_post 64 × 2, seed 0",
         f"{sweep.pk} sweep · 1 · 3.resid_post 64 × 4, seed 0",
     ]
+
+
+def test_a_long_run_is_drawn_small_with_its_spikes_and_read_in_two_queries(django_assert_num_queries):
+    run = run_make(log_every=1)
+    tell(run, *[point(step, fvu=9.0 if step == 333 else 0.5) for step in range(1, 1_501)])
+    loaded = training_get(run.pk)
+    members = list(loaded.members.all())
+    with django_assert_num_queries(2):  # how many, and which
+        points_of(members, most=6_000)
+    drawn = chart_of(run, "fvu").to_json["series"][0]
+    assert len(drawn["x"]) <= 502 and 9.0 in drawn["y"]
+    assert len(points_of(members, most=500)[members[0]]) == 500
+
+
+def test_points_after_a_time_are_told_by_training_time():
+    run = run_make()
+    tell(run, point(10), point(20), point(30))
+    assert new_points(run, "fvu", View(x="time"), 1.5)[0]["x"] == [2.0, 3.0]

@@ -109,6 +109,7 @@ def point(step: int, member: int = 0, **values: object) -> dict[str, object]:
     """One line of the engine's metrics."""
     known = {"loss": 100 / step, "mse": 90 / step, "aux": 10 / step, "l0": 4.0, "fvu": 10 / (step + 10)}
     more = {"dead_share": 0.1, "learning_rate": 3e-4, "tokens": step * 100, "tokens_per_s": 1000.0, "grad_norm": 1.0}
+    more |= {"time_s": step / 10}
     return {"member": member, "step": step, "values": {**known, **more, **values}}
 
 

@@ -14,7 +14,7 @@ from workers.engine.training.training import train
 
 COMMON = {
     "loss", "l0", "l1", "fvu", "explained_variance", "dead_share", "learning_rate", "grad_norm", "tokens",
-    "tokens_per_s", "device_bytes",
+    "tokens_per_s", "device_bytes", "time_s",
 }  # fmt: skip
 
 

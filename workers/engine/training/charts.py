@@ -1,7 +1,7 @@
 """Points of the charts: what each SAE of a run is told to be doing, every log_every steps.
 
 Means over the steps since the last point, except: dead_share (now), learning_rate (of the newest step), L1 (on a sample of
-the newest batch), the histogram of densities (over the last 500 to 1,000 steps, every HISTOGRAM_EVERY points), and CE and KL
+the newest batch), time_s (all attempts, pauses left out), the histogram of densities (over the last 500 to 1,000 steps, every HISTOGRAM_EVERY points), and CE and KL
 recovered (on held-out contexts, at checkpoints).
 """
 
@@ -52,6 +52,7 @@ class Charts:
         shared = {
             "tokens_per_s": tokens / max(time.monotonic() - self._told_at, 1e-9),
             "device_bytes": used_bytes(run.inputs.device),
+            "time_s": round(run.seconds, 3),
         }
         for member in run.members:
             trainer = run.trainers[member.index]
