@@ -1,5 +1,6 @@
 """Training runs side by side: which settings differ, and what that did, in a sentence."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -79,6 +80,22 @@ def settings_of(run: TrainingRun) -> Settings:
     rows = [row for row in option_rows([run]) if row.name not in (*idle, *REFERENCES, "more_tokenizations")]
     chosen = [row for row in rows if row.name in ALWAYS_SHOWN or row.values[0] != defaults[row.name]]
     return Settings(chosen, [row for row in rows if row not in chosen])
+
+
+def command_of(run: TrainingRun) -> str:
+    """The command that starts the same run again; the name and options with their default are left out."""
+    spec, defaults = spec_load(TrainSpec, run.spec), {field.name: field.default for field in fields(TrainSpec)}
+    given = {name: getattr(spec, name) for name in TrainSpec.options() if name != "name"}
+    words = [_argument(name, value) for name, value in given.items() if value != defaults[name]]
+    return " ".join(["manage.py train", *words])
+
+
+def _argument(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    return f"--{flag} {shlex.quote(text)}"
 
 
 def effective_words(run: TrainingRun) -> list[tuple[str, str]]:

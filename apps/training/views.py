@@ -32,7 +32,7 @@ from apps.training.charts import (
     pareto_points,
     run_charts,
 )
-from apps.training.comparison import comparison_words, effective_words, option_rows, settings_of
+from apps.training.comparison import command_of, comparison_words, effective_words, option_rows, settings_of
 from apps.training.estimates import device_fits, training_estimate
 from apps.training.figures import BY_ID
 from apps.training.forms import train_form
@@ -160,16 +160,6 @@ def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
         "command": command_of(run),
     }
     return render(request, "training/detail.html", context)
-
-
-def command_of(run: TrainingRun) -> str:
-    """The command that starts the same run again; options with their default are left out."""
-    defaults = {name: field.initial for name, field in spec_form(TrainSpec).base_fields.items()}
-    given = {name: value for name, value in run.spec.items() if name in defaults and value != defaults[name]}
-    words = [
-        f"--{name.replace('_', '-')} {value}" for name, value in given.items() if name != "name" and value is not None
-    ]
-    return " ".join(["manage.py train", *words])
 
 
 @require_GET

@@ -1,6 +1,7 @@
 """Commands of training runs, SAEs and exports: the same services, words for people and JSON for scripts."""
 
 import json
+import shlex
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,8 +9,10 @@ from django.core.management import CommandError, call_command
 from apps.exports.models import Export
 from apps.jobs.states import State
 from apps.saes.models import Sae
+from apps.training.comparison import command_of
 from apps.training.models import TrainingRun
-from tests.apps.training.worlds import cache_make, evaluation_finish, run_finish, run_make, state_set
+from apps.training.services import training_start
+from tests.apps.training.worlds import cache_make, evaluation_finish, run_finish, run_make, state_set, text_spec_make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
@@ -25,6 +28,17 @@ def test_train_queues_a_run_with_the_options_given(capsys):
     job = output(capsys, "train", "--activation-cache", cache.pk, "--batch-size", 100, "--k", 4, "--d-sae", 64)
     run = TrainingRun.objects.get()
     assert job["state"] == "queued" and job["result_url"] == f"/training/{run.pk}/" and run.spec["k"] == 4
+
+
+def test_the_command_on_a_runs_page_starts_the_same_run():
+    cache = cache_make()
+    changed = {"sweep_k": (2, 4), "normalize_decoder": True, "clip_grad_norm": None, "learning_rate": 1e-5}
+    run = training_start(spec=text_spec_make(cache, hook_sites=("3.resid_post", "2.resid_post"), **changed))
+    program, command, *arguments = shlex.split(command_of(run))
+    assert (program, command) == ("manage.py", "train") and "--no-use-cache" in arguments
+    call_command(command, *arguments)
+    again = TrainingRun.objects.exclude(pk=run.pk).get()
+    assert again.spec == run.spec
 
 
 def test_a_refusal_ends_the_command_with_its_words():
