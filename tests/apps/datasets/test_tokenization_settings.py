@@ -91,3 +91,5 @@ def test_a_tokenization_names_its_first_token_and_its_settings(client_in):
     tokenization = make_tokenization()
     page = client_in.get(tokenization.get_absolute_url()).text
     assert "&lt;s&gt;" in page and "as usual: packed" in page
+    lm = tokenization.language_model_id
+    assert f"/training/new/?source=text&amp;tokenization={tokenization.pk}&amp;language_model={lm}" in page
