@@ -6,7 +6,7 @@ from typing import Any
 from apps.core.storage import disk_free_bytes
 from apps.datasets.models import DatasetLookup
 from workers.engine.specs.base import Record
-from workers.engine.specs.datasets import DatasetImportSpec
+from workers.engine.specs.datasets import DatasetImportSpec, is_named_like_an_id
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes of English text for one token of a usual tokenizer, and bytes that a stored token takes (int32)."""
@@ -63,6 +63,7 @@ def lookup_context(lookup: DatasetLookup) -> dict[str, Any]:
             "has_disk": found["bytes"] < context["free_bytes"],
             "splits": splits,
             "chosen": chosen,
+            "is_text_an_id": is_named_like_an_id(found["text_column"]),
             "split_words": f"split {chosen.name}" if chosen else "",
             "config_words": f"configuration {found['config']}" if found["config"] else "all files",
             "usual_rows": usual,

@@ -6,7 +6,7 @@ from django.urls import reverse
 from apps.core.live.topics import DATASET_LOOKUPS, DATASETS, TOKEN_PREVIEWS, TOKENIZATIONS
 from apps.jobs.models import Subject
 from apps.language_models.models import LanguageModel
-from workers.engine.specs.datasets import DATASET_SOURCES
+from workers.engine.specs.datasets import DATASET_SOURCES, is_named_like_an_id
 
 
 class Dataset(Subject):
@@ -33,6 +33,11 @@ class Dataset(Subject):
 
     def get_absolute_url(self) -> str:
         return reverse("datasets:detail", args=[self.pk])
+
+    @property
+    def is_text_an_id(self) -> bool:
+        """Whether the text column is named like an identifier: perhaps another one was meant."""
+        return is_named_like_an_id(self.text_column)
 
 
 class RowMark(models.Model):

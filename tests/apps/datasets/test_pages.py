@@ -44,6 +44,14 @@ def test_a_dataset_on_its_way_shows_its_job(client_in, state):
     assert f"topic={dataset.topic.replace('/', '%2F')}" in page
 
 
+@pytest.mark.parametrize(("column", "warns"), [("page_url", True), ("text", False)])
+def test_a_text_column_named_like_an_identifier_is_warned_of(client_in, column, warns):
+    dataset = make_dataset(pa.table({column: ["https://example.org/1"]}))
+    dataset.text_column = column
+    dataset.save()
+    assert ("named like an identifier" in client_in.get(dataset.get_absolute_url()).text) == warns
+
+
 def test_hostile_text_is_escaped_on_the_rows_page(client_in):
     script = "<script>alert(1)</script>"
     dataset = make_dataset(pa.table({"text": [script], script: [script]}), name=script)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from workers.engine.specs.datasets import is_named_like_an_id
 from workers.engine.specs.errors import EngineError
 from workers.engine.text.conversations import FIELDS
 
@@ -50,7 +51,7 @@ def is_conversation(kind: pa.DataType) -> bool:
 def text_column_notes(schema: pa.Schema, chosen: str) -> list[str]:
     """Sentences for the job's log about a choice that may not be what was meant."""
     notes = []
-    if chosen.lower() == "id" or chosen.lower().endswith(("_id", "id_", "hash", "url")):
+    if is_named_like_an_id(chosen):
         notes.append(f"The text column {chosen!r} is named like an identifier; choose another if that is not text.")
     talks = [field.name for field in schema if is_conversation(field.type) and field.name != chosen]
     if talks:

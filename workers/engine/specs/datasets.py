@@ -14,6 +14,12 @@ DATASET_SOURCES = (
 FILE_FORMATS = (".txt", ".jsonl", ".json", ".csv", ".parquet")
 
 
+def is_named_like_an_id(column: str) -> bool:
+    """Whether a column's name speaks of identifiers rather than of text."""
+    name = column.lower()
+    return name == "id" or name.endswith(("_id", "id_", "hash", "url"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetImportSpec(Spec):
     """Bring rows of text into the studio, from the Hub (streamed) or from a local file."""
