@@ -69,9 +69,12 @@ def shown_members(run: TrainingRun, view: View) -> list[RunMember]:
 
 
 def run_charts(run: TrainingRun, view: View) -> list[Chart]:
-    """All charts of one run; they follow it while it learns. Of several members each chart shows one value, a line each."""
+    """All charts of one run; they follow it while it learns. Of several members each chart shows one value, a line each.
+    A run that ended before its first point has none."""
     members = shown_members(run, view)
     points = points_of(members, most=MOST_READ)
+    if not any(points.values()) and not is_learning(run):
+        return []
     return [
         _chart(
             figure,
@@ -174,8 +177,8 @@ def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
     """The same value of several runs in one chart, one colour for each SAE of each run."""
     members = [member for run in runs for member in run.members.all()][:MOST_LINES]
     known = {member: own for run in runs for member, own in _points_of_run(run, members).items()}
-    points = {_compared_words(member): known[member] for member in members}
-    short = {_short_words(member): own for member, own in zip(members, points.values())}
+    points = {_line_words(member): known[member] for member in members}
+    short = {_short_words(member): known[member] for member in members}
     return [
         _chart(
             figure,
@@ -195,6 +198,12 @@ def _compared_words(member: RunMember) -> str:
 def _points_of_run(run: TrainingRun, members: Sequence[RunMember]) -> dict[RunMember, list[dict[str, Any]]]:
     own = [member for member in members if member.run_id == run.pk]
     return points_of(own, most=MOST_READ) if own else {}
+
+
+def _line_words(member: RunMember) -> str:
+    """In the legend of a comparison: a run of one SAE by its name, others by their numbers."""
+    is_alone = len(member.run.members.all()) == 1
+    return f"{member.run_id} {member.run.name}" if is_alone else _short_words(member)
 
 
 def _short_words(member: RunMember) -> str:

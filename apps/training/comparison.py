@@ -50,12 +50,15 @@ def option_rows(runs: Sequence[TrainingRun]) -> list[OptionRow]:
 
 
 def _value(run: TrainingRun, spec: TrainSpec, name: str) -> Any:
-    """The option's value; rows that it refers to by their names and ids."""
+    """The option's value; rows that the run was made from by their names and ids, whichever option brought them."""
+    if name in REFERENCES:
+        row = getattr(run, name)
+        return None if row is None else _row_words(row)
     if option_is_idle(TrainSpec.options()[name], vars(spec)):
         return None
     if name == "more_tokenizations":
         return tuple(_row_words(text.tokenization) for text in run.texts.select_related("tokenization__dataset"))
-    value = _row_words(getattr(run, name)) if name in REFERENCES else getattr(spec, name)
+    value = getattr(spec, name)
     return None if value == () else value
 
 

@@ -42,7 +42,7 @@ def stays_because(run: TrainingRun) -> str:
     job = run.job
     if job is not None and job.is_active:
         return f"job {job.pk} still works on it"
-    names = [str(row) for row in references_to(run)]
+    names = [f"{row._meta.verbose_name} “{row}”" for row in references_to(run)]
     return f"{', '.join(names)} came of it" if names else ""
 
 

@@ -43,7 +43,7 @@ def test_a_failed_run_offers_another_try_other_settings_and_says_what_is_kept(cl
     TrainRunner().checkpoint(run.job, checkpoint_write(run.job, 20))
     state_set(run.job, State.FAILED, error_code="x", error_message="No room.", error_hint="Make some.")
     page = client_in.get(f"/training/{run.pk}/").content.decode()
-    assert "Why it stopped" in page and "No room. Make some. Its checkpoint of step" in page
+    assert "Why it stopped" in page and "Stopped by an error: No room. Its checkpoint of step" in page
     assert f'href="/training/new/?run={run.pk}"' in page and "Edit the settings and start again" in page
     assert "Try again" in page
 

@@ -145,6 +145,7 @@ def test_a_comparison_names_rows_not_their_numbers(client_in):
     first = training_start(spec=text_spec_make(cache, name="one"))
     second = training_start(spec=text_spec_make(cache, name="two", tokenization=tokenization_more(cache).pk))
     page = client_in.get(f"/training/compare/?ids={first.pk},{second.pk}").content.decode()
+    assert "Language model (" not in html.unescape(page)
     assert f"only in Tokenization ({cache.tokenization} ({cache.tokenization_id}) → " in html.unescape(page)
 
 
@@ -238,3 +239,18 @@ def test_the_live_fragment_carries_the_numbers_and_ends_with_the_row():
     state_set(run.job, State.FAILED)
     run.delete()
     assert fragment(topic) is None
+
+
+def test_a_run_on_text_and_one_on_its_cache_have_the_same_model_and_text(client_in):
+    cache = cache_make()
+    first, second = run_make(cache), training_start(spec=text_spec_make(cache))
+    page = client_in.get(f"/training/compare/?ids={first.pk},{second.pk}").content.decode()
+    assert '<th scope="row">Activations from' in page
+    assert '<th scope="row">Language model' not in page and '<th scope="row">Tokenization' not in page
+
+
+def test_what_a_run_made_is_named_before_a_deletion(client_in):
+    run = run_make()
+    sae = run_finish(run)
+    page = client_in.get(f"/training/delete/?run={run.pk}").content.decode()
+    assert f"“{sae}” came of it" in page and "Back to the list" in page
