@@ -119,8 +119,16 @@ def test_deleting_asks_first_then_says_what_was_freed(client_in):
 def test_deleting_what_is_used_names_what_stands_on_it(client_in):
     tokenization = make_tokenization()
     url = reverse("datasets:delete", args=[tokenization.dataset_id])
-    assert tokenization.get_absolute_url() in client_in.get(url).content.decode()
+    page = client_in.get(url).text
+    assert f'<li>Tokenization <a href="{tokenization.get_absolute_url()}">' in page
+    assert f'<a href="{reverse("datasets:list")}">Datasets</a>' in page
     assert client_in.post(url).status_code == 409
+
+
+def test_the_question_before_a_tokenization_goes_leads_back_to_its_dataset(client_in):
+    tokenization = make_tokenization()
+    page = client_in.get(reverse("datasets:tokenization-delete", args=[tokenization.pk])).text
+    assert f'<a href="{tokenization.dataset.get_absolute_url()}">stories</a>' in page
 
 
 def test_a_repository_that_cannot_be_is_refused_at_its_field(client_in):
