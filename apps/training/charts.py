@@ -108,9 +108,10 @@ def _figure_series(figure: Figure, points: dict[RunMember, list[dict[str, Any]]]
 
 
 def _line(figure: Figure, words: str, points: Sequence[dict[str, Any]], name: str, x: str) -> Series:
-    """One value of one member over the axis."""
-    known = [p for p in points if p.get(name) is not None] if figure.is_sparse else points
-    return Series(words, [p[AXES[x][0]] for p in known], [p.get(name) for p in known])
+    """One value of one member over the axis; points of early runs know no training time."""
+    at = AXES[x][0]
+    known = [p for p in points if at in p and not (figure.is_sparse and p.get(name) is None)]
+    return Series(words, [p[at] for p in known], [p.get(name) for p in known])
 
 
 def member_words(member: RunMember) -> str:

@@ -181,6 +181,15 @@ def test_a_long_run_is_drawn_small_with_its_spikes_and_read_in_two_queries(djang
     assert len(points_of(members, most=500)[members[0]]) == 500
 
 
+def test_points_without_a_time_are_left_out_of_the_time_axis():
+    run = run_make()
+    early = point(10)
+    early["values"].pop("time_s")
+    tell(run, early, point(20))
+    assert list(chart_of(run, "fvu", x="time").series[0].x) == [2.0]
+    assert new_points(run, "fvu", View(x="time"), -1)[0]["x"] == [2.0]
+
+
 def test_points_after_a_time_are_told_by_training_time():
     run = run_make()
     tell(run, point(10), point(20), point(30))

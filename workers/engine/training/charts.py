@@ -1,8 +1,8 @@
 """Points of the charts: what each SAE of a run is told to be doing, every log_every steps.
 
 Means over the steps since the last point, except: dead_share (now), learning_rate (of the newest step), L1 (on a sample of
-the newest batch), time_s (all attempts, pauses left out), the histogram of densities (over the last 500 to 1,000 steps, every HISTOGRAM_EVERY points), and CE and KL
-recovered (on held-out contexts, at checkpoints).
+the newest batch), time_s (of all attempts, pauses left out), the histogram of densities (over the last 500 to 1,000 steps,
+every HISTOGRAM_EVERY points), and CE and KL recovered (on held-out contexts, at checkpoints).
 """
 
 import time
