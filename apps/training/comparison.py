@@ -57,7 +57,8 @@ def _value(run: TrainingRun, spec: TrainSpec, name: str) -> Any:
     if option_is_idle(TrainSpec.options()[name], vars(spec)):
         return None
     if name == "more_tokenizations":
-        return tuple(_row_words(text.tokenization) for text in run.texts.select_related("tokenization__dataset"))
+        texts = run.texts.select_related("tokenization__dataset")
+        return tuple(_row_words(text.tokenization) for text in texts) or None
     value = getattr(spec, name)
     return None if value == () else value
 

@@ -72,8 +72,7 @@ class Walker:
     def submit(self, button: str, fields: dict[str, object]) -> None:
         """Fill fields by their labels, unfolding the rarer ones, and send the form that has the button."""
         form = self.page.locator("form").filter(has=self.page.get_by_role("button", name=button, exact=True)).first
-        for folded in form.locator("details:not([open]) > summary").all():
-            folded.click()
+        form.evaluate("form => form.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
         for label, value in fields.items():
             field = form.get_by_label(re.compile(rf"^{re.escape(label)}( optional)?$"))
             if field.evaluate("element => element.tagName") == "SELECT":

@@ -246,6 +246,7 @@ def test_a_run_on_text_and_one_on_its_cache_have_the_same_model_and_text(client_
     first, second = run_make(cache), training_start(spec=text_spec_make(cache))
     page = client_in.get(f"/training/compare/?ids={first.pk},{second.pk}").content.decode()
     assert '<th scope="row">Activations from' in page
+    assert '<th scope="row">More tokenizations' not in page
     assert '<th scope="row">Language model' not in page and '<th scope="row">Tokenization' not in page
 
 
