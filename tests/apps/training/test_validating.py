@@ -53,7 +53,7 @@ def test_tokens_of_a_text_are_its_contexts():
 
 
 def finished(cache, l0: float, **changes) -> None:
-    run = run_make(cache, architecture="standard", **changes)
+    run = run_make(cache, **{"architecture": "standard", **changes})
     TrainingRun.objects.filter(pk=run.pk).update(ready_at=timezone.now())
     RunMember.objects.filter(run=run).update(l0=l0)
 
@@ -69,3 +69,14 @@ def test_expected_l0_spans_earlier_runs_of_the_same_kind_and_coefficient():
     assert expected_l0(spec, origin_of(spec)) == (40.0, 90.0)
     topk = spec_make(cache)
     assert expected_l0(topk, origin_of(topk)) is None
+
+
+def test_expected_l0_of_a_target_comes_from_runs_with_such_a_target():
+    cache = cache_make()
+    aimed = {"architecture": "jumprelu", "l0_loss": "quadratic"}
+    for l0, more in ((8.0, {"target_l0": 8.0}), (11.0, {"target_l0": 10.0}), (70.0, {"target_l0": 64.0})):
+        finished(cache, l0, **aimed, **more)
+    finished(cache, 300.0, architecture="jumprelu")
+    near, step = (spec_make(cache, **more) for more in (aimed | {"target_l0": 9.0}, {"architecture": "jumprelu"}))
+    assert expected_l0(near, origin_of(near)) == (8.0, 11.0)
+    assert expected_l0(step, origin_of(step)) is None
