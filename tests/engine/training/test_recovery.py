@@ -1,25 +1,18 @@
-"""A world whose truth is known: training must find the dictionary that made the activations.
+"""The whole way from a cache to a finished SAE finds the dictionary that made the activations.
 
-MCC is the mean cosine of the best one-to-one match between true features and decoder rows (Hungarian method, SciPy).
+tests/truth asks the same of every architecture, beside SAELens.
 """
 
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from tests.engine.training.worlds import cache_write, dictionary_activations, inputs, sae_folder, spec
+from tests.truth.scores import mcc
 from workers.engine.formats.saelens import sae_read
 from workers.engine.progress import Progress
 from workers.engine.training.training import train
 
 WORLD = {"steps": 1500, "batch_size": 512, "d_sae": 64, "checkpoint_every": 10_000, "log_every": 500}
-
-
-def mcc(W_dec_FD: torch.Tensor, truth_FD: torch.Tensor) -> float:
-    unit = W_dec_FD / W_dec_FD.norm(dim=1, keepdim=True)
-    cosine = (unit @ truth_FD.T).abs().numpy()
-    rows, columns = linear_sum_assignment(cosine, maximize=True)
-    return cosine[rows, columns].mean()
 
 
 @pytest.mark.parametrize(
