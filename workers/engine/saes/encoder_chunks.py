@@ -15,9 +15,10 @@ SMALLEST_CHUNK = 128
 
 
 def chunk_tokens(x_BD: Tensor, latents: int) -> int:
-    """How many tokens of the batch make a chunk when this many latents are worked on."""
+    """How many tokens of the batch make a chunk when this many latents are worked on; the chunks are about equal."""
     elements = CHUNK_ELEMENTS.get(x_BD.device.type, CHUNK_ELEMENTS_ELSEWHERE)
-    return min(len(x_BD), max(SMALLEST_CHUNK, elements // latents))
+    most = max(SMALLEST_CHUNK, elements // latents)
+    return -(-len(x_BD) // -(-len(x_BD) // most))
 
 
 class EncoderChunks:

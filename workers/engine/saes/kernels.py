@@ -110,12 +110,13 @@ def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray,
             score[j] = row[j] * weight[j]
         maxima[:] = -NAN_KEY - 1
         for start in range(0, columns, width):
-            for j in range(min(width, columns - start)):
-                bits = keys[start + j]
+            # a slice, since indices that might be negative keep a loop from becoming vectors
+            block = keys[start : start + width]
+            for j in range(len(block)):
+                bits = block[j]
                 key = bits ^ ((bits >> 31) & NAN_KEY)
-                key = np.int32(NAN_KEY if (bits & NAN_KEY) > INFINITY_BITS else key)
-                keys[start + j] = key
-                maxima[j] = max(maxima[j], key)
+                block[j] = np.int32(NAN_KEY) if (bits & NAN_KEY) > INFINITY_BITS else np.int32(key)
+                maxima[j] = max(maxima[j], block[j])
         reach = _reached_by(maxima, k, k // 4)
         count = 0
         for j in range(width):
@@ -136,7 +137,9 @@ def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray,
 @_compiled
 def _reached_by(keys: ndarray, k: int, slack: int) -> int:
     """The largest integer that at least k of the keys reach; with slack one that at most k + slack do, if there is any."""
-    low, high = np.int64(keys.min()), np.int64(keys.max())
+    low = high = np.int64(keys[0])
+    for j in range(len(keys)):
+        low, high = min(low, np.int64(keys[j])), max(high, np.int64(keys[j]))
     while low < high:
         middle = np.int32(low + (high - low + 1) // 2)
         count = np.int32(0)

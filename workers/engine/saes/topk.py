@@ -147,7 +147,7 @@ class TopKTrainingSae(TrainingSae):
         g_BX = p_BX
         if n_dead > k_aux:
             chosen_BA, _ = rows.top_k(p_BX.detach(), W_dec_XD.detach().norm(dim=-1), k_aux)
-            g_BX = torch.zeros_like(p_BX).scatter(-1, chosen_BA, p_BX.gather(-1, chosen_BA))
+            g_BX = p_BX * torch.zeros_like(p_BX).scatter_(-1, chosen_BA, 1)
         explained_BD = (g_BX @ W_dec_XD.to(g_BX.dtype)).float()
         scale = self.spec.aux_coefficient * min(n_dead / k_aux, 1.0)
         return scale * (explained_BD - residual_BD).square().sum(-1).mean()
