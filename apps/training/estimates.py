@@ -1,11 +1,14 @@
 """What a training run will need, before it starts: memory from the shapes, time from earlier runs.
 
-The formula of memory is specs/training_memory.py, which the engine's own check uses too.
+The formula of memory is specs/training_memory.py, which the engine's own check uses too; beside it stands the language model,
+where it runs along or measures CE at checkpoints.
 """
 
 from dataclasses import dataclass
 
 from apps.core.fit import TOO_LARGE, FitWord, fit_word
+from apps.language_models.fit import ModelShape, context_within, model_need
+from apps.language_models.models import LanguageModel
 from apps.training.models import TrainingRun
 from apps.training.origins import Origin
 from workers.engine.monitor.devices import Device, devices
@@ -23,10 +26,16 @@ class Estimate:
     """Bytes on the device, and seconds where earlier runs say something about them."""
 
     memory: TrainingMemory
+    lm_bytes: int
+    """The language model with a forward pass on the device that needs most for it; 0 when it is not loaded."""
     cache_bytes: int
     """Activations, kept in the machine's memory where half of it suffices; not counted in `memory`."""
     seconds: float | None
     from_runs: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.memory.total_bytes + self.lm_bytes
 
 
 def training_estimate(*, spec: TrainSpec, origin: Origin) -> Estimate:
@@ -46,10 +55,27 @@ def training_estimate(*, spec: TrainSpec, origin: Origin) -> Estimate:
     )
     return Estimate(
         memory=training_memory(spec, origin.widths),
+        lm_bytes=max(_lm_bytes(spec, origin, device) for device in devices()),
         cache_bytes=origin.cache.bytes if origin.cache else 0,
         seconds=seconds[len(seconds) // 2] if seconds else None,
         from_runs=len(seconds),
     )
+
+
+def _lm_bytes(spec: TrainSpec, origin: Origin, device: Device) -> int:
+    if spec.source == "cache" and spec.ce_contexts == 0:
+        return 0
+    batch = spec.batch_contexts if spec.source == "text" else min(spec.batch_contexts, spec.ce_contexts)
+    context_length = origin.tokenizations[0].context_length
+    return lm_bytes(origin.language_model, device, context_length=context_length, batch=batch)
+
+
+def lm_bytes(language_model: LanguageModel, device: Device, *, context_length: int, batch: int) -> int:
+    """The language model as it is held, with a forward pass of `batch` contexts, on a device."""
+    shape = ModelShape.from_report(language_model.report)
+    quantization = language_model.quantization or shape.published
+    need = model_need(shape, quantization, device, context_length=context_within(shape, context_length), batch=batch)
+    return need.weights_bytes + need.working_bytes
 
 
 def _work(spec: TrainSpec, origin: Origin) -> int:
@@ -79,12 +105,13 @@ def device_fits(*, spec: TrainSpec, origin: Origin) -> list[Fit]:
 
 
 def _fit(spec: TrainSpec, origin: Origin, device: Device) -> Fit:
-    needed = training_memory(spec, origin.widths, device=device.name).total_bytes
+    lm = _lm_bytes(spec, origin, device)
+    needed = training_memory(spec, origin.widths, device=device.name).total_bytes + lm
     return Fit(
         device=device.name,
         verdict=fit_word(needed_bytes=needed, free_bytes=device.free_bytes),
         free_bytes=device.free_bytes,
-        largest_d_sae=largest_d_sae(spec, origin.widths, device.free_bytes, device=device.name),
+        largest_d_sae=largest_d_sae(spec, origin.widths, max(0, device.free_bytes - lm), device=device.name),
     )
 
 

@@ -1,7 +1,7 @@
 """What if: memory of caching activations and of training an SAE at one hook site, for settings that can be played with.
 
-The two are jobs of their own, one after the other: the model is not in memory while an SAE trains on its cache. So each
-device has a bar for either, and the largest dictionary that can be trained is measured against all that is free.
+The two are jobs of their own, one after the other. A training on a cache holds the language model too, for CE and KL at its
+checkpoints, unless that is switched off; the largest dictionary is measured against what is free beside it.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from apps.language_models.fit import ModelShape, context_within, model_need
 from apps.language_models.hook_sites import USUAL_EXPANSION
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready, site_width
+from apps.training.estimates import lm_bytes
 from workers.engine.monitor.devices import Device, devices
 from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.base import Spec
@@ -52,7 +53,7 @@ class Segment:
     bytes: int
     share: float
     kind: str
-    """"a" and "b" are what is needed, "free" is left over."""
+    """"a", "b" and "c" are what is needed, "free" is left over."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,17 @@ def device_bars(language_model: LanguageModel, settings: dict[str, Any]) -> list
             name=device.name,
             free_bytes=device.free_bytes,
             total_bytes=device.total_bytes,
-            bars=(_caching_bar(language_model, settings, device), _training_bar(spec, widths, device)),
-            largest_d_sae=largest_d_sae(spec, widths, device.free_bytes, device=device.name),
+            bars=(_caching_bar(language_model, settings, device), _training_bar(spec, widths, device, lm)),
+            largest_d_sae=largest_d_sae(spec, widths, max(0, device.free_bytes - lm), device=device.name),
         )
         for device in devices()
+        for lm in (_lm_bytes(language_model, settings, device),)
     ]
+
+
+def _lm_bytes(language_model: LanguageModel, settings: dict[str, Any], device: Device) -> int:
+    """The language model beside a training on its cache."""
+    return lm_bytes(language_model, device, context_length=settings["context_length"], batch=TrainSpec.ce_contexts)
 
 
 def _caching_bar(language_model: LanguageModel, settings: dict[str, Any], device: Device) -> Bar:
@@ -153,9 +160,13 @@ def _caching_bar(language_model: LanguageModel, settings: dict[str, Any], device
     return _bar("Cache activations", parts, device.free_bytes)
 
 
-def _training_bar(spec: TrainSpec, widths: tuple[tuple[int, int], ...], device: Device) -> Bar:
+def _training_bar(spec: TrainSpec, widths: tuple[tuple[int, int], ...], device: Device, lm: int) -> Bar:
     memory = training_memory(spec, widths, device=device.name)
-    parts = (("SAE and Adam", memory.state_bytes), ("SAE batch", memory.stream_bytes + memory.passing_bytes))
+    parts = (
+        ("SAE and Adam", memory.state_bytes),
+        ("SAE batch", memory.stream_bytes + memory.passing_bytes),
+        ("model, for CE at checkpoints", lm),
+    )
     return _bar("Train the SAE", parts, device.free_bytes)
 
 
@@ -163,7 +174,7 @@ def _bar(title: str, parts: tuple[tuple[str, int], ...], free_bytes: int) -> Bar
     """A bar as long as what is free, or as what is needed where that is more."""
     needed = sum(size for _, size in parts)
     whole = max(needed, free_bytes, 1)
-    segments = [Segment(label, size, size / whole, kind) for (label, size), kind in zip(parts, "ab")]
+    segments = [Segment(label, size, size / whole, kind) for (label, size), kind in zip(parts, "abc")]
     left = max(0, free_bytes - needed)
     return Bar(
         title=title,

@@ -30,6 +30,22 @@ def test_time_comes_from_earlier_runs_in_proportion_to_what_is_trained():
     assert training_estimate(spec=three, origin=origin_of(three)).seconds == pytest.approx(3 * alone.seconds)
 
 
+def test_the_language_model_counts_where_it_runs_along_or_measures_ce():
+    cache = cache_make()
+    with_ce, without, text = spec_make(cache, ce_contexts=4), spec_make(cache, ce_contexts=0), text_spec_make(cache)
+    found = [training_estimate(spec=spec, origin=origin_of(spec)) for spec in (with_ce, without, text)]
+    assert found[1].lm_bytes == 0 < found[0].lm_bytes <= found[2].lm_bytes
+    assert found[0].total_bytes == found[0].memory.total_bytes + found[0].lm_bytes
+
+
+def test_beside_the_language_model_less_fits():
+    cache = cache_make()
+    with_ce, without = (
+        device_fits(spec=s, origin=origin_of(s))[0] for s in (spec_make(cache), spec_make(cache, ce_contexts=0))
+    )
+    assert with_ce.largest_d_sae <= without.largest_d_sae
+
+
 def test_every_device_says_whether_the_run_fits():
     spec = spec_make(cache_make())
     fits = device_fits(spec=spec, origin=origin_of(spec))

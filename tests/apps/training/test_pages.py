@@ -99,7 +99,7 @@ def test_the_estimate_of_text_counts_its_saes_and_warns(client_in):
     body = {"source": "text", "language_model": cache.language_model_id, "tokenization": cache.tokenization_id}
     body |= {"hook_sites": "3.resid_post, 2.resid_post", "d_sae": 64, "sweep_k": "2, 9", "batch_size": 100, "steps": 50}
     words = client_in.post("/training/new/estimate", body).content.decode()
-    assert "<strong>4</strong> in one training" in words and "in memory too" in words
+    assert "<strong>4</strong> in one training" in words and "Language model" in words
     assert "more than a tenth of d_sae" in words
     unknown = client_in.post("/training/new/estimate", body | {"hook_sites": "9.resid_post"}).content.decode()
     assert "no layer 9" in unknown

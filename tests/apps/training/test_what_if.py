@@ -7,6 +7,7 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from apps.training import what_if as module
+from apps.training.estimates import lm_bytes
 from apps.training.what_if import what_if
 from tests.apps.prepared import make_language_model
 from workers.engine.specs.training import TrainSpec
@@ -15,13 +16,15 @@ from workers.engine.specs.training_memory import training_memory
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
 
+CPU = SimpleNamespace(
+    name="cpu", free_bytes=10_000_000, total_bytes=20_000_000, multiplies_bf16=False, multiplies_fp16=False
+)
+
+
 @pytest.fixture
 def small_cpu(monkeypatch):
     """One device with 10 MB free."""
-    cpu = SimpleNamespace(
-        name="cpu", free_bytes=10_000_000, total_bytes=20_000_000, multiplies_bf16=False, multiplies_fp16=False
-    )
-    monkeypatch.setattr(module, "devices", lambda: (cpu,))
+    monkeypatch.setattr(module, "devices", lambda: (CPU,))
 
 
 def device_of(query: str):
@@ -39,9 +42,12 @@ def test_segments_fill_the_bar_and_add_up_to_what_is_needed(small_cpu):
 
 
 def test_the_training_bar_is_the_estimate_of_the_training_form(small_cpu):
-    device = device_of(f"language_model={make_language_model().pk}&batch_size=64&d_sae=128")
+    language_model = make_language_model()
+    device = device_of(f"language_model={language_model.pk}&batch_size=64&d_sae=128&context_length=32")
     spec = TrainSpec(activation_cache=1, d_sae=128, batch_size=64)
-    assert device.bars[1].needed_bytes == training_memory(spec, [(32, 32)]).total_bytes
+    lm = lm_bytes(language_model, CPU, context_length=32, batch=spec.ce_contexts)
+    assert device.bars[1].needed_bytes == training_memory(spec, [(32, 32)]).total_bytes + lm
+    assert [part.label for part in device.bars[1].segments][2] == "model, for CE at checkpoints"
 
 
 def test_the_largest_dictionary_fits_and_one_more_does_not(small_cpu):
@@ -57,7 +63,8 @@ def test_more_text_at_once_needs_more_for_the_forward_pass_alone(small_cpu, chan
     before, after = device_of(query), device_of(f"{query}&{change}")
     assert after.bars[0].segments[1].bytes > before.bars[0].segments[1].bytes
     assert after.bars[0].segments[0] == before.bars[0].segments[0] or after.bars[0].limit < 1
-    assert after.bars[1] == before.bars[1]
+    trained = [[part.bytes for part in device.bars[1].segments[:2]] for device in (before, after)]
+    assert trained[0] == trained[1]
 
 
 def test_a_quantized_model_needs_less_for_its_weights(small_cpu):

@@ -38,7 +38,11 @@ def cache_make(*, is_ready: bool = True, heldout_contexts: int = 10) -> Activati
         weights_sha256="w" * 64,
         ready_at=now,
         report={
-            "hook_sites": [_site(3, "resid_post"), _site(2, "resid_post"), _site(3, "mlp_in"), _site(3, "mlp_out")]
+            "parameters": 1000,
+            "d_model": D_IN,
+            "vocab_size": 100,
+            "dtype": "float32",
+            "hook_sites": [_site(3, "resid_post"), _site(2, "resid_post"), _site(3, "mlp_in"), _site(3, "mlp_out")],
         },
     )
     dataset = Dataset.objects.create(
