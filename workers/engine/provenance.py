@@ -14,7 +14,7 @@ from workers.engine.specs.base import Spec
 
 PROVENANCE = "provenance.json"
 """The record's name in every artifact folder."""
-PACKAGES = ("mistudio", "torch", "transformers", "safetensors", "numpy")
+PACKAGES = ("mistudio", "torch", "transformers", "safetensors", "numpy", "numba")
 HASH_BLOCK = 2**20
 
 
@@ -46,7 +46,7 @@ def provenance_write(folder: str | Path, record: dict[str, Any]) -> None:
 
 
 def package_version(package: str) -> str:
-    """Installed version; "unknown" when the package runs from a folder without being installed."""
+    """Installed version; "unknown" when the package is missing, or runs from a folder without being installed."""
     try:
         return version(package)
     except PackageNotFoundError:
