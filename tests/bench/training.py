@@ -17,7 +17,8 @@ latents dead, so that AuxK works; Standard and JumpReLU with biases or threshold
 tokens that makes L0 80, as late in training.
 
 `encoder_ms` is the product of all tokens with all latents in our precision: the floor of any step. Memory, each contender in
-a process of its own: the peak over three steps less what stood after imports, data and a step of a tiny SAE.
+a process of its own: the peak over three steps less what stood after imports, data and a step of a tiny SAE. That of the
+tuned rival has the compiler's own need in it; the shipped one's is the step's.
 """
 
 import argparse

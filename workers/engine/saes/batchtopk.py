@@ -143,7 +143,8 @@ class BatchTopKTrainingSae(TopKTrainingSae):
         for first, p_CF in self._chunks.of(centred_BD, W_enc, b_enc, self.matmul_dtype):
             more, p_M = ActivePairs.above(p_CF, lowest / divisor_F, first, self.rows)
             pairs, p_N = (more, p_M) if pairs is None else (ActivePairs.joined([pairs, more]), torch.cat([p_N, p_M]))
-            if len(p_N) > wanted:
+            is_last = pairs.tokens == len(centred_BD)
+            if len(p_N) > (wanted if is_last else 2 * wanted):
                 score_N = p_N * norm_F[pairs.latent_N]
                 smallest, kept_M = _largest_places(score_N, wanted)
                 pairs, p_N = pairs.taken(kept_M), p_N[kept_M]
