@@ -202,6 +202,16 @@ def test_top_tokens_are_those_of_a_count_over_all_firings(finished):
             assert found["maxima"][place] == pytest.approx(own.max(), rel=1e-4)
 
 
+def test_scores_are_between_0_and_1_and_their_sum_is_weighted_as_said(finished):
+    found = finished[2]["statistics"]
+    for name in ("consistency", "concentration", "agreement", "score"):
+        assert (found[name] >= 0).all() and (found[name] <= 1).all()
+    total = found["agreement"] / 2 + (found["consistency"] + found["concentration"]) / 4
+    np.testing.assert_allclose(found["score"], total, atol=1e-6)
+    counts, firings = finished[2]["tokens"]["counts"][:, 0], found["count"]
+    np.testing.assert_allclose(found["concentration"], counts / np.maximum(firings, 1), atol=1e-6)
+
+
 def test_neighbours_are_nearest_by_direction_and_by_what_fires_together(finished):
     world, _, files = finished
     found, fires = files["neighbours"], world.dense[world.is_included] > 0

@@ -122,7 +122,7 @@ class Firings:
 
     def latents_at(self, positions_N: np.ndarray) -> np.ndarray:
         """All latents that fire at these included positions, one list after another; a latent once for each position."""
-        rows = np.searchsorted(self.positions_P, positions_N)
+        rows = np.searchsorted(self.positions_P, positions_N.astype(self.positions_P.dtype))  # else all would be cast
         begins, lengths = self._offsets[rows], self._lengths_P[rows]
         within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
         return self._latents_N[np.repeat(begins, lengths) + within]
@@ -175,4 +175,4 @@ def _read(path: Path, first: int, last: int) -> LatentFirings:
     mine = np.concatenate(kept) if kept else np.empty(0, FIRING)
     mine = mine[np.argsort(mine["latent"], kind="stable")]
     bounds = np.searchsorted(mine["latent"], np.arange(first, last + 1))
-    return LatentFirings(first, last, mine["position"].copy(), mine["value"].copy(), bounds)
+    return LatentFirings(first, last, mine["position"].astype(np.int64), mine["value"].copy(), bounds)

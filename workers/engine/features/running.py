@@ -39,6 +39,7 @@ from workers.engine.specs.features import (
     FeatureRunSpec,
 )
 from workers.engine.tensor_file import tensor_file_create
+from workers.engine.text.tokens import token_scheme, token_texts
 
 READING = "reading"
 """Below the job's folder: what a killed run goes on from."""
@@ -56,7 +57,7 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     saes = [sae_read(folder).with_unit_decoder().to(inputs.device) for folder in inputs.sae_dirs]
     contexts = contexts_to_read(inputs.tokenization_dir, spec.max_tokens, spec.first_context)
     folders = [Path(inputs.out_dir) / f"sae-{number:02d}" for number in range(len(saes))]
-    vocabulary_size = _vocabulary_copy(inputs.model_dir, folders)
+    texts = _vocabulary_copy(inputs.model_dir, folders)
     model = language_model_load(
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
@@ -64,8 +65,7 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     reading = Reading(spec, Path(inputs.job_dir) / READING, model, saes, contexts)
     tokens_per_s = reading.run(progress)
     described = tuple(
-        _describe(spec, folder, contexts, each, model, vocabulary_size, progress)
-        for folder, each in zip(folders, reading.each)
+        _describe(spec, folder, contexts, each, model, texts, progress) for folder, each in zip(folders, reading.each)
     )
     shutil.rmtree(Path(inputs.job_dir) / READING)
     return FeatureRunResult(
@@ -83,11 +83,11 @@ def _describe(
     contexts: Contexts,
     each: SaeFirings,
     model: PreTrainedModel,
-    vocabulary_size: int,
+    texts: list[str],
     progress: Progress,
 ) -> DescribedSae:
-    alive = latents_describe(spec, folder, contexts, each, progress)
-    _logits_write(spec, folder, each.sae, model, vocabulary_size, progress)
+    alive = latents_describe(spec, folder, contexts, each, texts, progress)
+    _logits_write(spec, folder, each.sae, model, len(texts), progress)
     return DescribedSae(
         folder=folder.name,
         tokens=len(each.firings.positions_P),
@@ -149,13 +149,17 @@ def _check_vocabulary(model: PreTrainedModel, tokens_NT: np.ndarray) -> None:
         )
 
 
-def _vocabulary_copy(model_dir: str, folders: list[Path]) -> int:
-    """Make the folders, each with a copy of the vocabulary; returns the number of token ids that have a name."""
+def _vocabulary_copy(model_dir: str, folders: list[Path]) -> list[str]:
+    """Make the folders, each with a copy of the vocabulary; returns what each token id stands for, by itself."""
     source = Path(model_dir) / VOCABULARY
     if not source.exists():
         raise BadArtifact(f"The language model has no {VOCABULARY}.", "Import the language model again.")
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / VOCABULARY)
-    ids = pq.read_table(source, columns=["token_id"]).column("token_id").to_numpy()
-    return int(ids.max()) + 1
+    table = pq.read_table(source, columns=["token_id", "token"])
+    ids, raw = table["token_id"].to_numpy(), table["token"].to_pylist()
+    scheme, texts = token_scheme(raw), [""] * (int(ids.max()) + 1)
+    for token_id, token in zip(ids, raw):
+        texts[token_id] = token_texts([token], scheme)[0]
+    return texts

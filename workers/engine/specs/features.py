@@ -157,7 +157,7 @@ class DescribedSae(Record):
     """What a run found of one SAE. The folder holds, F = d_sae, W = window_before + 1 + window_after:
 
     statistics.safetensors: density, mean (of firings), maximum, second_moment (of all positions) (F,) float32;
-      count (F,) int64 of firings;
+      consistency, concentration, agreement, score (F,) float32 (features/scoring.py); count (F,) int64 of firings;
       histogram (F, HISTOGRAM_BINS) int32 of positive activations, linear between 0 and `maximum`;
       log_histogram (F, LOG_BINS) int32 of the same, logarithmic over LOG_DECADES decades up to `maximum`.
     examples.safetensors: per slot S = top + groups × per group + zero examples + near misses:
