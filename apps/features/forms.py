@@ -30,6 +30,13 @@ class FeatureFilterForm(forms.Form):
     min_max = forms.FloatField(
         required=False, min_value=0, label="Max activation from", help_text="In units of the activation."
     )
+    min_score = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=1,
+        label="Readability from",
+        help_text="From 0 to 1; what fires at random has nearly 0.",
+    )
     starred = forms.BooleanField(required=False, label="Starred only")
     labelled = forms.ChoiceField(
         required=False,

@@ -1,6 +1,7 @@
 """What pages, endpoints and commands read of features and feature runs."""
 
 import random
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
@@ -17,6 +18,11 @@ SORTS = {
     "rarest": ("density", "index"),
     "maximum": ("-maximum", "index"),
     "mean": ("-mean", "index"),
+    "firings": ("-firings", "index"),
+    "score": ("-score", "index"),
+    "agreement": ("-agreement", "index"),
+    "consistency": ("-consistency", "index"),
+    "concentration": ("-concentration", "index"),
 }
 SORT_CHOICES = (
     ("index", "index"),
@@ -24,6 +30,11 @@ SORT_CHOICES = (
     ("rarest", "density, lowest first"),
     ("maximum", "max activation"),
     ("mean", "mean activation"),
+    ("firings", "firings"),
+    ("score", "readability"),
+    ("agreement", "agreement"),
+    ("consistency", "consistency"),
+    ("concentration", "share of one token"),
 )
 
 
@@ -70,6 +81,7 @@ def feature_list(
     min_density: float | None = None,
     max_density: float | None = None,
     min_maximum: float | None = None,
+    min_score: float | None = None,
     starred: bool = False,
     labelled: str = "",
     sort: str = "index",
@@ -83,6 +95,7 @@ def feature_list(
         columns = ("label", "category", "top_tokens", "promoted_tokens")
         found = found.filter(Q.create([(f"{column}__icontains", query) for column in columns], Q.OR))
     bounds = {"density__gte": min_density, "density__lte": max_density, "maximum__gte": min_maximum}
+    bounds["score__gte"] = min_score
     found = found.filter(**{name: bound for name, bound in bounds.items() if bound is not None})
     if starred:
         found = found.filter(is_starred=True)
@@ -135,6 +148,11 @@ def feature_json(feature: Feature) -> dict[str, Any]:
         "density": feature.density,
         "mean": feature.mean,
         "maximum": feature.maximum,
+        "firings": feature.firings,
+        "consistency": feature.consistency,
+        "concentration": feature.concentration,
+        "agreement": feature.agreement,
+        "score": feature.score,
         "top_tokens": feature.top_tokens.split(),
         "promoted_tokens": feature.promoted_tokens.split(),
         "run": feature.run_id,
@@ -145,25 +163,22 @@ def feature_json(feature: Feature) -> dict[str, Any]:
 def feature_evidence_json(feature: Feature) -> dict[str, Any]:
     """What the run's files say of a feature: statistics, logit lists, examples in groups. Empty without a run."""
     if feature.run is None:
-        return {"statistics": None, "logits": None, "examples": []}
+        return {"statistics": None, "top_tokens": [], "neighbours": None, "logits": None, "examples": []}
     statistics = artifacts.statistics_read(feature.run_id, feature.index)
     logits = artifacts.logits_read(feature.run_id, feature.index)
+    similar, coactive = artifacts.neighbours_read(feature.run_id, feature.index)
     groups = artifacts.examples_grouped(artifacts.examples_read(feature.run_id, feature.index), statistics.maximum)
     return {
-        "statistics": {
-            "tokens": feature.run.tokens,
-            "firings": statistics.firings,
-            "density": statistics.density,
-            "mean": statistics.mean,
-            "maximum": statistics.maximum,
-            "histogram": list(statistics.histogram),
+        "statistics": {"tokens": feature.run.tokens, **asdict(statistics)},
+        "top_tokens": [asdict(token) for token in artifacts.top_tokens_read(feature.run_id, feature.index)],
+        "neighbours": {
+            "similar": [asdict(near) for near in similar],
+            "coactive": [asdict(near) for near in coactive],
         },
-        "logits": {
-            name: [{"token": t.token, "text": t.text, "value": t.value} for t in getattr(logits, name)]
-            for name in ("promoted", "suppressed")
-        },
+        "logits": asdict(logits),
         "examples": [
             {
+                "kind": group.kind,
                 "group": group.group,
                 "low": group.low,
                 "high": group.high,
