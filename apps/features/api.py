@@ -14,10 +14,13 @@ from apps.features.selectors import (
     feature_json,
     feature_run_get,
     feature_run_json,
+    tried_text_get,
 )
-from apps.features.services import feature_run_delete, feature_run_start, feature_update
+from apps.features.services import feature_run_delete, feature_run_start, feature_update, text_try, tried_text_delete
+from apps.features.trying import tried_json
 from apps.saes.selectors import sae_get
 from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.try_text import TryTextSpec
 
 
 @api("GET")
@@ -59,3 +62,19 @@ def feature_run(request: HttpRequest, pk: int) -> Any:
     if request.method == "DELETE":
         return {"deleted": pk, "freed_bytes": feature_run_delete(run=run)}
     return feature_run_json(run)
+
+
+@api("POST", spec=TryTextSpec)
+def try_text(request: HttpRequest) -> Any:
+    """Read a text, or two, with an SAE: 202 with the job; the answer is at features/tried/{id} for a day."""
+    tried = text_try(spec=spec_from_json(TryTextSpec, request.json), user=request.user)
+    return accepted(tried.job, f"/api/v1/features/tried/{tried.pk}")
+
+
+@api("GET", "DELETE")
+def tried_text(request: HttpRequest, pk: int) -> Any:
+    """A text that was tried, with its answer once that is there."""
+    tried = tried_text_get(pk)
+    if request.method == "DELETE":
+        return {"deleted": pk, "freed_bytes": tried_text_delete(tried=tried)}
+    return tried_json(tried)

@@ -1,9 +1,11 @@
 """Feature runs and features: what is known, and said, about each latent of an SAE."""
 
+from urllib.parse import urlencode
+
 from django.db import models
 from django.urls import reverse
 
-from apps.core.live.topics import FEATURE_RUNS
+from apps.core.live.topics import FEATURE_RUNS, TRIED_TEXTS
 from apps.datasets.models import Tokenization
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
@@ -84,3 +86,25 @@ class Feature(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("features:detail", args=[self.sae_id, self.index])
+
+
+class TriedText(Subject):
+    """What an SAE reads in a text, or in two; `report` is the full TryTextResult. Kept for a day."""
+
+    ENTITY = TRIED_TEXTS
+
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="tried_texts")
+    text = models.TextField()
+    other = models.TextField(blank=True)
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.text[:60]}…" if len(self.text) > 60 else self.text
+
+    def get_absolute_url(self) -> str:
+        """The page with everything in its address, so that a link shows the same to others."""
+        asked = {"sae": self.sae_id, "text": self.text} | ({"other": self.other} if self.other else {})
+        return f"{reverse('features:try')}?{urlencode(asked)}"

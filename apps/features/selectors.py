@@ -8,7 +8,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
 from apps.features import artifacts
-from apps.features.models import Feature, FeatureRun
+from apps.features.models import Feature, FeatureRun, TriedText
 from apps.jobs.models import Job
 from apps.saes.models import Sae
 
@@ -44,6 +44,14 @@ def feature_run_get(pk: int) -> FeatureRun:
     found = run.filter(pk=pk).first()
     if found is None:
         raise NotFound("feature run", pk)
+    return found
+
+
+def tried_text_get(pk: int) -> TriedText:
+    """The tried text; NotFound otherwise, as after a day."""
+    found = TriedText.objects.select_related("sae").filter(pk=pk).first()
+    if found is None:
+        raise NotFound("tried text", pk)
     return found
 
 

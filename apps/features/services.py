@@ -16,12 +16,13 @@ from apps.core.live.publishing import publish
 from apps.core.storage import artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
-from apps.features.models import Feature, FeatureRun
+from apps.features.models import Feature, FeatureRun, TriedText
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, jobs_require_none_active
+from apps.jobs.services import job_enqueue, jobs_require_none_active, passing_subjects_delete
 from apps.jobs.states import ACTIVE
 from apps.saes.models import Sae
 from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.try_text import TryTextSpec
 
 PATH_SEPARATOR = " > "
 """Between the parts of a category: "Emotion > Positive"."""
@@ -97,6 +98,29 @@ def feature_run_delete(*, run: FeatureRun) -> int:
         publish(run.topic)
         run.delete()
     return artifact_remove(folder)
+
+
+# texts to try
+
+
+def text_try(*, spec: TryTextSpec, user: AbstractBaseUser | None = None) -> TriedText:
+    """Write the row of a text to be read and queue its job. Those older than a day go."""
+    sae = Sae.objects.filter(pk=spec.sae).first()
+    if sae is None:
+        raise NotFound("SAE", spec.sae)
+    with transaction.atomic():
+        passing_subjects_delete(TriedText.objects.all())
+        tried = TriedText.objects.create(sae=sae, text=spec.text, other=spec.other, created_by=user)
+        job_enqueue(spec=spec, subject=tried, user=user)
+    return tried
+
+
+def tried_text_delete(*, tried: TriedText) -> int:
+    """Forget a text that was tried; nothing lies on disk."""
+    with transaction.atomic():
+        jobs_require_none_active(entity=tried.ENTITY, pk=tried.pk, name=str(tried))
+        tried.delete()
+    return 0
 
 
 # one feature

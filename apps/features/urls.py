@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from apps.features import views
+from apps.features import try_views, views
 
 app_name = "features"
 urlpatterns = [
     path("", views.feature_run_list_page, name="index"),
     path("new/", views.feature_run_new, name="new"),
+    path("try/", try_views.try_page, name="try"),
     path("runs/<int:pk>/delete/", views.feature_run_remove, name="run-delete"),
     path("sae/<int:sae_id>/", views.feature_list_page, name="list"),
     path("sae/<int:sae_id>/random/", views.feature_random_page, name="random"),

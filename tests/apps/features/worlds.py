@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization
-from apps.features.models import FeatureRun
+from apps.features.models import FeatureRun, TriedText
+from apps.features.services import text_try
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel
@@ -27,6 +28,8 @@ from workers.engine.specs.features import (
     FeatureRunResult,
     FeatureRunSpec,
 )
+from workers.engine.specs.try_text import TokenFeatures, TriedFeature, TryTextResult, TryTextSpec
+from workers.engine.specs.try_text import TriedText as ReadText
 
 VOCABULARY = ["<|end|>", "Ġrain", "Ġsun", "<b>", "Ċ", "Ġwind", "Ġthe", "."]
 D_SAE = 6
@@ -194,3 +197,31 @@ def finished_run_make(sae: Sae) -> FeatureRun:
     Job.objects.filter(pk=job.pk).update(state="succeeded")
     run.refresh_from_db()
     return run
+
+
+def tried_make(sae: Sae, *, other: str = "", is_ready: bool = False) -> TriedText:
+    """A text that is tried, with its job; the answer: feature 5 fires on "wind", and on the second text not at all."""
+    tried = text_try(spec=TryTextSpec(sae=sae.pk, text="The wind", other=other))
+    if is_ready:
+        Job.objects.filter(pk=tried.job.pk).update(state="succeeded")
+        tried.report = try_result_make(compared=bool(other)).to_json()
+        tried.ready_at = timezone.now()
+        tried.save()
+    return tried
+
+
+def try_result_make(*, compared: bool = False) -> TryTextResult:
+    """What the engine answers: two tokens behind the first, feature 5 on the second of them."""
+    silent, fires = TokenFeatures(indices=(), values=()), TokenFeatures(indices=(5, 2), values=(4.0, 1.0))
+    windy = _read(("<|end|>", "Ġthe", "Ġwind"), (silent, silent, fires), 2)
+    calm = _read(("<|end|>", "Ġthe", "Ġsun"), (silent, silent, TokenFeatures(indices=(2,), values=(2.0,))), 1)
+    first, second = {5: (0.0, 0.0, 4.0), 2: (0.0, 0.0, 1.0)}, {5: (0.0, 0.0, 0.0), 2: (0.0, 0.0, 2.0)}
+    features = tuple(
+        TriedFeature(index=index, values=(first[index], second[index]) if compared else (first[index],))
+        for index in (5, 2)
+    )
+    return TryTextResult(texts=(windy, calm) if compared else (windy,), features=features, seconds=0.25)
+
+
+def _read(tokens: tuple[str, ...], strongest: tuple[TokenFeatures, ...], firing: int) -> ReadText:
+    return ReadText(tokens=tokens, is_included=(False, True, True), strongest=strongest, firing=firing)
