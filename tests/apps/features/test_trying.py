@@ -40,7 +40,7 @@ def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in
         {
             "sae": sae.pk,
             "text": "The wind",
-            "features_listed": 30,
+            "features_listed": 20,
             "per_token": 5,
             "lm_dtype": "auto",
             "device": "auto",
@@ -54,7 +54,7 @@ def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in
 
 
 def test_no_text_is_refused_in_words(client_in, sae):
-    values = {"sae": sae.pk, "text": "  ", "features_listed": 30, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
+    values = {"sae": sae.pk, "text": "  ", "features_listed": 20, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
     assert 'role="alert"' in client_in.post(reverse("features:try"), values, headers=HTMX).text
     assert client_in.post(reverse("features:try"), values).status_code == 422
     assert not TriedText.objects.exists()
@@ -83,7 +83,7 @@ def test_two_texts_show_what_appears_vanishes_and_changes(client_in, sae):
 
 def test_the_same_question_is_not_read_twice_but_another_is(client_in, sae):
     tried = tried_make(sae, is_ready=True)
-    common = {"sae": sae.pk, "features_listed": 30, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
+    common = {"sae": sae.pk, "features_listed": 20, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
     client_in.post(reverse("features:try"), {**common, "text": "The wind"}, headers=HTMX)
     assert TriedText.objects.get() == tried
     client_in.post(reverse("features:try"), {**common, "text": "The wind", "per_token": 9}, headers=HTMX)

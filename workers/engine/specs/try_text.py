@@ -29,7 +29,7 @@ class TryTextSpec(Spec):
         help="Another one to compare, such as the same sentence with one word changed.",
     )
     features_listed: int = option(
-        30, label="Features", minimum=1, maximum=500, advanced=True, help="Features shown, the strongest first."
+        20, label="Features", minimum=1, maximum=500, advanced=True, help="Features shown, the strongest first."
     )
     per_token: int = option(
         5, label="Features per token", minimum=1, maximum=50, advanced=True, help="Strongest features of each token."
