@@ -25,7 +25,8 @@ from workers.engine.specs.try_text import TryTextSpec
 
 @api("GET")
 def features(request: HttpRequest) -> Any:
-    """Features by ?sae=, ?query=, ?min_density=, ?max_density=, ?min_max=, ?starred=, ?labelled= and ?sort=.
+    """Features by ?sae=, ?query=, ?min_density=, ?max_density=, ?min_max=, ?max_max=, ?min_score=, ?starred=,
+    ?labelled= and ?sort=.
 
     Densities are shares of positions, from 0 to 1.
     """

@@ -30,6 +30,9 @@ class FeatureFilterForm(forms.Form):
     min_max = forms.FloatField(
         required=False, min_value=0, label="Max activation from", help_text="In units of the activation."
     )
+    max_max = forms.FloatField(
+        required=False, min_value=0, label="Max activation to", help_text="In units of the activation."
+    )
     min_score = forms.FloatField(
         required=False,
         min_value=0,
@@ -54,7 +57,7 @@ class FeatureFilterForm(forms.Form):
     def features(self, *, sae: int | None = None) -> QuerySet[Feature]:
         """The features that the valid form asks for."""
         chosen: dict[str, Any] = dict(self.cleaned_data)
-        chosen["min_maximum"] = chosen.pop("min_max")
+        chosen["min_maximum"], chosen["max_maximum"] = chosen.pop("min_max"), chosen.pop("max_max")
         chosen["sort"] = chosen["sort"] or "index"
         return feature_list(sae=sae, **chosen)
 

@@ -89,6 +89,7 @@ def feature_list(
     min_density: float | None = None,
     max_density: float | None = None,
     min_maximum: float | None = None,
+    max_maximum: float | None = None,
     min_score: float | None = None,
     starred: bool = False,
     labelled: str = "",
@@ -103,7 +104,7 @@ def feature_list(
         columns = ("label", "category", "top_tokens", "promoted_tokens")
         found = found.filter(Q.create([(f"{column}__icontains", query) for column in columns], Q.OR))
     bounds = {"density__gte": min_density, "density__lte": max_density, "maximum__gte": min_maximum}
-    bounds["score__gte"] = min_score
+    bounds |= {"maximum__lte": max_maximum, "score__gte": min_score}
     found = found.filter(**{name: bound for name, bound in bounds.items() if bound is not None})
     if starred:
         found = found.filter(is_starred=True)

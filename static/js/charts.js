@@ -60,7 +60,7 @@ function axis(title, type, values) {
 
 function layout(chart, height) {
   return {
-    height, autosize: true, margin: { l: 48, r: 12, t: 8, b: 40 }, bargap: 0.06, hovermode: chart.series.some((s) => s.kind === "points") ? "closest" : "x unified",
+    height, autosize: true, dragmode: chart.select_url ? "select" : "zoom", margin: { l: 48, r: 12, t: 8, b: 40 }, bargap: 0.06, hovermode: chart.series.some((s) => s.kind === "points") ? "closest" : "x unified",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 12, family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line-strong"), font: { color: colour("text") } },
     showlegend: chart.series.length > 1 && chart.series.length <= MOST_IN_LEGEND, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
@@ -71,7 +71,7 @@ function layout(chart, height) {
 function draw(figure) {
   const plot = figure.querySelector(".chart-plot");
   const height = parseInt(getComputedStyle(plot).getPropertyValue("--chart-height"), 10) || 280;
-  Plotly.react(plot, traces(figure.chart), layout(figure.chart, height), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: figure.id } });
+  Plotly.react(plot, traces(figure.chart), layout(figure.chart, height), { responsive: true, displaylogo: false, modeBarButtonsToRemove: figure.chart.select_url ? ["lasso2d"] : ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: figure.id } });
 }
 
 function chartStart(figure) {
@@ -82,8 +82,21 @@ function chartStart(figure) {
   draw(figure);
   figure.querySelector(".chart-plot").on("plotly_click", (event) => {
     const link = event.points[0]?.customdata;
-    if (link) location.assign(link);
+    if (link) location.assign((figure.chart.link_base ?? "") + link);
   });
+  if (figure.chart.select_url) figure.querySelector(".chart-plot").on("plotly_selected", (event) => selectionOpen(figure, event?.range));
+}
+
+// A box over points is a question with an address. Plotly gives the borders on the scale of the axis' data.
+function selectionOpen(figure, range) {
+  if (!range) return;
+  const url = new URL(figure.chart.select_url, location.href);
+  for (const name of ["x", "y"]) {
+    const [from, to] = range[name].map(Number).sort((a, b) => a - b);
+    url.searchParams.set(`${name}_from`, from.toPrecision(4));
+    url.searchParams.set(`${name}_to`, to.toPrecision(4));
+  }
+  location.assign(url);
 }
 
 // Only new points travel: the server is asked for those after the last one it gave, at most every FOLLOW_MS.
