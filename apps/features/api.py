@@ -7,6 +7,8 @@ from django.http import HttpRequest
 from apps.core.api import accepted, api, paged
 from apps.core.errors import AppError
 from apps.core.spec_forms import spec_from_json
+from apps.core.streaming import streamed
+from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
 from apps.features.selectors import (
     feature_evidence_json,
@@ -36,6 +38,19 @@ def features(request: HttpRequest) -> Any:
     form = FeatureFilterForm(request.GET)
     form.require_valid()
     return paged(form.features(sae=sae_get(int(sae)).pk if sae else None), request, feature_json)
+
+
+@api("GET")
+def examples(request: HttpRequest) -> Any:
+    """All features of ?sae= that the filters of the list leave, with their examples: ?format=json or csv, streamed."""
+    sae, how = request.GET.get("sae", ""), request.GET.get("format", "json")
+    if how not in FORMATS:
+        raise AppError("bad_format", f"format={how!r} is not known.", f"Known: {', '.join(FORMATS)}.", field="format")
+    if not sae.isdecimal():
+        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
+    found = FeatureFilterForm(request.GET).features_asked(sae=sae_get(int(sae)).pk)
+    filename = f"sae-{sae}-features.{how}"
+    return streamed(request, examples_exported(found, how), content_type=FORMATS[how], filename=filename)
 
 
 @api("GET", "PATCH")

@@ -51,6 +51,11 @@ class Example:
         )
 
 
+def example_kind(group: int) -> str:
+    """What a group of examples is: top, interval, silent or near."""
+    return {TOP_GROUP: "top", ZERO_GROUP: "silent", NEAR_GROUP: "near"}.get(group, "interval")
+
+
 @dataclass(frozen=True)
 class ExampleGroup:
     """Examples of one kind: the strongest, one interval of the activation range (1…), silent ones, or near misses."""
@@ -64,7 +69,7 @@ class ExampleGroup:
     @property
     def kind(self) -> str:
         """top, interval, silent or near."""
-        return {TOP_GROUP: "top", ZERO_GROUP: "silent", NEAR_GROUP: "near"}.get(self.group, "interval")
+        return example_kind(self.group)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,11 @@ class FeatureFilterForm(forms.Form):
             name, errors = next(iter(self.errors.items()))
             raise AppError("bad_filter", f"{name}: {' '.join(errors)}", self.fields[name].help_text, field=name)
 
+    def features_asked(self, *, sae: int) -> QuerySet[Feature]:
+        """Like `features`, once the form proved valid. AppError "bad_filter" otherwise."""
+        self.require_valid()
+        return self.features(sae=sae)
+
     @property
     def narrows(self) -> bool:
         """Whether anything but the sorting was asked for."""

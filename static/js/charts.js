@@ -48,11 +48,12 @@ function logTicks(values) {
   for (let decade = Math.floor(Math.log10(Math.min(...known))); decade <= Math.log10(Math.max(...known)); decade += 1) {
     ticks.push(...[1, 2, 5].map((step) => step * 10 ** decade));
   }
-  return ticks.length <= 12 ? { tickvals: ticks, tickformat: "~s" } : {};
+  const format = Math.min(...known) < 1 ? "~g" : "~s"; // 0.5 is a number that people read, 500m is not
+  return ticks.length <= 12 ? { tickvals: ticks, tickformat: format } : {};
 }
 
 function axis(title, type, values) {
-  const isSmall = values.length > 0 && values.every((value) => Math.abs(value ?? 0) < 0.01);
+  const isSmall = values.length > 0 && (type === "log" ? values.some((value) => value > 0 && value < 0.001) : values.every((value) => Math.abs(value ?? 0) < 0.01));
   return {
     ...(type === "log" ? logTicks(values) : {}), title: { text: title, font: { size: 12 } }, type, gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), tickcolor: colour("line-strong"), automargin: true, exponentformat: isSmall ? "e" : "SI",
   };
