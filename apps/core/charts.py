@@ -19,7 +19,7 @@ class Series:
     kind: str = "line"
     labels: Sequence[str] = ()
     links: Sequence[str] = ()
-    """A URL for each point: a click opens it."""
+    """A URL for each point, behind the chart's `link_base`: a click opens it."""
     z: Sequence[Sequence[float]] = ()
     """heat: a row for each y, a number in it for each x."""
 
@@ -50,6 +50,9 @@ class Chart:
     formula: str = ""
     follow_url: str = ""
     topic: str = ""
+    link_base: str = ""
+    select_url: str = ""
+    """A box drawn over points leads there, with its borders as ?x_from=&x_to=&y_from=&y_to=."""
     most_points: int = MOST_POINTS
     """Of each line; the least and the greatest of each stretch are kept."""
 
@@ -66,6 +69,8 @@ class Chart:
             "x_type": self.x_type,
             "y_type": self.y_type,
             "smooth": self.smooth,
+            "link_base": self.link_base,
+            "select_url": self.select_url,
             "series": [_series_json(series, self.most_points) for series in self.series],
         }
 

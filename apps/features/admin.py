@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.features import services
-from apps.features.models import Feature, FeatureRun
+from apps.features.models import Feature, FeatureRun, TriedText
 
 
 class WordsActionForm(ActionForm):
@@ -127,3 +127,14 @@ class FeatureRunAdmin(RowAdmin):
     def delete_row(self, row: FeatureRun) -> int:
         """Words on features stay."""
         return services.feature_run_delete(run=row)
+
+
+@admin.register(TriedText)
+class TriedTextAdmin(RowAdmin):
+    list_display = ["id", "sae", "__str__", "created_by", "created_at", "ready_at"]
+    list_filter = ["sae"]
+    list_select_related = ["sae", "created_by"]
+
+    def delete_row(self, row: TriedText) -> int:
+        """Nothing lies on disk."""
+        return services.tried_text_delete(tried=row)

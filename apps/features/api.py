@@ -7,6 +7,8 @@ from django.http import HttpRequest
 from apps.core.api import accepted, api, paged
 from apps.core.errors import AppError
 from apps.core.spec_forms import spec_from_json
+from apps.core.streaming import streamed
+from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
 from apps.features.selectors import (
     feature_evidence_json,
@@ -14,15 +16,19 @@ from apps.features.selectors import (
     feature_json,
     feature_run_get,
     feature_run_json,
+    tried_text_get,
 )
-from apps.features.services import feature_run_delete, feature_run_start, feature_update
+from apps.features.services import feature_run_delete, feature_run_start, feature_update, text_try, tried_text_delete
+from apps.features.trying import tried_json
 from apps.saes.selectors import sae_get
 from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.try_text import TryTextSpec
 
 
 @api("GET")
 def features(request: HttpRequest) -> Any:
-    """Features by ?sae=, ?query=, ?min_density=, ?max_density=, ?min_max=, ?starred=, ?labelled= and ?sort=.
+    """Features by ?sae=, ?query=, ?min_density=, ?max_density=, ?min_max=, ?max_max=, ?min_score=, ?starred=,
+    ?labelled= and ?sort=.
 
     Densities are shares of positions, from 0 to 1.
     """
@@ -32,6 +38,19 @@ def features(request: HttpRequest) -> Any:
     form = FeatureFilterForm(request.GET)
     form.require_valid()
     return paged(form.features(sae=sae_get(int(sae)).pk if sae else None), request, feature_json)
+
+
+@api("GET")
+def examples(request: HttpRequest) -> Any:
+    """All features of ?sae= that the filters of the list leave, with their examples: ?format=json or csv, streamed."""
+    sae, how = request.GET.get("sae", ""), request.GET.get("format", "json")
+    if how not in FORMATS:
+        raise AppError("bad_format", f"format={how!r} is not known.", f"Known: {', '.join(FORMATS)}.", field="format")
+    if not sae.isdecimal():
+        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
+    found = FeatureFilterForm(request.GET).features_asked(sae=sae_get(int(sae)).pk)
+    filename = f"sae-{sae}-features.{how}"
+    return streamed(request, examples_exported(found, how), content_type=FORMATS[how], filename=filename)
 
 
 @api("GET", "PATCH")
@@ -59,3 +78,19 @@ def feature_run(request: HttpRequest, pk: int) -> Any:
     if request.method == "DELETE":
         return {"deleted": pk, "freed_bytes": feature_run_delete(run=run)}
     return feature_run_json(run)
+
+
+@api("POST", spec=TryTextSpec)
+def try_text(request: HttpRequest) -> Any:
+    """Read a text, or two, with an SAE: 202 with the job; the answer is at features/tried/{id} for a day."""
+    tried = text_try(spec=spec_from_json(TryTextSpec, request.json), user=request.user)
+    return accepted(tried.job, f"/api/v1/features/tried/{tried.pk}")
+
+
+@api("GET", "DELETE")
+def tried_text(request: HttpRequest, pk: int) -> Any:
+    """A text that was tried, with its answer once that is there."""
+    tried = tried_text_get(pk)
+    if request.method == "DELETE":
+        return {"deleted": pk, "freed_bytes": tried_text_delete(tried=tried)}
+    return tried_json(tried)

@@ -7,6 +7,9 @@ from apps.features import api
 urlpatterns = [
     path("", api.features, name="features"),
     path("/<int:pk>", api.feature, name="feature"),
+    path("/examples", api.examples, name="feature-examples"),
+    path("/try", api.try_text, name="feature-try"),
+    path("/tried/<int:pk>", api.tried_text, name="tried-text"),
     path("/extraction", api.extraction, name="feature-extraction"),
     path("/extraction/<int:pk>", api.feature_run, name="feature-run"),
 ]

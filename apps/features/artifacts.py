@@ -1,6 +1,6 @@
 """Reading a feature run's files for the web: one feature at a time, memory-mapped, with NumPy and PyArrow alone.
 
-The layout is FeatureRunResult's (workers/engine/specs/features.py). Token strings come from vocabulary.parquet, so no
+The layout is DescribedSae's (workers/engine/specs/features.py). Token strings come from vocabulary.parquet, so no
 page needs a tokenizer.
 
 Shapes: F latents, S example slots of a feature, W tokens of a window, V vocabulary.
@@ -20,11 +20,11 @@ from safetensors import SafetensorError, safe_open
 
 from apps.core.errors import AppError
 from apps.core.storage import data_path
+from workers.engine.specs.features import NEAR_GROUP, TOP_GROUP, ZERO_GROUP
 from workers.engine.text.tokens import TokenScheme, token_scheme, token_texts
 
-TOP_GROUP = 0
-SILENT_GROUP = -1
-NO_TOKEN = -1
+NONE = -1
+"""No token, no neighbour."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,14 @@ class Example:
         )
 
 
+def example_kind(group: int) -> str:
+    """What a group of examples is: top, interval, silent or near."""
+    return {TOP_GROUP: "top", ZERO_GROUP: "silent", NEAR_GROUP: "near"}.get(group, "interval")
+
+
 @dataclass(frozen=True)
 class ExampleGroup:
-    """Examples of one kind: the strongest (0), one interval of the activation range (1…), or silent ones (-1)."""
+    """Examples of one kind: the strongest, one interval of the activation range (1…), silent ones, or near misses."""
 
     group: int
     low: float
@@ -61,16 +66,47 @@ class ExampleGroup:
     """Bounds of the interval's activations; 0 and the maximum for the strongest."""
     examples: tuple[Example, ...]
 
+    @property
+    def kind(self) -> str:
+        """top, interval, silent or near."""
+        return example_kind(self.group)
+
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the run measured of one feature; the histogram is linear between 0 and `maximum`."""
+    """What the run measured of one feature; the histogram is linear between 0 and `maximum`, the other logarithmic over
+    LOG_DECADES decades up to it."""
 
     density: float
     mean: float
     maximum: float
     firings: int
     histogram: tuple[int, ...]
+    log_histogram: tuple[int, ...]
+    consistency: float
+    concentration: float
+    agreement: float
+    score: float
+
+
+@dataclass(frozen=True)
+class TopToken:
+    """A token at which the feature fires, with how often and how strongly it does so there."""
+
+    token: str
+    text: str
+    count: int
+    mean: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another feature of the SAE. `share` of this feature's firings are the other's too; None where none was counted."""
+
+    index: int
+    cosine: float
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +120,13 @@ class LogitToken:
 
 @dataclass(frozen=True)
 class LogitLists:
-    """Tokens whose logits the feature raises most and lowers most."""
+    """Tokens whose logits the feature raises most and lowers most, and a histogram of all logits from lowest to highest."""
 
     promoted: tuple[LogitToken, ...]
     suppressed: tuple[LogitToken, ...]
+    histogram: tuple[int, ...]
+    lowest: float
+    highest: float
 
 
 class Vocabulary:
@@ -150,36 +189,59 @@ def run_folder(run_id: int) -> Path:
     return data_path("features", run_id)
 
 
+SCALARS = ("density", "mean", "maximum", "count", "consistency", "concentration", "agreement", "score")
+
+
 def statistics_read(run_id: int, index: int) -> Statistics:
     """Statistics of one feature. IndexError-like ids are the caller's fault: index < d_sae."""
     with tensors(run_folder(run_id), "statistics") as file:
-        row = {name: file.get_slice(name)[index : index + 1][0] for name in ("density", "mean", "maximum", "count")}
-        histogram = file.get_slice("histogram")[index : index + 1][0]
-    return Statistics(
-        density=float(row["density"]),
-        mean=float(row["mean"]),
-        maximum=float(row["maximum"]),
-        firings=int(row["count"]),
-        histogram=tuple(int(n) for n in histogram),
+        known = {name: _row(file, name, index).item() for name in SCALARS}
+        histograms = {name: tuple(_row(file, name, index).tolist()) for name in ("histogram", "log_histogram")}
+    return Statistics(firings=known.pop("count"), **known, **histograms)
+
+
+def _row(file: Any, name: str, index: int) -> np.ndarray:
+    return file.get_slice(name)[index : index + 1][0]
+
+
+def top_tokens_read(run_id: int, index: int) -> tuple[TopToken, ...]:
+    """Tokens at which the feature fires most often, most frequent first."""
+    folder = run_folder(run_id)
+    vocabulary = vocabulary_open(folder)
+    with tensors(folder, "tokens") as file:
+        columns = [_row(file, name, index).tolist() for name in ("ids", "counts", "means", "maxima")]
+    return tuple(
+        TopToken(vocabulary.raw([token_id])[0], vocabulary.text(token_id), count, mean, maximum)
+        for token_id, count, mean, maximum in zip(*columns)
+        if token_id != NONE
     )
 
 
+def neighbours_read(run_id: int, index: int) -> tuple[tuple[Neighbour, ...], tuple[Neighbour, ...]]:
+    """Features with the nearest decoder rows, and those that fire at the same tokens; nearest first."""
+    with tensors(run_folder(run_id), "neighbours") as file:
+        similar = [_row(file, f"similar_{name}", index).tolist() for name in ("ids", "cosines")]
+        coactive = [_row(file, f"coactive_{name}", index).tolist() for name in ("ids", "cosines", "shares")]
+    return tuple(tuple(Neighbour(*row) for row in zip(*columns) if row[0] != NONE) for columns in (similar, coactive))
+
+
 def logits_read(run_id: int, index: int) -> LogitLists:
-    """Promoted and suppressed tokens of one feature, strongest first."""
+    """Promoted and suppressed tokens of one feature, strongest first, and how all logits are spread."""
     folder = run_folder(run_id)
     vocabulary = vocabulary_open(folder)
     with tensors(folder, "logits") as file:
-        lists = [
+        promoted, suppressed = (
             tuple(
-                LogitToken(vocabulary.raw([int(i)])[0], vocabulary.text(int(i)), float(v))
-                for i, v in zip(
-                    file.get_slice(f"{kind}_ids")[index : index + 1][0],
-                    file.get_slice(f"{kind}_values")[index : index + 1][0],
+                LogitToken(vocabulary.raw([token_id])[0], vocabulary.text(token_id), value)
+                for token_id, value in zip(
+                    _row(file, f"{kind}_ids", index).tolist(), _row(file, f"{kind}_values", index).tolist()
                 )
             )
             for kind in ("promoted", "suppressed")
-        ]
-    return LogitLists(*lists)
+        )
+        histogram = tuple(_row(file, "histogram", index).tolist())
+        lowest, highest = (_row(file, name, index).item() for name in ("lowest", "highest"))
+    return LogitLists(promoted, suppressed, histogram, lowest, highest)
 
 
 def examples_read(run_id: int, index: int) -> list[Example]:
@@ -225,7 +287,7 @@ def _example(
     group: int,
 ) -> Example:
     """One slot without the places beyond its context's edges."""
-    inside = np.flatnonzero(ids != NO_TOKEN)
+    inside = np.flatnonzero(ids != NONE)
     return Example(
         tokens=tuple(vocabulary.raw(ids[inside].tolist())),
         activations=tuple(values[inside].astype(float).tolist()),
@@ -237,9 +299,9 @@ def _example(
 
 
 def examples_grouped(examples: Sequence[Example], maximum: float) -> list[ExampleGroup]:
-    """Examples by group: strongest, then intervals from strong to weak, then silent ones; equal windows merged."""
+    """Examples by group: strongest, near misses, then intervals from strong to weak, then silent ones; equal windows merged."""
     intervals = max((example.group for example in examples), default=0)
-    order = [TOP_GROUP, *range(1, intervals + 1), SILENT_GROUP]
+    order = [TOP_GROUP, NEAR_GROUP, *range(1, intervals + 1), ZERO_GROUP]
     made = []
     for group in order:
         low, high = 0.0, maximum

@@ -30,6 +30,16 @@ class FeatureFilterForm(forms.Form):
     min_max = forms.FloatField(
         required=False, min_value=0, label="Max activation from", help_text="In units of the activation."
     )
+    max_max = forms.FloatField(
+        required=False, min_value=0, label="Max activation to", help_text="In units of the activation."
+    )
+    min_score = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=1,
+        label="Readability from",
+        help_text="From 0 to 1; what fires at random has nearly 0.",
+    )
     starred = forms.BooleanField(required=False, label="Starred only")
     labelled = forms.ChoiceField(
         required=False,
@@ -47,7 +57,7 @@ class FeatureFilterForm(forms.Form):
     def features(self, *, sae: int | None = None) -> QuerySet[Feature]:
         """The features that the valid form asks for."""
         chosen: dict[str, Any] = dict(self.cleaned_data)
-        chosen["min_maximum"] = chosen.pop("min_max")
+        chosen["min_maximum"], chosen["max_maximum"] = chosen.pop("min_max"), chosen.pop("max_max")
         chosen["sort"] = chosen["sort"] or "index"
         return feature_list(sae=sae, **chosen)
 
@@ -56,6 +66,11 @@ class FeatureFilterForm(forms.Form):
         if not self.is_valid():
             name, errors = next(iter(self.errors.items()))
             raise AppError("bad_filter", f"{name}: {' '.join(errors)}", self.fields[name].help_text, field=name)
+
+    def features_asked(self, *, sae: int) -> QuerySet[Feature]:
+        """Like `features`, once the form proved valid. AppError "bad_filter" otherwise."""
+        self.require_valid()
+        return self.features(sae=sae)
 
     @property
     def narrows(self) -> bool:

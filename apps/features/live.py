@@ -1,10 +1,11 @@
-"""Live fragment of feature runs: the job's card above the list of features."""
+"""Live fragments of feature runs, the job's card above the list of features, and of texts that are tried."""
 
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import FEATURE_RUNS
-from apps.features.models import FeatureRun
+from apps.core.live.topics import FEATURE_RUNS, TRIED_TEXTS
+from apps.features.models import FeatureRun, TriedText
+from apps.features.trying import tried_context
 
 
 @renders(FEATURE_RUNS)
@@ -14,3 +15,12 @@ def render(pk: str) -> str | None:
     if run is None:
         return None
     return render_to_string("features/run.html", {"run": run, "job": None if run.is_ready else run.job})
+
+
+@renders(TRIED_TEXTS)
+def tried_text(pk: str) -> str | None:
+    """tried-texts/<id>: the features of the text, or how its job stands."""
+    tried = TriedText.objects.select_related("sae").filter(pk=pk).first() if pk.isdecimal() else None
+    if tried is None:
+        return None
+    return render_to_string("features/tried.html", {**tried_context(tried), "is_pushed": True})

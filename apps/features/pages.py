@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from django.http import QueryDict
@@ -12,6 +13,7 @@ from apps.core.errors import AppError
 from apps.core.templatetags.studio import number, percent
 from apps.features import artifacts
 from apps.features.models import Feature
+from workers.engine.specs.features import LOG_BINS, LOG_DECADES
 from workers.engine.text.decoding import visible
 
 WIDTHS: dict[str, int | None] = {"5": 5, "16": 16, "full": None}
@@ -25,12 +27,15 @@ class View:
 
     width: str = USUAL_WIDTH
     breaks: bool = False
+    log_bins: bool = False
+    """The activation histogram has bins of equal width in the logarithm."""
 
     @classmethod
     def of(cls, query: QueryDict) -> "View":
-        """From ?width=&breaks=; unknown widths are the usual one."""
+        """From ?width=&breaks=&bins=; unknown widths are the usual one."""
         width = query.get("width", USUAL_WIDTH)
-        return cls(width if width in WIDTHS else USUAL_WIDTH, query.get("breaks") == "1")
+        is_log = query.get("bins") == "log"
+        return cls(width if width in WIDTHS else USUAL_WIDTH, query.get("breaks") == "1", is_log)
 
     @property
     def narrower(self) -> str | None:
@@ -59,14 +64,18 @@ class Bar:
         return 100 - self.height
 
 
-def bars(histogram: Sequence[int], maximum: float) -> list[Bar]:
+def bars(histogram: Sequence[int], edges: Sequence[float]) -> list[Bar]:
     """The histogram's bins as bars: log(1 + count), so that rare strong activations stay visible beside weak ones."""
     top = math.log1p(max(histogram, default=0)) or 1.0
-    width = maximum / max(1, len(histogram))
     return [
-        Bar(place * width, (place + 1) * width, count, round(100 * math.log1p(count) / top, 1))
-        for place, count in enumerate(histogram)
+        Bar(low, high, count, round(100 * math.log1p(count) / top, 1))
+        for (low, high), count in zip(pairwise(edges), histogram)
     ]
+
+
+def even_edges(low: float, high: float, bins: int) -> list[float]:
+    """Borders of bins of equal width."""
+    return [low + (high - low) * place / bins for place in range(bins + 1)]
 
 
 @dataclass(frozen=True)
@@ -87,14 +96,50 @@ def logit_rows(tokens: Sequence[artifacts.LogitToken]) -> list[LogitRow]:
     ]
 
 
+@dataclass(frozen=True)
+class TopTokenRow:
+    """A token at which the feature fires, with its share of all firings."""
+
+    text: str
+    raw: str
+    count: int
+    share: float
+    mean: float
+    maximum: float
+
+
+def top_token_rows(tokens: Sequence[artifacts.TopToken], firings: int) -> list[TopTokenRow]:
+    """Top tokens for the page."""
+    return [
+        TopTokenRow(visible(t.text), t.token, t.count, t.count / max(1, firings), t.mean, t.maximum) for t in tokens
+    ]
+
+
+@dataclass(frozen=True)
+class NeighbourRow:
+    """A neighbour with its own row, for its label and link."""
+
+    near: artifacts.Neighbour
+    feature: Feature
+
+
+def neighbour_rows(feature: Feature, near: Sequence[artifacts.Neighbour]) -> list[NeighbourRow]:
+    """Neighbours for the page, in their order."""
+    rows = {row.index: row for row in feature.sae.features.filter(index__in=[each.index for each in near])}
+    return [NeighbourRow(each, rows[each.index]) for each in near if each.index in rows]
+
+
 class Evidence:
     """Statistics, logit lists and examples of one feature, read from the files of its run."""
 
     def __init__(self, feature: Feature, view: View) -> None:
         self._feature, self._view = feature, view
-        self.statistics = artifacts.statistics_read(feature.run_id, feature.index)
-        logits = artifacts.logits_read(feature.run_id, feature.index)
-        self.promoted, self.suppressed = logit_rows(logits.promoted), logit_rows(logits.suppressed)
+        place = (feature.run_id, feature.index)
+        self.statistics = artifacts.statistics_read(*place)
+        self.logits = artifacts.logits_read(*place)
+        self.promoted, self.suppressed = logit_rows(self.logits.promoted), logit_rows(self.logits.suppressed)
+        self.top_tokens = top_token_rows(artifacts.top_tokens_read(*place), self.statistics.firings)
+        self.similar, self.coactive = (neighbour_rows(feature, near) for near in artifacts.neighbours_read(*place))
 
     @cached_property
     def groups(self) -> list[artifacts.ExampleGroup]:
@@ -107,7 +152,19 @@ class Evidence:
 
     @property
     def bars(self) -> list[Bar]:
-        return bars(self.statistics.histogram, self.statistics.maximum)
+        """The activation histogram, linear or logarithmic as the view asks."""
+        found = self.statistics
+        if self._view.log_bins:
+            lowest = found.maximum / 10**LOG_DECADES
+            edges = [lowest * 10 ** (place * LOG_DECADES / LOG_BINS) for place in range(LOG_BINS + 1)]
+            return bars(found.log_histogram, [0.0, *edges[1:]])
+        return bars(found.histogram, even_edges(0.0, found.maximum, len(found.histogram)))
+
+    @property
+    def logit_bars(self) -> list[Bar]:
+        """How the logits of all tokens are spread."""
+        spread = self.logits
+        return bars(spread.histogram, even_edges(spread.lowest, spread.highest, len(spread.histogram)))
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -142,6 +199,15 @@ class Evidence:
                 "value": number(found.mean),
                 "help": "Mean over the positions on which the feature fires.",
                 "formula": "Σ f / Σ [f > 0]",
+                **of_firings,
+            },
+            {
+                "label": "Readability",
+                "value": number(found.score),
+                "help": "From 0, random, to 1: how well what the strongest firings show tells the weaker ones from silence "
+                f"({found.agreement:.2f}), how alike the contexts of the strongest examples are ({found.consistency:.2f}), "
+                f"and the share of firings at one token ({found.concentration:.2f}).",
+                "formula": "agreement / 2 + (consistency + concentration) / 4",
                 **of_firings,
             },
         ]

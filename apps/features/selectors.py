@@ -1,13 +1,14 @@
 """What pages, endpoints and commands read of features and feature runs."""
 
 import random
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
 from apps.features import artifacts
-from apps.features.models import Feature, FeatureRun
+from apps.features.models import Feature, FeatureRun, TriedText
 from apps.jobs.models import Job
 from apps.saes.models import Sae
 
@@ -17,6 +18,11 @@ SORTS = {
     "rarest": ("density", "index"),
     "maximum": ("-maximum", "index"),
     "mean": ("-mean", "index"),
+    "firings": ("-firings", "index"),
+    "score": ("-score", "index"),
+    "agreement": ("-agreement", "index"),
+    "consistency": ("-consistency", "index"),
+    "concentration": ("-concentration", "index"),
 }
 SORT_CHOICES = (
     ("index", "index"),
@@ -24,6 +30,11 @@ SORT_CHOICES = (
     ("rarest", "density, lowest first"),
     ("maximum", "max activation"),
     ("mean", "mean activation"),
+    ("firings", "firings"),
+    ("score", "readability"),
+    ("agreement", "agreement"),
+    ("consistency", "consistency"),
+    ("concentration", "share of one token"),
 )
 
 
@@ -33,6 +44,14 @@ def feature_run_get(pk: int) -> FeatureRun:
     found = run.filter(pk=pk).first()
     if found is None:
         raise NotFound("feature run", pk)
+    return found
+
+
+def tried_text_get(pk: int) -> TriedText:
+    """The tried text; NotFound otherwise, as after a day."""
+    found = TriedText.objects.select_related("sae").filter(pk=pk).first()
+    if found is None:
+        raise NotFound("tried text", pk)
     return found
 
 
@@ -70,6 +89,8 @@ def feature_list(
     min_density: float | None = None,
     max_density: float | None = None,
     min_maximum: float | None = None,
+    max_maximum: float | None = None,
+    min_score: float | None = None,
     starred: bool = False,
     labelled: str = "",
     sort: str = "index",
@@ -83,6 +104,7 @@ def feature_list(
         columns = ("label", "category", "top_tokens", "promoted_tokens")
         found = found.filter(Q.create([(f"{column}__icontains", query) for column in columns], Q.OR))
     bounds = {"density__gte": min_density, "density__lte": max_density, "maximum__gte": min_maximum}
+    bounds |= {"maximum__lte": max_maximum, "score__gte": min_score}
     found = found.filter(**{name: bound for name, bound in bounds.items() if bound is not None})
     if starred:
         found = found.filter(is_starred=True)
@@ -135,6 +157,11 @@ def feature_json(feature: Feature) -> dict[str, Any]:
         "density": feature.density,
         "mean": feature.mean,
         "maximum": feature.maximum,
+        "firings": feature.firings,
+        "consistency": feature.consistency,
+        "concentration": feature.concentration,
+        "agreement": feature.agreement,
+        "score": feature.score,
         "top_tokens": feature.top_tokens.split(),
         "promoted_tokens": feature.promoted_tokens.split(),
         "run": feature.run_id,
@@ -145,25 +172,22 @@ def feature_json(feature: Feature) -> dict[str, Any]:
 def feature_evidence_json(feature: Feature) -> dict[str, Any]:
     """What the run's files say of a feature: statistics, logit lists, examples in groups. Empty without a run."""
     if feature.run is None:
-        return {"statistics": None, "logits": None, "examples": []}
+        return {"statistics": None, "top_tokens": [], "neighbours": None, "logits": None, "examples": []}
     statistics = artifacts.statistics_read(feature.run_id, feature.index)
     logits = artifacts.logits_read(feature.run_id, feature.index)
+    similar, coactive = artifacts.neighbours_read(feature.run_id, feature.index)
     groups = artifacts.examples_grouped(artifacts.examples_read(feature.run_id, feature.index), statistics.maximum)
     return {
-        "statistics": {
-            "tokens": feature.run.tokens,
-            "firings": statistics.firings,
-            "density": statistics.density,
-            "mean": statistics.mean,
-            "maximum": statistics.maximum,
-            "histogram": list(statistics.histogram),
+        "statistics": {"tokens": feature.run.tokens, **asdict(statistics)},
+        "top_tokens": [asdict(token) for token in artifacts.top_tokens_read(feature.run_id, feature.index)],
+        "neighbours": {
+            "similar": [asdict(near) for near in similar],
+            "coactive": [asdict(near) for near in coactive],
         },
-        "logits": {
-            name: [{"token": t.token, "text": t.text, "value": t.value} for t in getattr(logits, name)]
-            for name in ("promoted", "suppressed")
-        },
+        "logits": asdict(logits),
         "examples": [
             {
+                "kind": group.kind,
                 "group": group.group,
                 "low": group.low,
                 "high": group.high,

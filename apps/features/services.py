@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
@@ -15,12 +16,13 @@ from apps.core.live.publishing import publish
 from apps.core.storage import artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
-from apps.features.models import Feature, FeatureRun
+from apps.features.models import Feature, FeatureRun, TriedText
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, jobs_require_none_active
+from apps.jobs.services import job_enqueue, jobs_require_none_active, passing_subjects_delete
 from apps.jobs.states import ACTIVE
 from apps.saes.models import Sae
 from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.try_text import TryTextSpec
 
 PATH_SEPARATOR = " > "
 """Between the parts of a category: "Emotion > Positive"."""
@@ -34,16 +36,32 @@ MOST_NOTES_CHARACTERS = 20_000
 
 @transaction.atomic
 def feature_run_start(*, spec: FeatureRunSpec, user: AbstractBaseUser | None = None) -> FeatureRun:
-    """Write the run's row and queue its job. The tokenization must be cut by the language model's own tokenizer."""
-    sae = Sae.objects.select_related("language_model").filter(pk=spec.sae).first()
-    if sae is None:
-        raise NotFound("SAE", spec.sae)
-    tokenization = tokenization_ready(spec.tokenization)
-    _require_own_tokenizer(sae, tokenization)
-    _require_no_active_run(sae)
-    run = FeatureRun.objects.create(sae=sae, tokenization=tokenization, created_by=user)
+    """Write a run for each SAE and queue the job that fills them; returns the first. All SAEs must read one language model,
+    and the tokenization be cut by its own tokenizer."""
+    saes = Sae.objects.select_related("language_model").in_bulk(spec.saes)
+    for pk in spec.saes:
+        if pk not in saes:
+            raise NotFound("SAE", pk)
+    first, tokenization = saes[spec.sae], tokenization_ready(spec.tokenization)
+    _require_own_tokenizer(first, tokenization)
+    for sae in saes.values():
+        _require_same_model(first, sae)
+        _require_no_active_run(sae)
+    run = FeatureRun.objects.create(sae=first, tokenization=tokenization, created_by=user)
+    for pk in spec.more_saes:
+        FeatureRun.objects.create(sae=saes[pk], tokenization=tokenization, created_by=user, lead=run)
     job_enqueue(spec=spec, subject=run, user=user)
     return run
+
+
+def _require_same_model(first: Sae, sae: Sae) -> None:
+    if sae.language_model_id != first.language_model_id:
+        raise AppError(
+            "model_differs",
+            f"{sae} reads {sae.language_model}, but {first} reads {first.language_model}.",
+            "SAEs that share a pass read one language model.",
+            field="more_saes",
+        )
 
 
 def _require_own_tokenizer(sae: Sae, tokenization: Tokenization) -> None:
@@ -60,7 +78,7 @@ def _require_own_tokenizer(sae: Sae, tokenization: Tokenization) -> None:
 
 
 def _require_no_active_run(sae: Sae) -> None:
-    runs = FeatureRun.objects.filter(sae=sae).values("pk")
+    runs = FeatureRun.objects.filter(sae=sae).values(job_of=Coalesce("lead", "pk"))
     active = Job.objects.filter(subject_entity=FeatureRun.ENTITY, subject_id__in=runs, state__in=ACTIVE).first()
     if active is not None:
         raise AppError(
@@ -69,13 +87,40 @@ def _require_no_active_run(sae: Sae) -> None:
 
 
 def feature_run_delete(*, run: FeatureRun) -> int:
-    """Delete a run and its files; returns the bytes freed. Features keep statistics and words, but lose examples."""
+    """Delete a run and its files; returns the bytes freed. Features keep statistics and words, but lose examples.
+
+    Runs that another's job filled become their own.
+    """
     with transaction.atomic():
-        jobs_require_none_active(entity=run.ENTITY, pk=run.pk, name=str(run))
+        jobs_require_none_active(entity=run.ENTITY, pk=run.lead_id or run.pk, name=str(run))
+        run.followers.update(lead=None)
         folder = data_path("features", run.pk)
         publish(run.topic)
         run.delete()
     return artifact_remove(folder)
+
+
+# texts to try
+
+
+def text_try(*, spec: TryTextSpec, user: AbstractBaseUser | None = None) -> TriedText:
+    """Write the row of a text to be read and queue its job. Those older than a day go."""
+    sae = Sae.objects.filter(pk=spec.sae).first()
+    if sae is None:
+        raise NotFound("SAE", spec.sae)
+    with transaction.atomic():
+        passing_subjects_delete(TriedText.objects.all())
+        tried = TriedText.objects.create(sae=sae, text=spec.text, other=spec.other, created_by=user)
+        job_enqueue(spec=spec, subject=tried, user=user)
+    return tried
+
+
+def tried_text_delete(*, tried: TriedText) -> int:
+    """Forget a text that was tried; nothing lies on disk."""
+    with transaction.atomic():
+        jobs_require_none_active(entity=tried.ENTITY, pk=tried.pk, name=str(tried))
+        tried.delete()
+    return 0
 
 
 # one feature

@@ -1,6 +1,7 @@
 """Pages of features: the list of an SAE, one feature, and the form that starts a feature run."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,7 @@ from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.models import Feature
+from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
 from apps.features.selectors import (
     categories_of,
@@ -77,6 +79,21 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
 def _snippet(snippets: dict[int, Any], feature: Feature) -> Any:
     example = snippets.get(feature.pk)
     return None if example is None else example.cropped(SNIPPET_WIDTH)
+
+
+@require_GET
+def feature_overview(request: HttpRequest, sae_id: int) -> HttpResponse:
+    """The picture of all features: for the page of the SAE, which asks for it."""
+    sae = sae_get(sae_id)
+    return render(request, "features/overview.html", {"sae": sae, "overview": overview(sae), "dense_from": DENSE})
+
+
+@require_GET
+def feature_selected(request: HttpRequest, sae_id: int) -> HttpResponse:
+    """A box drawn over the picture, as the list's filter: ?x_from=&x_to= are densities, ?y_from=&y_to= maxima."""
+    names = {"x_from": "min_density", "x_to": "max_density", "y_from": "min_max", "y_to": "max_max"}
+    asked = {filter_name: request.GET[name] for name, filter_name in names.items() if request.GET.get(name)}
+    return redirect(f"{reverse('features:list', args=[sae_id])}?{urlencode({**asked, 'sort': 'density'})}")
 
 
 @require_GET

@@ -48,11 +48,12 @@ function logTicks(values) {
   for (let decade = Math.floor(Math.log10(Math.min(...known))); decade <= Math.log10(Math.max(...known)); decade += 1) {
     ticks.push(...[1, 2, 5].map((step) => step * 10 ** decade));
   }
-  return ticks.length <= 12 ? { tickvals: ticks, tickformat: "~s" } : {};
+  const format = Math.min(...known) < 1 ? "~g" : "~s"; // 0.5 is a number that people read, 500m is not
+  return ticks.length <= 12 ? { tickvals: ticks, tickformat: format } : {};
 }
 
 function axis(title, type, values) {
-  const isSmall = values.length > 0 && values.every((value) => Math.abs(value ?? 0) < 0.01);
+  const isSmall = values.length > 0 && (type === "log" ? values.some((value) => value > 0 && value < 0.001) : values.every((value) => Math.abs(value ?? 0) < 0.01));
   return {
     ...(type === "log" ? logTicks(values) : {}), title: { text: title, font: { size: 12 } }, type, gridcolor: colour("line"), zeroline: false, linecolor: colour("line-strong"), tickcolor: colour("line-strong"), automargin: true, exponentformat: isSmall ? "e" : "SI",
   };
@@ -60,7 +61,7 @@ function axis(title, type, values) {
 
 function layout(chart, height) {
   return {
-    height, autosize: true, margin: { l: 48, r: 12, t: 8, b: 40 }, bargap: 0.06, hovermode: chart.series.some((s) => s.kind === "points") ? "closest" : "x unified",
+    height, autosize: true, dragmode: chart.select_url ? "select" : "zoom", margin: { l: 48, r: 12, t: 8, b: 40 }, bargap: 0.06, hovermode: chart.series.some((s) => s.kind === "points") ? "closest" : "x unified",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 12, family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line-strong"), font: { color: colour("text") } },
     showlegend: chart.series.length > 1 && chart.series.length <= MOST_IN_LEGEND, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
@@ -71,7 +72,7 @@ function layout(chart, height) {
 function draw(figure) {
   const plot = figure.querySelector(".chart-plot");
   const height = parseInt(getComputedStyle(plot).getPropertyValue("--chart-height"), 10) || 280;
-  Plotly.react(plot, traces(figure.chart), layout(figure.chart, height), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: figure.id } });
+  Plotly.react(plot, traces(figure.chart), layout(figure.chart, height), { responsive: true, displaylogo: false, modeBarButtonsToRemove: figure.chart.select_url ? ["lasso2d"] : ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: figure.id } });
 }
 
 function chartStart(figure) {
@@ -82,8 +83,21 @@ function chartStart(figure) {
   draw(figure);
   figure.querySelector(".chart-plot").on("plotly_click", (event) => {
     const link = event.points[0]?.customdata;
-    if (link) location.assign(link);
+    if (link) location.assign((figure.chart.link_base ?? "") + link);
   });
+  if (figure.chart.select_url) figure.querySelector(".chart-plot").on("plotly_selected", (event) => selectionOpen(figure, event?.range));
+}
+
+// A box over points is a question with an address. Plotly gives the borders on the scale of the axis' data.
+function selectionOpen(figure, range) {
+  if (!range) return;
+  const url = new URL(figure.chart.select_url, location.href);
+  for (const name of ["x", "y"]) {
+    const [from, to] = range[name].map(Number).sort((a, b) => a - b);
+    url.searchParams.set(`${name}_from`, from.toPrecision(4));
+    url.searchParams.set(`${name}_to`, to.toPrecision(4));
+  }
+  location.assign(url);
 }
 
 // Only new points travel: the server is asked for those after the last one it gave, at most every FOLLOW_MS.

@@ -104,15 +104,15 @@ def test_the_evaluation_counts_the_tokens_and_their_predictions_alone(world):
 
 def test_no_statistic_and_no_window_of_a_feature_reaches_behind_the_last_token(world):
     inputs = FeatureRunInputs(
-        **world.out("features"), sae_dir=str(world.folder / "sae"), tokenization_dir=str(world.folder)
+        **world.out("features"), sae_dirs=(str(world.folder / "sae"),), tokenization_dir=str(world.folder)
     )
     spec = FeatureRunSpec(
         sae=1, tokenization=1, max_tokens=10_000, top_examples=6, quantile_groups=2, quantile_examples=3,
         zero_examples=3, window_before=4, window_after=8, logit_tokens=4, lm_dtype="float32", batch_contexts=7,
     )  # fmt: skip
     result = feature_run(spec, inputs, Progress())
-    assert result.tokens == 2 * (world.lengths - 1).sum()
-    examples = load_file(world.folder / "features" / "examples.safetensors")
+    assert result.saes[0].tokens == 2 * (world.lengths - 1).sum()
+    examples = load_file(world.folder / "features" / "sae-00" / "examples.safetensors")
     assert (examples["context"] >= 0).any()
     assert not (examples["token_ids"] == FILL).any()
     assert (examples["activations"][examples["token_ids"] == -1] == 0).all()

@@ -5,9 +5,13 @@ import pytest
 from apps.core.errors import AppError
 from apps.core.storage import data_path
 from apps.features.models import Feature
-from apps.features.services import feature_label_set, feature_notes_set, feature_star_set
-from tests.apps.features.worlds import D_SAE, files_write, finished_run_make, run_make, sae_make
-from workers.runners.feature_run import FeatureRunRunner
+from apps.features.services import feature_label_set, feature_notes_set, feature_run_start, feature_star_set
+from apps.jobs.models import Job
+from apps.jobs.services import job_retry
+from apps.saes.models import Sae
+from tests.apps.features.worlds import D_SAE, files_write, finished_run_make, result_make, run_make, sae_make
+from workers.engine.specs.features import FeatureRunSpec
+from workers.runners.feature_run import READING, FeatureRunRunner
 
 pytestmark = pytest.mark.django_db
 
@@ -23,11 +27,11 @@ def test_each_latent_gets_a_row_with_the_numbers_of_the_files():
     assert run.is_ready and run.alive == 5 and run.tokens == 10_000
 
 
-def test_top_tokens_are_the_peaks_of_the_strongest_examples_in_readable_form():
+def test_top_tokens_are_those_of_most_firings_in_readable_form():
     sae = sae_make()
     finished_run_make(sae)
     words = dict(sae.features.values_list("index", "top_tokens"))
-    assert words == {0: "", 1: "rain", 2: "sun", 3: "<b>", 4: "↵", 5: "wind"}
+    assert words == {0: "", 1: "rain .", 2: "sun .", 3: "<b> .", 4: "↵ .", 5: "wind ."}
     assert sae.features.get(index=1).promoted_tokens == "wind <b>"
 
 
@@ -35,8 +39,38 @@ def test_the_files_lie_in_the_features_folder_and_nothing_stays_in_tmp():
     sae = sae_make()
     run = finished_run_make(sae)
     names = {file.name for file in data_path("features", run.pk).iterdir()}
-    assert names == {"statistics.safetensors", "examples.safetensors", "logits.safetensors", "vocabulary.parquet"}
-    assert not data_path("tmp", f"job-{run.job.pk}").exists()
+    files = {f"{name}.safetensors" for name in ("statistics", "tokens", "examples", "neighbours", "logits")}
+    assert names == files | {"vocabulary.parquet"}
+    assert not list(data_path("tmp", f"job-{run.job.pk}").iterdir())
+
+
+def test_a_run_over_several_saes_fills_each_of_them():
+    first = sae_make()
+    second = sae_make(d_sae=9)
+    Sae.objects.filter(pk=second.pk).update(language_model=first.language_model, tokenization=first.tokenization)
+    spec = FeatureRunSpec(sae=first.pk, more_saes=(second.pk,), tokenization=first.tokenization_id)
+    run = feature_run_start(spec=spec)
+    draft = data_path("tmp", f"job-{run.job.pk}")
+    described = [files_write(draft / f"sae-{n:02d}", d_sae=sae.d_sae) for n, sae in enumerate((first, second))]
+    FeatureRunRunner().finish(run.job, spec, result_make(*described), str(draft))
+    follower = run.followers.get()
+    assert (follower.sae_id, follower.job, follower.is_ready) == (second.pk, run.job, True)
+    assert (first.features.count(), second.features.count()) == (6, 9)
+    assert data_path("features", follower.pk).exists()
+
+
+def test_what_was_read_before_a_failure_serves_the_next_try_and_goes_with_a_cancelled_one():
+    run, job, spec = run_make(sae_make())
+    read = data_path("jobs", job.pk, READING)
+    read.mkdir(parents=True)
+    (read / "reading.json").write_text("{}")
+    Job.objects.filter(pk=job.pk).update(state="failed")
+    again = job_retry(job=run.job)
+    FeatureRunRunner().prepare(again, spec, {"job_dir": "j", "out_dir": "o", "device": "cpu"})
+    assert not read.exists() and (data_path("jobs", again.pk, READING) / "reading.json").exists()
+    Job.objects.filter(pk=again.pk).update(wish="cancel")
+    FeatureRunRunner().discard(again)
+    assert not data_path("jobs", again.pk, READING).exists()
 
 
 def test_labels_notes_and_stars_survive_a_second_run_that_changes_the_numbers():
@@ -49,7 +83,7 @@ def test_labels_notes_and_stars_survive_a_second_run_that_changes_the_numbers():
 
     run, job, spec = run_make(sae)
     draft = data_path("tmp", f"job-{job.pk}")
-    FeatureRunRunner().finish(job, spec, files_write(draft, scale=2.0), str(draft))
+    FeatureRunRunner().finish(job, spec, result_make(files_write(draft / "sae-00", scale=2.0)), str(draft))
 
     again = Feature.objects.get(pk=feature.pk)
     assert (again.label, again.category, again.notes, again.is_starred) == ("sunshine", "Weather", "bright", True)
@@ -69,7 +103,7 @@ def test_a_result_of_the_wrong_width_is_refused_and_writes_nothing():
     _, job, spec = run_make(sae)
     draft = data_path("tmp", f"job-{job.pk}")
     with pytest.raises(AppError, match="6 latents"):
-        FeatureRunRunner().finish(job, spec, files_write(draft, d_sae=6), str(draft))
+        FeatureRunRunner().finish(job, spec, result_make(files_write(draft / "sae-00", d_sae=6)), str(draft))
     assert not sae.features.exists()
 
 
@@ -77,7 +111,7 @@ def test_prepare_names_the_folders_of_sae_tokenization_and_model():
     sae = sae_make()
     run, job, spec = run_make(sae)
     inputs = FeatureRunRunner().prepare(job, spec, {"job_dir": "j", "out_dir": "o", "device": "cpu"})
-    assert inputs.sae_dir.endswith(f"saes/{sae.pk}")
+    assert [folder.endswith(f"saes/{sae.pk}") for folder in inputs.sae_dirs] == [True]
     assert inputs.tokenization_dir.endswith(f"tokenizations/{run.tokenization_id}")
     assert inputs.model_dir.endswith(f"models/{sae.language_model_id}")
 

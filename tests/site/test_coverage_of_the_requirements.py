@@ -88,6 +88,7 @@ KINDS = {
     "train": (("training:new", []), "trainings", "train", "training.TrainingRun"),
     "evaluate": (("saes:detail", [1]), "saes/1/evaluate", "evaluate", "saes.Evaluation"),
     "feature_run": (("features:new", []), "features/extraction", "feature_run", "features.FeatureRun"),
+    "try_text": (("features:try", []), "features/try", "try_text", "features.TriedText"),
     "steer": (("steering:new", []), "steering/generate", "steer", "steering.Experiment"),
     "export": (("saes:detail", [1]), "exports", "export", "exports.Export"),
 }

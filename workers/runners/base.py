@@ -4,11 +4,15 @@ A runner never computes. It turns rows into paths (prepare), lines into rows (me
 and a placed artifact (finish).
 """
 
+import shutil
+from pathlib import Path
 from typing import Any, ClassVar
 
 from apps.core.errors import AppError
-from apps.jobs.models import Job
+from apps.core.storage import artifact_remove, data_path
+from apps.jobs.models import Job, Subject
 from apps.jobs.selectors import subject_of
+from apps.jobs.states import State
 from workers.engine.specs.base import Inputs, Result, Spec
 
 
@@ -49,3 +53,19 @@ class Runner:
         if row is None:
             raise AppError("subject_gone", f"{job.subject_name} was deleted.", "Start again.", status=410)
         return row
+
+
+def folder_take_over(subject: Subject, job: Job, name: str) -> tuple[Path, Path] | None:
+    """Move the folder `name` of a failed earlier try below this job, so that it goes on from there; that of a cancelled one
+    goes. Returns old and new place of what was moved, None when nothing was."""
+    earlier = subject.jobs.filter(pk__lt=job.pk).first()
+    if earlier is None:
+        return None
+    source, target = data_path("jobs", earlier.pk, name), data_path("jobs", job.pk, name)
+    if earlier.state == State.FAILED and source.exists() and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
+        return source, target
+    if source.exists():
+        artifact_remove(source)
+    return None

@@ -5,7 +5,6 @@ cancelled one go.
 """
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from apps.core.storage import artifact_place, artifact_remove, data_path, relati
 from apps.datasets.models import Tokenization
 from apps.jobs.models import Job
 from apps.jobs.services import event_write, subject_ready
-from apps.jobs.states import State, Wish
+from apps.jobs.states import Wish
 from apps.language_models.models import LanguageModel
 from apps.saes.models import Sae
 from apps.saes.services import evaluation_start
@@ -30,7 +29,7 @@ from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.saes import EvaluateSpec
 from workers.engine.specs.training import TrainedSae, TrainInputs, TrainResult, TrainSpec
 from workers.engine.specs.training_memory import training_memory
-from workers.runners.base import Runner
+from workers.runners.base import Runner, folder_take_over
 from workers.runners.lm_memory import held_as, lm_weights_bytes
 
 CHECKPOINTS = "checkpoints"
@@ -206,18 +205,12 @@ def public_name(row: Any) -> str:
 
 def _checkpoints_take_over(run: TrainingRun, job: Job) -> None:
     """Move the checkpoints of a failed earlier try below this job, and forget those of a cancelled one."""
-    earlier = run.jobs.filter(pk__lt=job.pk).first()
-    if earlier is None:
-        return
-    source, target = data_path("jobs", earlier.pk, CHECKPOINTS), data_path("jobs", job.pk, CHECKPOINTS)
-    if earlier.state == State.FAILED and source.exists() and not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(source, target)
+    moved = folder_take_over(run, job, CHECKPOINTS)
+    if moved is not None:
+        source, target = map(relative, moved)
         for row in run.checkpoints.all():
-            row.path = row.path.replace(relative(source), relative(target), 1)
+            row.path = row.path.replace(source, target, 1)
             row.save(update_fields=["path"])
-    elif source.exists():
-        artifact_remove(source)
     _rows_without_folder_delete(run)
 
 

@@ -12,6 +12,7 @@ TRAININGS = "trainings"
 SAES = "saes"
 EVALUATIONS = "evaluations"
 FEATURE_RUNS = "feature-runs"
+TRIED_TEXTS = "tried-texts"
 EXPERIMENTS = "experiments"
 EXPORTS = "exports"
 SYSTEM = "system"
@@ -29,6 +30,7 @@ ENTITIES = (
     SAES,
     EVALUATIONS,
     FEATURE_RUNS,
+    TRIED_TEXTS,
     EXPERIMENTS,
     EXPORTS,
 )

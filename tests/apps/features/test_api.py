@@ -22,7 +22,7 @@ def test_the_list_is_paged_and_filtered(client_in, sae):
     assert [item["index"] for item in found["items"]] == [5, 4, 3]
     assert set(found["items"][0]) == {
         "id", "sae", "index", "label", "category", "label_source", "notes", "is_starred", "density", "mean", "maximum",
-        "top_tokens", "promoted_tokens", "run", "url",
+        "firings", "consistency", "concentration", "agreement", "score", "top_tokens", "promoted_tokens", "run", "url",
     }  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_one_feature_comes_with_statistics_logits_and_examples(client_in, sae):
     feature = client_in.get(f"/api/v1/features/{sae.features.get(index=5).pk}").json()
     assert feature["statistics"]["firings"] == 50 and sum(feature["statistics"]["histogram"]) == 7
     assert [t["token"] for t in feature["logits"]["suppressed"]] == ["<b>", "Ġwind"]
-    assert [(g["group"], len(g["examples"])) for g in feature["examples"]] == [(0, 2), (1, 1), (2, 1), (-1, 1)]
+    assert [(g["group"], len(g["examples"])) for g in feature["examples"]] == [(0, 2), (-2, 1), (1, 1), (2, 1), (-1, 1)]
     best = feature["examples"][0]["examples"][0]
     assert best["tokens"][best["peak"]] == "Ġwind" and best["activations"][best["peak"]] == 5.0
     assert best["repeats"] == 2

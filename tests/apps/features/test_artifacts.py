@@ -8,6 +8,7 @@ import pytest
 from apps.core.errors import AppError
 from apps.features import artifacts
 from tests.apps.features.worlds import files_write
+from workers.engine.specs.features import ZERO_GROUP
 
 
 @pytest.fixture
@@ -32,13 +33,13 @@ def test_a_crop_keeps_the_peak_and_its_value():
 
 
 def test_empty_slots_give_no_examples(run_id):
-    assert [example.group for example in artifacts.examples_read(run_id, 0)] == [artifacts.SILENT_GROUP]
+    assert [example.group for example in artifacts.examples_read(run_id, 0)] == [ZERO_GROUP]
     assert set(artifacts.best_examples(run_id, [0, 1, 5])) == {1, 5}
 
 
 def test_groups_split_the_range_into_equal_intervals_from_strong_to_weak(run_id):
     groups = artifacts.examples_grouped(artifacts.examples_read(run_id, 4), 4.0)
-    assert [(g.group, g.low, g.high) for g in groups] == [(0, 0, 4), (1, 2, 4), (2, 0, 2), (-1, 0, 4)]
+    assert [(g.group, g.low, g.high) for g in groups] == [(0, 0, 4), (-2, 0, 4), (1, 2, 4), (2, 0, 2), (-1, 0, 4)]
 
 
 def test_only_windows_that_are_equal_in_tokens_and_peak_are_merged():

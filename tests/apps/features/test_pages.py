@@ -106,9 +106,30 @@ def test_a_feature_page_has_statistics_with_their_n_and_all_groups(client_in, sa
     text = shown(client_in, sae, 5)
     assert "Density" in text and "firings / tokens" in text and 'title="10,000"' in text
     assert "Strongest" in text and "Where it is silent" in text
+    assert "Near misses: the same token, but silent" in text
     groups = re.findall(r"<h3>Activation <data[^>]*>([\d.]+)</data> to <data[^>]*>([\d.]+)</data>", text)
     assert groups == [("2.5", "5"), ("0", "2.5")]
     assert "Promoted" in text and "Suppressed" in text
+
+
+def test_a_feature_page_shows_what_it_fires_on_its_neighbours_and_how_readable_it_is(client_in, sae):
+    feature_label_set(feature=sae.features.get(index=2), label="sunshine", category="")
+    text = shown(client_in, sae, 1)
+    assert "Fires on" in text and 'title="Ġrain">rain</span>' in text.replace("·", "")
+    assert "Readability" in text and "agreement / 2" in text
+    assert text.count("sunshine") == 2 and "0.50" in text and "0.40" in text
+    assert "Histogram of logits of all tokens from -2.000 to 2.000" in text
+
+
+def test_the_activation_histogram_is_linear_or_logarithmic_as_the_url_says(client_in, sae):
+    linear, logarithmic = shown(client_in, sae, 5), shown(client_in, sae, 5, bins="log")
+    assert "4.900 to 5.000: 7" in linear and "4.900 to 5.000: 7" not in logarithmic
+    assert "3.972 to 5.000: 7" in logarithmic and "3.972 to 5.000: 7" not in linear
+
+
+def test_the_list_sorts_and_filters_by_readability(client_in, sae):
+    assert listed(client_in, sae, sort="score")[:2] == [5, 4]
+    assert listed(client_in, sae, min_score="0.6") == [4, 5]
 
 
 def test_equal_examples_are_shown_once_with_their_number(client_in, sae):

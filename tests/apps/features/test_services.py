@@ -7,7 +7,9 @@ from apps.core.errors import AppError, NotFound
 from apps.core.storage import data_path, folder_bytes
 from apps.features import services
 from apps.features.models import Feature
+from apps.saes.models import Sae
 from tests.apps.features.worlds import finished_run_make, language_model_make, run_make, sae_make, tokenization_make
+from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.features import FeatureRunSpec
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +47,27 @@ def test_one_sae_has_one_run_at_a_time():
     run_make(sae)
     with pytest.raises(AppError, match="already finds"):
         services.feature_run_start(spec=FeatureRunSpec(sae=sae.pk, tokenization=sae.tokenization_id))
+
+
+def test_saes_of_one_pass_read_one_language_model_and_are_named_once(sae):
+    other = sae_make()
+    with pytest.raises(AppError, match="but Tiny SAE reads Tiny LM") as refused:
+        services.feature_run_start(
+            spec=FeatureRunSpec(sae=sae.pk, more_saes=(other.pk,), tokenization=sae.tokenization_id)
+        )
+    assert refused.value.field == "more_saes"
+    with pytest.raises(SpecInvalid, match="twice"):
+        FeatureRunSpec(sae=sae.pk, more_saes=(sae.pk,), tokenization=1)
+
+
+def test_an_sae_described_beside_another_has_one_run_at_a_time_too():
+    first, second = sae_make(), sae_make()
+    Sae.objects.filter(pk=second.pk).update(language_model=first.language_model)
+    services.feature_run_start(
+        spec=FeatureRunSpec(sae=first.pk, more_saes=(second.pk,), tokenization=first.tokenization_id)
+    )
+    with pytest.raises(AppError, match="already finds"):
+        services.feature_run_start(spec=FeatureRunSpec(sae=second.pk, tokenization=first.tokenization_id))
 
 
 def test_deleting_a_run_removes_its_files_but_no_words(sae):

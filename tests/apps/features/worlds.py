@@ -1,7 +1,7 @@
 """A studio with one SAE of six latents, and a feature run's files written by hand.
 
 Latent 0 is dead. Latent i > 0 peaks on the token number i with the value i. Vocabulary: byte-level tokens.
-Shapes: F latents, S slots (3 top, 2 groups of 1, 1 silent), W = 5 tokens of a window.
+Shapes: F latents, S slots (3 top, 2 groups of 1, 1 silent, 1 near miss), W = 5 tokens of a window.
 """
 
 from pathlib import Path
@@ -14,17 +14,27 @@ from safetensors.numpy import save_file
 
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization
-from apps.features.models import FeatureRun
+from apps.features.models import FeatureRun, TriedText
+from apps.features.services import text_try
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel
 from apps.saes.models import Sae
-from workers.engine.specs.features import HISTOGRAM_BINS, FeatureRunResult, FeatureRunSpec
+from workers.engine.specs.features import (
+    HISTOGRAM_BINS,
+    LOG_BINS,
+    NEAR_GROUP,
+    DescribedSae,
+    FeatureRunResult,
+    FeatureRunSpec,
+)
+from workers.engine.specs.try_text import TokenFeatures, TriedFeature, TryTextResult, TryTextSpec
+from workers.engine.specs.try_text import TriedText as ReadText
 
 VOCABULARY = ["<|end|>", "Ġrain", "Ġsun", "<b>", "Ċ", "Ġwind", "Ġthe", "."]
 D_SAE = 6
 WINDOW = 5
-GROUPS = np.array([0, 0, 0, 1, 2, -1], dtype=np.int8)
+GROUPS = np.array([0, 0, 0, 1, 2, -1, NEAR_GROUP], dtype=np.int8)
 TOKENS = 10_000
 
 
@@ -76,8 +86,13 @@ def run_make(sae: Sae) -> tuple[FeatureRun, Job, FeatureRunSpec]:
     return run, job_enqueue(spec=spec, subject=run), spec
 
 
-def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> FeatureRunResult:
-    """The four files of a feature run; every activation is multiplied by `scale`."""
+def result_make(*described: DescribedSae) -> FeatureRunResult:
+    """What the engine returns for these SAEs."""
+    return FeatureRunResult(saes=described, contexts=100, tokens_read=TOKENS, tokens_per_s=1.0, batch_contexts=16)
+
+
+def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> DescribedSae:
+    """The files of one SAE; every activation is multiplied by `scale`."""
     folder.mkdir(parents=True, exist_ok=True)
     strength_F = np.arange(d_sae, dtype=np.float32) * scale
     alive_F = strength_F > 0
@@ -92,10 +107,17 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Feat
             "second_moment": strength_F**2,
             "count": (density_F * TOKENS).round().astype(np.int64),
             "histogram": histogram_FB,
+            "log_histogram": np.repeat(histogram_FB[:, -1:], LOG_BINS, axis=1),
+            "consistency": np.full(d_sae, 0.25, np.float32) * alive_F,
+            "concentration": np.full(d_sae, 0.75, np.float32) * alive_F,
+            "agreement": np.linspace(0, 1, d_sae, dtype=np.float32),
+            "score": np.linspace(0, 1, d_sae, dtype=np.float32) / 2 + np.float32(0.25) * alive_F,
         },
         folder / "statistics.safetensors",
     )
     save_file(_examples(strength_F), folder / "examples.safetensors")
+    save_file(_top_tokens(strength_F), folder / "tokens.safetensors")
+    save_file(_neighbours(d_sae), folder / "neighbours.safetensors")
     ids_FL = np.tile(np.array([5, 3], dtype=np.int32), (d_sae, 1))
     values_FL = np.tile(np.array([2.0, 1.0], dtype=np.float32), (d_sae, 1))
     save_file(
@@ -104,14 +126,41 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Feat
             "promoted_values": values_FL,
             "suppressed_ids": ids_FL[:, ::-1].copy(),
             "suppressed_values": -values_FL,
+            "histogram": np.tile(np.arange(HISTOGRAM_BINS, dtype=np.int32), (d_sae, 1)),
+            "lowest": np.full(d_sae, -2, np.float32),
+            "highest": np.full(d_sae, 2, np.float32),
         },
         folder / "logits.safetensors",
     )
     table = pa.table({"token_id": pa.array(range(len(VOCABULARY)), pa.int32()), "token": VOCABULARY})
     pq.write_table(table, folder / "vocabulary.parquet")
-    return FeatureRunResult(
-        tokens=TOKENS, contexts=100, d_sae=d_sae, alive=int(alive_F.sum()), tokens_per_s=1.0, bytes=1
-    )
+    return DescribedSae(folder=folder.name, tokens=TOKENS, d_sae=d_sae, alive=int(alive_F.sum()), bytes=1)
+
+
+def _top_tokens(strength_F: np.ndarray) -> dict[str, np.ndarray]:
+    """Latent i fires 9 times at its own token and once at "."; the dead one at none."""
+    d_sae = len(strength_F)
+    own_F = np.arange(d_sae, dtype=np.int32) % len(VOCABULARY)
+    ids = np.stack([own_F, np.full(d_sae, 7, np.int32), np.full(d_sae, -1, np.int32)], axis=1)
+    ids[strength_F == 0] = -1
+    counts = np.where(ids >= 0, np.array([9, 1, 0], np.int32), 0).astype(np.int32)
+    maxima = np.where(ids >= 0, strength_F[:, None], 0).astype(np.float32)
+    return {"ids": ids, "counts": counts, "means": maxima / 2, "maxima": maxima}
+
+
+def _neighbours(d_sae: int) -> dict[str, np.ndarray]:
+    """The next latent is nearest by direction; nothing fires together but 1 and 2."""
+    next_F = ((np.arange(d_sae) + 1) % d_sae).astype(np.int32)[:, None]
+    beside = np.full((d_sae, 1), -1, np.int32)
+    beside[1], beside[2] = 2, 1
+    values = (beside >= 0).astype(np.float32)
+    return {
+        "similar_ids": next_F,
+        "similar_cosines": np.full((d_sae, 1), 0.5, np.float32),
+        "coactive_ids": beside,
+        "coactive_cosines": values * np.float32(0.4),
+        "coactive_shares": values * np.float32(0.3),
+    }
 
 
 def _examples(strength_F: np.ndarray) -> dict[str, np.ndarray]:
@@ -123,9 +172,10 @@ def _examples(strength_F: np.ndarray) -> dict[str, np.ndarray]:
     ids_FSW[:, :, 2] = token_F[:, None]
     ids_FSW[:, 2, :2] = -1
     values_FSW = np.zeros((d_sae, slots, WINDOW), dtype=np.float16)
-    values_FSW[:, :, 2] = strength_F[:, None] * np.array([1, 1, 0.9, 0.8, 0.3, 0])
+    values_FSW[:, :, 2] = strength_F[:, None] * np.array([1, 1, 0.9, 0.8, 0.3, 0, 0])
     context_FS = np.tile(np.arange(slots, dtype=np.int32), (d_sae, 1))
-    context_FS[strength_F == 0, : slots - 1] = -1
+    context_FS[strength_F == 0] = -1
+    context_FS[strength_F == 0, GROUPS == -1] = 5
     return {
         "token_ids": ids_FSW,
         "activations": values_FSW,
@@ -142,8 +192,36 @@ def finished_run_make(sae: Sae) -> FeatureRun:
 
     run, job, spec = run_make(sae)
     draft = data_path("tmp", f"job-{job.pk}")
-    result = files_write(draft, d_sae=sae.d_sae)
+    result = result_make(files_write(draft / "sae-00", d_sae=sae.d_sae))
     FeatureRunRunner().finish(job, spec, result, str(draft))
     Job.objects.filter(pk=job.pk).update(state="succeeded")
     run.refresh_from_db()
     return run
+
+
+def tried_make(sae: Sae, *, other: str = "", is_ready: bool = False) -> TriedText:
+    """A text that is tried, with its job; the answer: feature 5 fires on "wind", and on the second text not at all."""
+    tried = text_try(spec=TryTextSpec(sae=sae.pk, text="The wind", other=other))
+    if is_ready:
+        Job.objects.filter(pk=tried.job.pk).update(state="succeeded")
+        tried.report = try_result_make(compared=bool(other)).to_json()
+        tried.ready_at = timezone.now()
+        tried.save()
+    return tried
+
+
+def try_result_make(*, compared: bool = False) -> TryTextResult:
+    """What the engine answers: two tokens behind the first, feature 5 on the second of them."""
+    silent, fires = TokenFeatures(indices=(), values=()), TokenFeatures(indices=(5, 2), values=(4.0, 1.0))
+    windy = _read(("<|end|>", "Ġthe", "Ġwind"), (silent, silent, fires), 2)
+    calm = _read(("<|end|>", "Ġthe", "Ġsun"), (silent, silent, TokenFeatures(indices=(2,), values=(2.0,))), 1)
+    first, second = {5: (0.0, 0.0, 4.0), 2: (0.0, 0.0, 1.0)}, {5: (0.0, 0.0, 0.0), 2: (0.0, 0.0, 2.0)}
+    features = tuple(
+        TriedFeature(index=index, values=(first[index], second[index]) if compared else (first[index],))
+        for index in (5, 2)
+    )
+    return TryTextResult(texts=(windy, calm) if compared else (windy,), features=features, seconds=0.25)
+
+
+def _read(tokens: tuple[str, ...], strongest: tuple[TokenFeatures, ...], firing: int) -> ReadText:
+    return ReadText(tokens=tokens, is_included=(False, True, True), strongest=strongest, firing=firing)

@@ -5,8 +5,9 @@ import pytest
 
 from tests.engine.features.worlds import random_activations
 from workers.engine.features.examples import EMPTY, ExampleChooser, slot_groups, zero_pool
+from workers.engine.features.near_misses import NearMisses
 from workers.engine.features.windows import WindowCutter
-from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.features import NEAR_GROUP, FeatureRunSpec
 
 N, T = 12, 20
 TOKENS = np.random.default_rng(1).integers(0, 50, (N, T), dtype=np.int32)
@@ -31,9 +32,10 @@ def _window(tokens, centre):
 def _choose(latent, tokens=TOKENS, dense=DENSE, spec=SPEC):
     included = np.flatnonzero(np.arange(dense.shape[0]) % T)
     cutter = WindowCutter(tokens, np.full(len(tokens), tokens.shape[1]), spec.window_before, spec.window_after)
-    chooser = ExampleChooser(spec, cutter, zero_pool(included, spec.seed))
+    chooser = ExampleChooser(spec, cutter, zero_pool(included, spec.seed), NearMisses(cutter, included))
     positions = np.flatnonzero(dense[:, latent]).astype(np.int32)
-    return chooser.centres(latent, positions, dense[positions, latent])
+    ids, counts = np.unique(tokens.reshape(-1)[positions], return_counts=True)
+    return chooser.centres(latent, positions, dense[positions, latent], ids[np.argsort(-counts, kind="stable")])
 
 
 def test_windows_are_contiguous_and_end_at_the_edge_of_their_context():
@@ -99,6 +101,34 @@ def test_zero_examples_are_silent_from_end_to_end(latent):
     assert set(picked) <= set(silent)
 
 
+@pytest.mark.parametrize("latent", [0, 3, 4])
+def test_near_misses_are_silent_windows_around_tokens_at_which_the_latent_fires(latent):
+    dense = np.where(np.arange(len(DENSE))[:, None] % 3 == 0, DENSE, 0)
+    tokens = TOKENS % 5
+    picked = _choose(latent, tokens, dense)[slot_groups(SPEC) == NEAR_GROUP]
+    fires_at = set(tokens.reshape(-1)[np.flatnonzero(dense[:, latent])].tolist())
+    assert len(set(picked)) == SPEC.near_misses == 5
+    for centre in picked:
+        assert tokens.reshape(-1)[centre] in fires_at
+        assert not any(dense[p, latent] for p in _window(tokens, centre)[1] if p is not None)
+
+
+def test_frequent_tokens_take_turns_among_near_misses():
+    tokens, dense = np.full((N, T), 9, np.int32), np.zeros_like(DENSE)
+    tokens[:, 5], tokens[:, 15] = 7, 8
+    dense[[5, 15], 0] = 2.0, 1.0
+    dense[[10, 11], 0] = 1.0
+    picked = _choose(0, tokens, dense)[slot_groups(SPEC) == NEAR_GROUP]
+    assert [tokens.reshape(-1)[place] for place in picked] == [9, 7, 8, 9, 7]
+
+
+def test_a_token_at_which_the_latent_always_fires_gives_no_near_miss():
+    tokens, dense = np.full((N, T), 9, np.int32), np.zeros_like(DENSE)
+    tokens[:, 5] = 7
+    dense[5::T, 0] = 1.0
+    assert (_choose(0, tokens, dense)[slot_groups(SPEC) == NEAR_GROUP] == EMPTY).all()
+
+
 def test_a_latent_that_always_fires_has_no_zero_examples_and_a_dead_one_none_at_all():
     assert (_choose(2)[slot_groups(SPEC) == -1] == EMPTY).all()
     assert (_choose(1) == EMPTY).all()
@@ -112,6 +142,6 @@ def test_the_seed_decides_random_picks_alone():
     assert (first != reseeded).any()
 
 
-def test_no_groups_and_no_zero_examples_leave_the_top():
-    spec = FeatureRunSpec.from_json({**SPEC.to_json(), "quantile_groups": 0, "zero_examples": 0})
+def test_no_groups_and_no_silent_examples_leave_the_top():
+    spec = FeatureRunSpec.from_json({**SPEC.to_json(), "quantile_groups": 0, "zero_examples": 0, "near_misses": 0})
     np.testing.assert_array_equal(_choose(0, spec=spec), _choose(0)[:4])

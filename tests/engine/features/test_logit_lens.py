@@ -18,5 +18,10 @@ def test_lists_are_the_ends_of_the_sorted_logits_in_every_chunk(monkeypatch):
             assert lists.promoted_ids[row].tolist() == order[:5].tolist()
             assert lists.suppressed_ids[row].tolist() == order[::-1][:5].tolist()
             np.testing.assert_allclose(lists.promoted_values[row], logits[latent, order[:5]], rtol=1e-4)
+            np.testing.assert_allclose(lists.lowest[row], logits[latent].min(), rtol=1e-4)
+            np.testing.assert_allclose(lists.highest[row], logits[latent].max(), rtol=1e-4)
+            spread = np.histogram(logits[latent].astype(np.float32), 50)[0]
+            assert np.abs(lists.histogram[row].numpy() - spread).sum() <= 2  # a logit on an edge
+            assert lists.histogram[row].sum() == 30
             seen += 1
     assert seen == 10

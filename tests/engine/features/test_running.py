@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM
 from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
 from workers.engine.datasets.contexts import contexts_write
-from workers.engine.features import running
+from workers.engine.features import describing, reading, running
 from workers.engine.features.running import feature_run
 from workers.engine.formats.saelens import sae_write
-from workers.engine.progress import Progress
+from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import BadArtifact
@@ -26,6 +26,7 @@ TRAIN, HELDOUT = 40, 9
 DEAD = 7
 SPEC = FeatureRunSpec(
     sae=1, tokenization=1, max_tokens=2000, top_examples=5, quantile_groups=3, quantile_examples=2, zero_examples=4,
+    near_misses=3, top_tokens=6, neighbours=5,
     window_before=6, window_after=3, logit_tokens=8, lm_dtype="float32", batch_contexts=7,
 )  # fmt: skip
 
@@ -44,6 +45,10 @@ def _sae(architecture, site, sink_threshold):
         W_enc=W_dec.T.contiguous(), b_enc=b_enc, W_dec=W_dec, b_dec=0.1 * torch.randn(D, generator=generator),
         encode_spec=spec,
     )  # fmt: skip
+
+
+def files_read(folder):
+    return {path.stem: load_file(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 class World:
@@ -80,16 +85,16 @@ class World:
             pre = np.where(pre >= kth, pre, 0)
         return np.maximum(pre, 0)
 
-    def run(self, spec=SPEC):
-        out = self.folder / "out"
+    def run(self, spec=SPEC, progress=None, name="out", saes=("sae",)):
+        """The result and the files of the first SAE."""
+        out = self.folder / name
         out.mkdir(exist_ok=True)
         inputs = FeatureRunInputs(
-            job_dir="", out_dir=str(out), sae_dir=str(self.folder / "sae"), tokenization_dir=str(self.folder),
+            job_dir=str(self.folder / f"{name}-job"), out_dir=str(out),
+            sae_dirs=tuple(str(self.folder / sae) for sae in saes), tokenization_dir=str(self.folder),
             model_dir=str(self.model_dir),
         )  # fmt: skip
-        progress = Progress()
-        result = feature_run(spec, inputs, progress)
-        return result, {name: load_file(out / f"{name}.safetensors") for name in ("statistics", "examples", "logits")}
+        return feature_run(spec, inputs, progress or Progress()), files_read(out / "sae-00")
 
 
 @pytest.fixture(scope="module", params=[("llama", "topk"), ("gpt2", "standard")], ids=["topk", "standard"])
@@ -102,8 +107,9 @@ def test_statistics_are_those_of_the_dense_activations(finished):
     world, result, files = finished
     included = world.dense[world.is_included]
     found = files["statistics"]
-    assert (result.tokens, result.contexts, result.d_sae) == (len(included), TRAIN + HELDOUT, F)
-    assert result.alive == (included > 0).any(0).sum() < F
+    described = result.saes[0]
+    assert (described.tokens, result.contexts, described.d_sae) == (len(included), TRAIN + HELDOUT, F)
+    assert described.alive == (included > 0).any(0).sum() < F
     np.testing.assert_array_equal(found["count"], (included > 0).sum(0))
     np.testing.assert_allclose(found["density"], (included > 0).mean(0), rtol=1e-6)
     np.testing.assert_allclose(
@@ -152,8 +158,8 @@ def test_top_examples_are_the_contexts_with_the_highest_peaks(finished):
 def test_zero_examples_are_silent_and_quantile_examples_are_not(finished):
     _, _, files = finished
     examples = files["examples"]
-    assert examples["group"].tolist() == [0] * 5 + [1, 1, 2, 2, 3, 3] + [-1] * 4
-    assert not examples["activations"][:, examples["group"] == -1].any()
+    assert examples["group"].tolist() == [0] * 5 + [1, 1, 2, 2, 3, 3] + [-1] * 4 + [-2] * 3
+    assert not examples["activations"][:, examples["group"] < 0].any()
     is_filled = (examples["context"] >= 0)[:, 5:11]
     assert (examples["peak_value"][:, 5:11][is_filled] > 0).all()
 
@@ -163,6 +169,8 @@ def test_a_dead_latent_has_empty_slots_and_zeros(finished):
     assert (files["examples"]["context"][DEAD] == -1).all()
     assert (files["examples"]["token_ids"][DEAD] == -1).all()
     assert all(not values[DEAD].any() for values in files["statistics"].values())
+    assert (files["tokens"]["ids"][DEAD] == -1).all()
+    assert (files["neighbours"]["coactive_ids"][DEAD] == -1).all()
 
 
 def test_logit_lists_are_the_ends_of_the_sorted_product(finished):
@@ -176,12 +184,60 @@ def test_logit_lists_are_the_ends_of_the_sorted_product(finished):
     np.testing.assert_allclose(files["logits"]["suppressed_values"], values, rtol=1e-4, atol=1e-5)
 
 
+def test_top_tokens_are_those_of_a_count_over_all_firings(finished):
+    world, _, files = finished
+    tokens = world.tokens[world.is_included]
+    for latent in range(0, F, 5):
+        values = world.dense[world.is_included][:, latent]
+        ids, counts = np.unique(tokens[values > 0], return_counts=True)
+        order = np.lexsort((ids, -counts))[:6]
+        found = {name: rows[latent] for name, rows in files["tokens"].items()}
+        n = len(order)
+        np.testing.assert_array_equal(found["ids"][:n], ids[order])
+        np.testing.assert_array_equal(found["counts"][:n], counts[order])
+        assert (found["ids"][n:] == -1).all()
+        for place, token in enumerate(ids[order]):
+            own = values[(tokens == token) & (values > 0)]
+            assert found["means"][place] == pytest.approx(own.mean(), rel=1e-4)
+            assert found["maxima"][place] == pytest.approx(own.max(), rel=1e-4)
+
+
+def test_scores_are_between_0_and_1_and_their_sum_is_weighted_as_said(finished):
+    found = finished[2]["statistics"]
+    for name in ("consistency", "concentration", "agreement", "score"):
+        assert (found[name] >= 0).all() and (found[name] <= 1).all()
+    total = found["agreement"] / 2 + (found["consistency"] + found["concentration"]) / 4
+    np.testing.assert_allclose(found["score"], total, atol=1e-6)
+    counts, firings = finished[2]["tokens"]["counts"][:, 0], found["count"]
+    np.testing.assert_allclose(found["concentration"], counts / np.maximum(firings, 1), atol=1e-6)
+
+
+def test_neighbours_are_nearest_by_direction_and_by_what_fires_together(finished):
+    world, _, files = finished
+    found, fires = files["neighbours"], world.dense[world.is_included] > 0
+    unit = world.sae.W_dec.numpy()
+    cosines = unit @ unit.T - 2 * np.eye(F)
+    np.testing.assert_allclose(found["similar_cosines"], np.sort(cosines, 1)[:, ::-1][:, :5], atol=1e-5)
+    np.testing.assert_allclose(
+        np.take_along_axis(cosines, found["similar_ids"], 1), found["similar_cosines"], atol=1e-5
+    )
+    together = fires.T.astype(np.float64) @ fires
+    n = np.maximum(fires.sum(0), 1)
+    coactive = together / np.sqrt(np.outer(n, n))
+    np.fill_diagonal(coactive, 0)
+    np.testing.assert_allclose(found["coactive_cosines"], np.sort(coactive, 1)[:, ::-1][:, :5], atol=1e-5)
+    for latent, other in np.argwhere(found["coactive_ids"] >= 0)[::7]:
+        beside = found["coactive_ids"][latent, other]
+        assert found["coactive_shares"][latent, other] == pytest.approx(together[latent, beside] / n[latent], rel=1e-5)
+
+
 def test_the_folder_holds_what_the_contract_names_and_nothing_else(finished):
     world, result, files = finished
-    out = world.folder / "out"
-    names = {"statistics.safetensors", "examples.safetensors", "logits.safetensors", "vocabulary.parquet"}
-    assert {path.name for path in out.iterdir()} == names
-    assert result.bytes == sum(path.stat().st_size for path in out.iterdir())
+    out = world.folder / "out" / "sae-00"
+    names = {"statistics", "tokens", "examples", "neighbours", "logits"}
+    assert {path.name for path in out.iterdir()} == {f"{name}.safetensors" for name in names} | {"vocabulary.parquet"}
+    assert list((world.folder / "out-job").iterdir()) == []
+    assert result.saes[0].bytes == sum(path.stat().st_size for path in out.iterdir())
     types = {name: str(tensor.dtype) for name, tensor in files["examples"].items()}
     assert types == {
         "token_ids": "int32", "activations": "float16", "peak": "int16", "peak_value": "float32",
@@ -198,7 +254,7 @@ def test_fewer_tokens_read_fewer_contexts_of_the_training_part_first(tmp_path):
 
 
 def test_large_activations_are_kept_in_float32(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "LARGEST_HALF", 0.1)
+    monkeypatch.setattr(describing, "LARGEST_HALF", 0.1)
     _, files = World(tmp_path).run()
     assert files["examples"]["activations"].dtype == np.float32
 
@@ -244,3 +300,95 @@ def test_a_transcoder_fires_on_what_it_reads_and_writes_where_it_answers(tmp_pat
     np.testing.assert_allclose(
         files["logits"]["promoted_values"], logits.topk(SPEC.logit_tokens).values.numpy(), rtol=1e-3, atol=1e-5
     )
+
+
+class Interrupting(Progress):
+    """Wishes an interruption once `after` tokens are read."""
+
+    def __init__(self, after):
+        super().__init__()
+        self._after = after
+
+    def wish(self):
+        return "interrupt" if self._name == "Reading contexts" and self._done >= self._after else None
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, tensors in first.items():
+        for key, values in tensors.items():
+            np.testing.assert_array_equal(values, second[name][key], err_msg=f"{name}.{key}")
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_files(tmp_path):
+    world = World(tmp_path)
+    _, whole = world.run()
+    with pytest.raises(Stopped, match="interrupt"):
+        world.run(progress=Interrupting(300), name="stopped")
+    progress = Progress()
+    result, resumed = world.run(progress=progress, name="stopped")
+    assert any("Resumed after" in line.get("text", "") for line in progress.lines)
+    assert result.contexts == TRAIN + HELDOUT
+    assert_same(whole, resumed)
+
+
+def test_a_run_killed_while_it_writes_goes_on_from_the_noted_place(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    _, whole = world.run()
+    with pytest.raises(Stopped):
+        world.run(progress=Interrupting(300), name="killed")
+    for path in (tmp_path / "killed-job" / "reading" / "sae-00").iterdir():
+        path.write_bytes(path.read_bytes() + b"\x01" * 16)  # more was written than was noted
+    _, resumed = world.run(name="killed")
+    assert_same(whole, resumed)
+
+
+def test_files_of_another_spec_are_not_taken_up(tmp_path):
+    world = World(tmp_path)
+    other = FeatureRunSpec.from_json({**SPEC.to_json(), "max_tokens": 1000})
+    _, whole = world.run(other)
+    with pytest.raises(Stopped):
+        world.run(progress=Interrupting(300), name="other")
+    _, found = world.run(other, name="other")
+    assert_same(whole, found)
+
+
+def test_several_saes_at_different_sites_are_each_described_as_alone(tmp_path):
+    world = World(tmp_path)
+    sae_write(_sae("standard", HookSite(layer=0, site="resid_post"), None), tmp_path / "second")
+    result, first = world.run(name="both", saes=("sae", "second"))
+    assert [described.folder for described in result.saes] == ["sae-00", "sae-01"]
+    _, alone = world.run(name="one")
+    _, second_alone = world.run(name="two", saes=("second",))
+    assert_same(first, alone)
+    assert_same(files_read(tmp_path / "both" / "sae-01"), second_alone)
+
+
+def test_when_memory_runs_out_fewer_contexts_are_read_at_once_with_the_same_result(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    _, whole = world.run()
+    captured = reading.capture_sites
+
+    def small_memory(model, ids_BT, sites):
+        if len(ids_BT) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return captured(model, ids_BT, sites)
+
+    monkeypatch.setattr(reading, "capture_sites", small_memory)
+    progress = Progress()
+    result, small = world.run(progress=progress, name="small")
+    assert result.batch_contexts == 3
+    assert any("3 are read at once" in line.get("text", "") for line in progress.lines)
+    np.testing.assert_array_equal(whole["statistics"]["count"], small["statistics"]["count"])
+    for name in ("mean", "maximum", "second_moment"):
+        np.testing.assert_allclose(whole["statistics"][name], small["statistics"][name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_may_begin_at_a_later_context(tmp_path):
+    world = World(tmp_path)
+    result, files = world.run(FeatureRunSpec.from_json({**SPEC.to_json(), "first_context": 30}))
+    assert result.contexts == TRAIN + HELDOUT - 30
+    shown = files["examples"]["context"]
+    assert shown[shown >= 0].min() >= 30
+    with pytest.raises(BadArtifact, match="none from context 49"):
+        world.run(FeatureRunSpec.from_json({**SPEC.to_json(), "first_context": 49}), name="none")

@@ -4,6 +4,7 @@ import numpy as np
 
 from tests.engine.features.worlds import firings_of, random_activations
 from workers.engine.features.statistics import latent_statistics
+from workers.engine.specs.features import LOG_BINS, LOG_DECADES
 
 
 def _statistics(dense, positions, folder):
@@ -30,6 +31,18 @@ def test_histograms_are_those_of_numpy(tmp_path):
         fired = dense[dense[:, latent] > 0, latent].astype(np.float64)
         expected = np.histogram(fired, 50, (0, fired.max()))[0] if len(fired) else np.zeros(50)
         np.testing.assert_array_equal(found["histogram"][latent], expected)
+
+
+def test_logarithmic_histograms_are_those_of_numpy_with_the_faintest_in_the_first_bin(tmp_path):
+    dense = random_activations(8, 16, 7)
+    dense[3, 4], dense[5, 4] = 1e-7, 90.0
+    found = _statistics(dense, len(dense), tmp_path / "f")["log_histogram"]
+    for latent in (0, 2, 4):
+        fired = dense[dense[:, latent] > 0, latent].astype(np.float64)
+        edges = np.linspace(-LOG_DECADES, 0, LOG_BINS + 1)
+        shares = np.log10(fired / fired.max()).clip(min=-LOG_DECADES)
+        np.testing.assert_array_equal(found[latent], np.histogram(shares, edges)[0])
+    assert found[4, 0] >= 1
 
 
 def test_a_dead_latent_has_zeros(tmp_path):

@@ -21,5 +21,5 @@ def firings_of(dense, folder, calls=3):
     firings = Firings(folder, dense.shape[1])
     for part in np.array_split(np.arange(len(dense)), calls):
         places, latents = np.nonzero(dense[part])
-        firings.add(part[places], latents, dense[part][places, latents])
+        firings.add(part, places, latents, dense[part][places, latents])
     return firings

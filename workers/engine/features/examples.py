@@ -4,6 +4,7 @@
     groups     the range (0, maximum] in equal-width intervals, from strong to weak; from each a random sample of firings,
                without regard to context, as SAEDashboard does
     zero       random windows, around included positions, in which the latent is silent from end to end
+    near       silent windows around a token at which it fires elsewhere (near_misses.py)
 
 Random picks depend on the seed and the latent's index alone. A latent that never fired has no examples.
 """
@@ -12,23 +13,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workers.engine.features.near_misses import NearMisses
 from workers.engine.features.windows import WindowCutter
-from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.features import NEAR_GROUP, TOP_GROUP, ZERO_GROUP, FeatureRunSpec
 
 EMPTY = -1
-ZERO_GROUP = -1
-TOP_GROUP = 0
 CANDIDATES = 64
-"""Windows compared at once when the same tokens are looked for."""
+"""Windows looked at together."""
 ZERO_POOL = 4096
-"""Random places shared by all latents, from which each takes those where it is silent."""
+"""Places in random order shared by all latents; each takes those where it is silent, from a random one on."""
 
 
 def slot_groups(spec: FeatureRunSpec) -> np.ndarray:
-    """(S,) int8: the group of each example slot: top, quantile groups 1…, zero examples."""
+    """(S,) int8: the group of each example slot: top, quantile groups 1…, zero examples, near misses."""
     groups = np.repeat(np.arange(1, spec.quantile_groups + 1), spec.quantile_examples)
     top, zero = np.full(spec.top_examples, TOP_GROUP), np.full(spec.zero_examples, ZERO_GROUP)
-    return np.concatenate([top, groups, zero]).astype(np.int8)
+    return np.concatenate([top, groups, zero, np.full(spec.near_misses, NEAR_GROUP)]).astype(np.int8)
 
 
 def zero_pool(included_positions: np.ndarray, seed: int) -> np.ndarray:
@@ -44,9 +44,11 @@ class ExampleChooser:
     spec: FeatureRunSpec
     cutter: WindowCutter
     pool: np.ndarray
+    near: NearMisses
 
-    def centres(self, latent: int, positions_N: np.ndarray, values_N: np.ndarray) -> np.ndarray:
-        """(S,) int64: flat position around which each slot's window lies, -1 for an empty slot."""
+    def centres(self, latent: int, positions_N: np.ndarray, values_N: np.ndarray, top_ids: np.ndarray) -> np.ndarray:
+        """(S,) int64: flat position around which each slot's window lies, -1 for an empty slot. `top_ids` are the tokens at
+        which the latent fires most often."""
         spec = self.spec
         chosen_S = np.full(len(slot_groups(spec)), EMPTY, np.int64)
         if not len(positions_N):
@@ -58,6 +60,8 @@ class ExampleChooser:
             _fill(chosen_S, slot, self._of_group(group, positions_N, values_N, generator))
             slot += spec.quantile_examples
         _fill(chosen_S, slot, self._zero(positions_N, generator))
+        slot += spec.zero_examples
+        _fill(chosen_S, slot, self.near.centres(top_ids, positions_N, spec.near_misses, generator))
         return chosen_S
 
     def _top(self, positions_N: np.ndarray, values_N: np.ndarray) -> np.ndarray:
@@ -92,8 +96,14 @@ class ExampleChooser:
     def _zero(self, positions_N: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         if not self.spec.zero_examples:
             return self.pool[:0]
-        silent = self.pool[self.cutter.is_silent(self.pool, positions_N)]
-        return generator.permutation(silent)[: self.spec.zero_examples]
+        first = generator.integers(len(self.pool))
+        found = self.pool[:0]
+        for start in range(0, len(self.pool), CANDIDATES):
+            places = np.take(self.pool, np.arange(start, min(start + CANDIDATES, len(self.pool))) + first, mode="wrap")
+            found = np.concatenate([found, places[self.cutter.is_silent(places, positions_N)]])
+            if len(found) >= self.spec.zero_examples:
+                break
+        return found[: self.spec.zero_examples]
 
 
 def _fill(chosen_S: np.ndarray, slot: int, centres: np.ndarray) -> None:

@@ -33,11 +33,8 @@ from workers.engine.saes.encoding import (
     normalized,
     sae_check,
 )
-from workers.engine.specs.encode import TRANSCODERS, EncodeSpec
+from workers.engine.specs.encode import DENSE_ELEMENTS, TRANSCODERS, EncodeSpec
 from workers.engine.specs.errors import BadArtifact
-
-DENSE_ELEMENTS = 2**25
-"""Largest dense (rows, F) block that the sparse encoder makes at once: 128 MB in float32."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from workers.engine.specs.hook_site import HookSite
 NORMALIZATIONS = ("none", "expected_average_only_in", "constant_norm_rescale", "layer_norm")
 TRANSCODERS = ("transcoder", "skip_transcoder")
 """Architectures that answer another site than they read, or could: b_dec and W_dec are as wide as the answer."""
+DENSE_ELEMENTS = 2**25
+"""Largest dense (rows, F) block that a sparse encoder makes at once: 128 MB in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)

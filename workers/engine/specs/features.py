@@ -4,21 +4,37 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from workers.engine.specs.activations import LM_DTYPES
-from workers.engine.specs.base import Inputs, Result, Spec, device_option, option
+from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
+from workers.engine.specs.errors import SpecInvalid
 
 HISTOGRAM_BINS = 50
+LOG_BINS = 40
+LOG_DECADES = 4
+"""The logarithmic histogram reaches from maximum / 10^LOG_DECADES to maximum; what is smaller counts in its first bin."""
+MOST_SAES = 16
+TOP_GROUP, ZERO_GROUP, NEAR_GROUP = 0, -1, -2
+"""Groups of example slots; those of the quantiles are 1, 2, … from strong to weak."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureRunSpec(Spec):
-    """One pass over a tokenization that fills statistics, examples and logit lists for all latents of an SAE."""
+    """One pass over a tokenization that fills statistics, examples, neighbours and logit lists for all latents of an SAE,
+    or of several on one language model."""
 
     KIND: ClassVar[str] = "feature_run"
     QUEUE: ClassVar[str] = "gpu"
     TITLE: ClassVar[str] = "Find features"
     ENGINE: ClassVar[str] = "features.running:feature_run"
+    RESUMES: ClassVar[bool] = True
 
     sae: int = option(label="SAE", reference="saes.Sae", help="The SAE whose latents are described.")
+    more_saes: tuple[int, ...] = option(
+        (),
+        label="More SAEs",
+        reference="saes.Sae",
+        advanced=True,
+        help="Further SAEs of the same language model, described in the same pass over the text.",
+    )
     tokenization: int = option(
         label="Tokenization",
         reference="datasets.Tokenization",
@@ -26,6 +42,9 @@ class FeatureRunSpec(Spec):
     )
     max_tokens: int = option(
         1_000_000, label="Most tokens", minimum=1_000, unit="tokens", help="Stop after so many tokens."
+    )
+    first_context: int = option(
+        0, label="First context", minimum=0, advanced=True, help="Skip so many contexts of the tokenization."
     )
     top_examples: int = option(
         20,
@@ -54,18 +73,42 @@ class FeatureRunSpec(Spec):
         source="SAEDashboard",
     )
     zero_examples: int = option(
-        10,
+        20,
         label="Zero examples",
         minimum=0,
         maximum=100,
         advanced=True,
         help="Random windows in which the feature is silent.",
     )
+    near_misses: int = option(
+        5,
+        label="Near misses",
+        minimum=0,
+        maximum=100,
+        advanced=True,
+        help="Silent windows around a token at which the feature fires elsewhere: what the token alone does not explain.",
+    )
     window_before: int = option(
-        24, label="Tokens before", minimum=0, maximum=512, advanced=True, help="Tokens shown before the peak."
+        25, label="Tokens before", minimum=0, maximum=512, advanced=True, help="Tokens shown before the peak."
     )
     window_after: int = option(
-        16, label="Tokens after", minimum=0, maximum=512, advanced=True, help="Tokens shown after the peak."
+        25, label="Tokens after", minimum=0, maximum=512, advanced=True, help="Tokens shown after the peak."
+    )
+    top_tokens: int = option(
+        20,
+        label="Top tokens",
+        minimum=1,
+        maximum=200,
+        advanced=True,
+        help="Tokens at which a feature fires most often, with count, mean and maximum; the search “fires on” knows these.",
+    )
+    neighbours: int = option(
+        10,
+        label="Neighbours",
+        minimum=0,
+        maximum=100,
+        advanced=True,
+        help="Features nearest by decoder direction, and those that fire at the same tokens.",
     )
     logit_tokens: int = option(
         10,
@@ -85,10 +128,24 @@ class FeatureRunSpec(Spec):
     seed: int = option(0, label="Seed", minimum=0, advanced=True, help="Decides the random examples.")
     device: str = device_option()
 
+    def check(self) -> None:
+        if len(set(self.saes)) < len(self.saes):
+            raise SpecInvalid("An SAE stands there twice.", "Name each once.", field="more_saes")
+        if len(self.saes) > MOST_SAES:
+            raise SpecInvalid(
+                f"{len(self.saes)} SAEs are too many for one pass.", f"At most {MOST_SAES}.", field="more_saes"
+            )
+
+    @property
+    def saes(self) -> tuple[int, ...]:
+        """All SAEs that are described, in order."""
+        return (self.sae, *self.more_saes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureRunInputs(Inputs):
-    sae_dir: str = ""
+    sae_dirs: tuple[str, ...] = ()
+    """One for each of `FeatureRunSpec.saes`."""
     tokenization_dir: str = ""
     model_dir: str = ""
     quantization: str = "auto"
@@ -96,25 +153,44 @@ class FeatureRunInputs(Inputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureRunResult(Result):
-    """The folder holds, F = d_sae, W = window_before + 1 + window_after:
+class DescribedSae(Record):
+    """What a run found of one SAE. The folder holds, F = d_sae, W = window_before + 1 + window_after:
 
     statistics.safetensors: density, mean (of firings), maximum, second_moment (of all positions) (F,) float32;
-      count (F,) int64 of firings;
-      histogram (F, HISTOGRAM_BINS) int32 of positive activations, linear between 0 and `maximum`.
-    examples.safetensors: per slot S = top + groups × per group + zero examples:
+      consistency, concentration, agreement, score (F,) float32 (features/scoring.py); count (F,) int64 of firings;
+      histogram (F, HISTOGRAM_BINS) int32 of positive activations, linear between 0 and `maximum`;
+      log_histogram (F, LOG_BINS) int32 of the same, logarithmic over LOG_DECADES decades up to `maximum`.
+    examples.safetensors: per slot S = top + groups × per group + zero examples + near misses:
       token_ids (F, S, W) int32, -1 beyond the context's edge; activations (F, S, W) float16 or float32;
       peak (F, S) int16, index in the window; peak_value (F, S) float32; context (F, S) int32, -1 for an empty slot;
-      group (S,) int8: 0 top, 1… quantile groups from strong to weak, -1 zero examples.
-    logits.safetensors: promoted_ids, suppressed_ids (F, logit_tokens) int32 and promoted_values, suppressed_values float32.
+      group (S,) int8: TOP_GROUP, 1… quantile groups from strong to weak, ZERO_GROUP, NEAR_GROUP.
+    tokens.safetensors: ids (F, top_tokens) int32, -1 for none, most frequent first; counts int32, means and maxima float32.
+    neighbours.safetensors, n = neighbours: similar_ids (F, n) int32 with similar_cosines float32, of decoder rows;
+      coactive_ids (F, n) int32 with coactive_cosines, coactive_shares float32 (neighbours.py); ids are -1 for none.
+    logits.safetensors: promoted_ids, suppressed_ids (F, logit_tokens) int32 and promoted_values, suppressed_values float32;
+      histogram (F, HISTOGRAM_BINS) int32 of all logits between lowest and highest (F,) float32.
     vocabulary.parquet: token_id, token: copied from the language model.
     """
 
+    folder: str
+    """Below out_dir: "sae-00" for the first."""
     tokens: int
     """Included positions behind every statistic."""
-    contexts: int
     d_sae: int
     alive: int
     """Latents that fired at least once."""
-    tokens_per_s: float
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRunResult(Result):
+    """A DescribedSae for each of `FeatureRunSpec.saes`, in their order."""
+
+    saes: tuple[DescribedSae, ...]
+    contexts: int
+    tokens_read: int
+    """Tokens that went through the language model."""
+    tokens_per_s: float
+    """Of this try: reading contexts, SAEs included."""
+    batch_contexts: int
+    """Contexts at once at the end: fewer than asked for when memory ran out."""

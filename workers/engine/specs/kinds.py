@@ -17,6 +17,7 @@ from workers.engine.specs.saes import EvaluateInputs, EvaluateSpec
 from workers.engine.specs.steering import SteerInputs, SteerSpec
 from workers.engine.specs.tokenization import TokenizeInputs, TokenizeSpec, TokenPreviewInputs, TokenPreviewSpec
 from workers.engine.specs.training import TrainInputs, TrainSpec
+from workers.engine.specs.try_text import TryTextInputs, TryTextSpec
 
 _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
     (DatasetLookupSpec, DatasetLookupInputs),
@@ -30,6 +31,7 @@ _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
     (TrainSpec, TrainInputs),
     (EvaluateSpec, EvaluateInputs),
     (FeatureRunSpec, FeatureRunInputs),
+    (TryTextSpec, TryTextInputs),
     (SteerSpec, SteerInputs),
     (ExportSpec, ExportInputs),
 )

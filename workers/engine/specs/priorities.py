@@ -4,6 +4,7 @@ PRIORITIES: dict[str, int] = {
     "token_preview": 5,
     "dataset_lookup": 5,
     "language_model_lookup": 5,
+    "try_text": 8,
     "steer": 10,
     "dataset_import": 20,
     "language_model_import": 20,

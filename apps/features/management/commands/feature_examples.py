@@ -1,0 +1,37 @@
+"""`manage.py feature_examples --sae 1 --format csv --output examples.csv`: features with their examples in one file."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from apps.core.commands import StudioCommand
+from apps.features.example_export import FORMATS, examples_exported
+from apps.features.forms import FeatureFilterForm
+from apps.saes.selectors import sae_get
+
+
+class Command(StudioCommand):
+    help = "Write features and their examples as JSON or CSV, filtered as the list is; without --output to the screen."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--sae", type=int, required=True, help="id of the SAE")
+        parser.add_argument("--format", choices=list(FORMATS), default="json")
+        parser.add_argument("--output", help="file to write")
+        parser.add_argument("--query", default="", help="words in label, category, top or promoted tokens")
+        parser.add_argument("--min-density", default="", help="as a share: 0.001 is 0.1 %%")
+        parser.add_argument("--max-density", default="", help="as a share")
+        parser.add_argument("--min-max", default="", help="least max activation")
+        parser.add_argument("--min-score", default="", help="least readability, from 0 to 1")
+        parser.add_argument("--starred", action="store_true", help="starred ones only")
+        parser.add_argument("--labelled", choices=["yes", "no"], default="", help="with or without words")
+
+    def work(self, sae: int, format: str, output: str | None, **options: Any) -> None:
+        found = FeatureFilterForm(options).features_asked(sae=sae_get(sae).pk)
+        if output is None:
+            for piece in examples_exported(found, format):
+                self.stdout.write(piece, ending="")
+            return
+        with Path(output).open("w", encoding="utf-8", newline="") as file:
+            file.writelines(examples_exported(found, format))
+        self.stdout.write(f"{found.count():,} features are in {output}.")

@@ -1,0 +1,126 @@
+"""What the page of a tried text shows: features with their strips, each token with its features, and what a second text
+changes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from apps.features.models import Feature, TriedText
+from workers.engine.specs.base import spec_load
+from workers.engine.specs.try_text import TokenFeatures, TryTextResult, TryTextSpec
+from workers.engine.text.decoding import visible
+from workers.engine.text.tokens import token_texts
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """One feature over the texts. `feature` is its row, None before a feature run."""
+
+    index: int
+    feature: Feature | None
+    maxima: tuple[float, ...]
+    strips: tuple[tuple[tuple[str, ...], tuple[float, ...]], ...]
+    """For each text its tokens and the activations there."""
+
+    @property
+    def scale(self) -> float:
+        """What counts as full strength: the feature's own maximum where a run measured it, else that of these texts."""
+        known = self.feature.maximum if self.feature else 0.0
+        return max(known, *self.maxima)
+
+    @property
+    def change(self) -> str:
+        """appears, vanishes, rises, falls or stays, from the first text to the second; "" with one text."""
+        if len(self.maxima) < 2:
+            return ""
+        first, second = self.maxima
+        if first == second:
+            return "stays"
+        return ("appears" if not first else "rises") if second > first else ("vanishes" if not second else "falls")
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One token with the features that fire on it, strongest first: (feature number, value, label or "")."""
+
+    text: str
+    raw: str
+    is_included: bool
+    features: tuple[tuple[int, float, str], ...]
+
+
+def tried_context(tried: TriedText) -> dict[str, Any]:
+    """The template context of a tried text: the answer, or how its job stands."""
+    job = tried.job
+    context = {"tried": tried, "job": job, "waits": job is not None and job.is_active}
+    if not tried.is_ready:
+        return context
+    result = TryTextResult.from_json(tried.report)
+    rows = _rows(tried, result)
+    return context | {
+        "seconds": result.seconds,
+        "texts": result.texts,
+        "feature_rows": [
+            FeatureRow(
+                each.index,
+                rows.get(each.index),
+                tuple(max(values) for values in each.values),
+                tuple((text.tokens, values) for text, values in zip(result.texts, each.values)),
+            )
+            for each in result.features
+        ],
+        "token_rows": [_token_rows(text.tokens, text.is_included, text.strongest, rows) for text in result.texts],
+    }
+
+
+def _rows(tried: TriedText, result: TryTextResult) -> dict[int, Feature]:
+    """The rows of all features that the answer names."""
+    named = {feature.index for feature in result.features}
+    named |= {index for text in result.texts for token in text.strongest for index in token.indices}
+    return {row.index: row for row in tried.sae.features.filter(index__in=named)}
+
+
+def _token_rows(
+    tokens: tuple[str, ...],
+    is_included: tuple[bool, ...],
+    strongest: tuple[TokenFeatures, ...],
+    rows: dict[int, Feature],
+) -> list[TokenRow]:
+    return [
+        TokenRow(
+            visible(text),
+            raw,
+            included,
+            tuple(
+                (index, value, rows[index].label if index in rows else "")
+                for index, value in zip(features.indices, features.values)
+            ),
+        )
+        for text, raw, included, features in zip(token_texts(tokens), tokens, is_included, strongest)
+    ]
+
+
+def tried_before(spec: TryTextSpec) -> TriedText | None:
+    """The newest answer to the same question that is still there, or the one under way."""
+    found = TriedText.objects.filter(sae=spec.sae, text=spec.text, other=spec.other)
+    for tried in found[:5]:
+        job = tried.job
+        is_same = job is not None and spec_load(TryTextSpec, job.spec) == spec
+        if is_same and (tried.is_ready or job.is_active):
+            return tried
+    return None
+
+
+def tried_json(tried: TriedText) -> dict[str, Any]:
+    """A tried text as the API and `--json` show it; `answer` is a TryTextResult."""
+    job = tried.job
+    return {
+        "id": tried.pk,
+        "ready": tried.is_ready,
+        "sae": tried.sae_id,
+        "text": tried.text,
+        "other": tried.other,
+        "answer": tried.report or None,
+        "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
+        "url": tried.get_absolute_url(),
+        "topic": tried.topic,
+    }

@@ -1,0 +1,154 @@
+"""The page, endpoint, command and runner of trying a text."""
+
+import json
+
+import pytest
+from django.core.management import call_command
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.core.errors import AppError, NotFound
+from apps.features import services
+from apps.features.models import TriedText
+from apps.jobs.models import Job
+from tests.apps.features.worlds import finished_run_make, sae_make, tried_make, try_result_make
+from workers.engine.specs.try_text import TryTextSpec
+from workers.runners.try_text import TryTextRunner
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def sae(db):
+    sae = sae_make()
+    finished_run_make(sae)
+    return sae
+
+
+def page(client, sae, **query):
+    return client.get(reverse("features:try"), {"sae": sae.pk, **query})
+
+
+def test_the_page_without_an_sae_says_what_to_do(client_in):
+    assert "There is no SAE yet" in client_in.get(reverse("features:try")).text
+
+
+def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in, sae):
+    answer = client_in.post(
+        reverse("features:try"),
+        {
+            "sae": sae.pk,
+            "text": "The wind",
+            "features_listed": 20,
+            "per_token": 5,
+            "lm_dtype": "auto",
+            "device": "auto",
+        },
+        headers=HTMX,
+    )
+    tried = TriedText.objects.get()
+    assert answer.headers["HX-Push-Url"] == tried.get_absolute_url() == f"/features/try/?sae={sae.pk}&text=The+wind"
+    assert "Reading" in answer.text and tried.topic in answer.text
+    assert (tried.job.kind, tried.job.queue) == ("try_text", "steer")
+
+
+def test_no_text_is_refused_in_words(client_in, sae):
+    values = {"sae": sae.pk, "text": "  ", "features_listed": 20, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
+    assert 'role="alert"' in client_in.post(reverse("features:try"), values, headers=HTMX).text
+    assert client_in.post(reverse("features:try"), values).status_code == 422
+    assert not TriedText.objects.exists()
+
+
+def test_an_address_with_a_text_asks_for_the_answer_by_itself(client_in, sae):
+    assert 'hx-trigger="submit, load"' in page(client_in, sae, text="The wind").text
+    assert 'hx-trigger="submit"' in page(client_in, sae).text
+
+
+def test_an_address_that_was_answered_shows_the_answer_at_once(client_in, sae):
+    services.feature_label_set(feature=sae.features.get(index=5), label="weather", category="")
+    tried_make(sae, is_ready=True)
+    text = page(client_in, sae, text="The wind").text
+    assert 'hx-trigger="submit"' in text
+    assert "2</data> of" in text and "weather" in text and "read in 0.2 s" in text.replace("0.3", "0.2")
+    assert f"/features/sae/{sae.pk}/5/" in text and "not read" in text and "none fires" in text
+    assert "Change" not in text
+
+
+def test_two_texts_show_what_appears_vanishes_and_changes(client_in, sae):
+    tried_make(sae, other="The sun", is_ready=True)
+    text = page(client_in, sae, text="The wind", other="The sun").text
+    assert "vanishes" in text and "rises" in text and "Features, largest change first" in text
+
+
+def test_the_same_question_is_not_read_twice_but_another_is(client_in, sae):
+    tried = tried_make(sae, is_ready=True)
+    common = {"sae": sae.pk, "features_listed": 20, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
+    client_in.post(reverse("features:try"), {**common, "text": "The wind"}, headers=HTMX)
+    assert TriedText.objects.get() == tried
+    client_in.post(reverse("features:try"), {**common, "text": "The wind", "per_token": 9}, headers=HTMX)
+    assert TriedText.objects.count() == 2
+
+
+def test_a_failed_reading_is_explained(client_in, sae):
+    tried = tried_make(sae)
+    Job.objects.filter(pk=tried.job.pk).update(state="failed", error_message="The text has 9,999 tokens.")
+    from apps.features.live import tried_text
+
+    assert "The text has 9,999 tokens." in tried_text(str(tried.pk))
+
+
+def test_texts_go_after_a_day(sae):
+    old = tried_make(sae, is_ready=True)
+    TriedText.objects.filter(pk=old.pk).update(created_at=timezone.now() - timezone.timedelta(days=2))
+    fresh = tried_make(sae, other="The sun")
+    assert list(TriedText.objects.all()) == [fresh]
+
+
+def test_an_unknown_sae_is_not_found():
+    with pytest.raises(NotFound):
+        services.text_try(spec=TryTextSpec(sae=99, text="The wind"))
+
+
+def test_a_text_under_way_is_not_deleted(sae):
+    tried = tried_make(sae)
+    with pytest.raises(AppError):
+        services.tried_text_delete(tried=tried)
+
+
+def test_the_endpoint_starts_a_reading_and_shows_its_answer(client_in, sae):
+    body = {"sae": sae.pk, "text": "The wind", "other": "The sun"}
+    started = client_in.post("/api/v1/features/try", json.dumps(body), content_type="application/json")
+    tried = TriedText.objects.get()
+    assert started.status_code == 202 and started.json()["url"] == f"/api/v1/features/tried/{tried.pk}"
+    assert client_in.get(f"/api/v1/features/tried/{tried.pk}").json()["answer"] is None
+    TryTextRunner().finish(tried.job, tried.job.loaded_spec, try_result_make(compared=True), "")
+    answer = client_in.get(f"/api/v1/features/tried/{tried.pk}").json()
+    assert answer["ready"] and answer["answer"]["features"][0]["index"] == 5
+    Job.objects.filter(pk=tried.job.pk).update(state="succeeded")
+    assert client_in.delete(f"/api/v1/features/tried/{tried.pk}").json()["deleted"] == tried.pk
+    assert client_in.get(f"/api/v1/features/tried/{tried.pk}").status_code == 404
+
+
+def test_the_command_prints_what_each_feature_does(sae, capsys, monkeypatch):
+    from apps.features.management.commands import try_text as command
+
+    def finished(job, **_):
+        tried = TriedText.objects.get(pk=job.subject_id)
+        TryTextRunner().finish(job, job.loaded_spec, try_result_make(compared=True), "")
+        return tried.job
+
+    monkeypatch.setattr(command.SpecCommand, "follow", lambda self, job, **known: finished(job))
+    call_command("try_text", sae=sae.pk, text="The wind", other="The sun", wait=True)
+    printed = capsys.readouterr().out
+    assert "5  4 at ·wind → silent  vanishes" in printed and "2  1 at ·wind → 2 at ·sun  rises" in printed
+
+
+def test_prepare_names_the_folders_and_the_estimate_grows_with_the_sae(sae):
+    tried = tried_make(sae)
+    where = {"job_dir": "j", "out_dir": "o", "device": "cpu"}
+    inputs = TryTextRunner().prepare(tried.job, tried.job.loaded_spec, where)
+    assert inputs.sae_dir.endswith(f"saes/{sae.pk}") and inputs.model_dir.endswith(f"models/{sae.language_model_id}")
+    large = sae_make(d_sae=60)
+    small, larger = (TryTextRunner().memory_bytes(TryTextSpec(sae=pk, text="x")) for pk in (sae.pk, large.pk))
+    assert 0 < small < larger

@@ -1,0 +1,101 @@
+"""Try a text: what an SAE reads in it, token by token. A warm child runs this, so the language model stays loaded.
+
+A text is read as in training: the model's first token, then the text; position 0 and sink tokens carry no features.
+Activations are those of feature runs (unit gauge), so they can be held against a feature's maximum.
+
+Shapes: T tokens of a text, D d_in, F d_sae.
+"""
+
+import time
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from workers.engine.activations.positions import included_positions
+from workers.engine.formats.saelens import sae_read
+from workers.engine.hooks.capture import capture
+from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.progress import Progress
+from workers.engine.saes.sae import Sae
+from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.try_text import (
+    TokenFeatures,
+    TriedFeature,
+    TriedText,
+    TryTextInputs,
+    TryTextResult,
+    TryTextSpec,
+)
+
+
+def try_text(spec: TryTextSpec, inputs: TryTextInputs, progress: Progress) -> TryTextResult:
+    """Features of one text, or of two side by side.
+
+    Raises SpecInvalid for a text longer than the model's context, BadArtifact, Stopped.
+    """
+    began = time.monotonic()
+    progress.phase("loading the model")
+    model = language_model_load(
+        inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
+    )
+    tokenizer = tokenizer_load(inputs.model_dir)
+    sae = sae_read(inputs.sae_dir).with_unit_decoder().to(inputs.device)
+    progress.phase("reading", len(spec.texts), "texts")
+    texts, latents = [], []
+    for field, text in zip(("text", "other"), spec.texts):
+        ids = _token_ids(tokenizer, model, text, field)
+        f_TF, is_included_T = _latents(model, sae, ids)
+        texts.append(_tried(spec, tokenizer, ids, f_TF, is_included_T))
+        latents.append(f_TF)
+        progress.advance()
+    return TryTextResult(texts=tuple(texts), features=_features(spec, latents), seconds=time.monotonic() - began)
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, text: str, field: str) -> list[int]:
+    ids = [first_token_id(tokenizer), *tokenizer(text, add_special_tokens=False)["input_ids"]]
+    room = getattr(model.config, "max_position_embeddings", None)
+    if room is not None and len(ids) > room:
+        raise SpecInvalid(
+            f"The text has {len(ids):,} tokens; the model has {room:,} positions.", "Shorten it.", field=field
+        )
+    return ids
+
+
+def _latents(model: PreTrainedModel, sae: Sae, ids: list[int]) -> tuple[Tensor, Tensor]:
+    """f (T, F) on the CPU, 0 where nothing is read, and which positions (T,) are read."""
+    x_TD = capture(model, torch.tensor([ids]), sae.encode_spec.hook_site)[0]
+    is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold)[0]
+    f_TF = torch.zeros(len(ids), sae.encode_spec.d_sae)
+    f_TF[is_included_T.cpu()] = sae.encode_sparse(x_TD[is_included_T]).dense().cpu()
+    return f_TF, is_included_T.cpu()
+
+
+def _tried(
+    spec: TryTextSpec, tokenizer: PreTrainedTokenizerBase, ids: list[int], f_TF: Tensor, is_included_T: Tensor
+) -> TriedText:
+    best = f_TF.topk(min(spec.per_token, f_TF.shape[1]), dim=-1)
+    strongest = []
+    for values, indices in zip(best.values, best.indices):
+        fires = values > 0
+        strongest.append(TokenFeatures(indices=tuple(indices[fires].tolist()), values=tuple(values[fires].tolist())))
+    return TriedText(
+        tokens=tuple(token or "" for token in tokenizer.convert_ids_to_tokens(ids)),
+        is_included=tuple(is_included_T.tolist()),
+        strongest=tuple(strongest),
+        firing=int((f_TF > 0).any(0).sum()),
+    )
+
+
+def _features(spec: TryTextSpec, latents: list[Tensor]) -> tuple[TriedFeature, ...]:
+    """The strongest by maximum in any text; of two texts also those whose maxima differ most."""
+    maxima = torch.stack([f_TF.amax(0) for f_TF in latents])
+    rankings = [maxima.amax(0)]
+    if len(latents) == 2:
+        rankings.append((maxima[0] - maxima[1]).abs())
+    listed = min(spec.features_listed, maxima.shape[1])
+    chosen = torch.cat([ranking.topk(listed).indices[: int((ranking > 0).sum())] for ranking in rankings]).unique()
+    order = chosen[rankings[-1][chosen].argsort(descending=True, stable=True)].tolist()
+    return tuple(
+        TriedFeature(index=index, values=tuple(tuple(f_TF[:, index].tolist()) for f_TF in latents)) for index in order
+    )

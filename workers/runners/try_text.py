@@ -1,0 +1,37 @@
+"""Try text: paths before, the answer into the row after; no file is written."""
+
+from apps.core.storage import data_path
+from apps.features.models import TriedText
+from apps.jobs.models import Job
+from apps.jobs.services import subject_ready
+from apps.saes.models import Sae
+from workers.engine.specs.try_text import TryTextInputs, TryTextResult, TryTextSpec
+from workers.runners.base import Runner
+from workers.runners.lm_memory import held_as, lm_weights_bytes
+
+
+class TryTextRunner(Runner):
+    """The warm child answers: it keeps the language model between texts."""
+
+    spec = TryTextSpec
+    inputs = TryTextInputs
+    result = TryTextResult
+
+    def prepare(self, job: Job, spec: TryTextSpec, where: dict[str, str]) -> TryTextInputs:
+        tried: TriedText = self.subject(job)
+        return TryTextInputs(
+            **where,
+            sae_dir=str(data_path("saes", tried.sae_id)),
+            model_dir=str(data_path("models", tried.sae.language_model_id)),
+            quantization=held_as(tried.sae.language_model),
+        )
+
+    def finish(self, job: Job, spec: TryTextSpec, result: TryTextResult, out_dir: str) -> None:
+        tried: TriedText = self.subject(job)
+        tried.report = result.to_json()
+        subject_ready(tried)
+
+    def memory_bytes(self, spec: TryTextSpec) -> int:
+        """Weights of the model as it is held and of the SAE, and half as much again for the pass."""
+        sae = Sae.objects.select_related("language_model").get(pk=spec.sae)
+        return int(1.5 * (lm_weights_bytes(sae.language_model, spec.lm_dtype) + sae.d_in * sae.d_sae * 8))
