@@ -3,12 +3,11 @@
 from apps.core.storage import data_path
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
-from apps.saes.models import Sae
 from apps.steering.models import Experiment, Generation
 from apps.steering.services import max_activations_of
 from workers.engine.specs.steering import SteerInputs, SteerResult, SteerSpec
 from workers.runners.base import Runner
-from workers.runners.lm_memory import held_as, lm_weights_bytes
+from workers.runners.lm_memory import held_as, warm_bytes
 
 
 class SteerRunner(Runner):
@@ -43,6 +42,4 @@ class SteerRunner(Runner):
         subject_ready(experiment)
 
     def memory_bytes(self, spec: SteerSpec) -> int:
-        """Weights of the model as it is held and of the SAE, and half as much again for the generation."""
-        sae = Sae.objects.select_related("language_model").get(pk=spec.sae)
-        return int(1.5 * (lm_weights_bytes(sae.language_model, spec.lm_dtype) + sae.d_in * sae.d_sae * 8))
+        return warm_bytes(spec.sae, spec.lm_dtype)

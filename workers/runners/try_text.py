@@ -4,10 +4,9 @@ from apps.core.storage import data_path
 from apps.features.models import TriedText
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
-from apps.saes.models import Sae
 from workers.engine.specs.try_text import TryTextInputs, TryTextResult, TryTextSpec
 from workers.runners.base import Runner
-from workers.runners.lm_memory import held_as, lm_weights_bytes
+from workers.runners.lm_memory import held_as, warm_bytes
 
 
 class TryTextRunner(Runner):
@@ -32,6 +31,4 @@ class TryTextRunner(Runner):
         subject_ready(tried)
 
     def memory_bytes(self, spec: TryTextSpec) -> int:
-        """Weights of the model as it is held and of the SAE, and half as much again for the pass."""
-        sae = Sae.objects.select_related("language_model").get(pk=spec.sae)
-        return int(1.5 * (lm_weights_bytes(sae.language_model, spec.lm_dtype) + sae.d_in * sae.d_sae * 8))
+        return warm_bytes(spec.sae, spec.lm_dtype)
