@@ -90,6 +90,14 @@ class SpecForm(forms.Form):
         """Fields behind the disclosure."""
         return self._fields_where(is_advanced=True)
 
+    @property
+    def folded_sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """The advanced fields by the title of their disclosure, "" for most; in the order of the Spec."""
+        options, sections = self.spec_class.options(), {}
+        for field in self.advanced_fields:
+            sections.setdefault(options[field.name].section, []).append(field)
+        return list(sections.items())
+
     def _fields_where(self, *, is_advanced: bool) -> list[forms.BoundField]:
         options = self.spec_class.options().items()
         return [self[name] for name, option in options if option.advanced == is_advanced and name not in self.decided]

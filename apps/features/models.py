@@ -26,6 +26,8 @@ class FeatureRun(Subject):
     alive = models.PositiveIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)
     report = models.JSONField(default=dict)
+    view = models.JSONField(default=dict)
+    """A DefaultView: what its pages show at first."""
 
     class Meta:
         ordering = ["-id"]

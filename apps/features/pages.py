@@ -13,6 +13,7 @@ from apps.core.errors import AppError
 from apps.core.templatetags.studio import number, percent
 from apps.features import artifacts
 from apps.features.models import Feature
+from apps.features.reading import ReadingFilter, ShownGroup, groups_shown
 from workers.engine.specs.features import LOG_BINS, LOG_DECADES
 from workers.engine.text.decoding import visible
 
@@ -132,23 +133,31 @@ def neighbour_rows(feature: Feature, near: Sequence[artifacts.Neighbour]) -> lis
 class Evidence:
     """Statistics, logit lists and examples of one feature, read from the files of its run."""
 
-    def __init__(self, feature: Feature, view: View) -> None:
-        self._feature, self._view = feature, view
+    def __init__(self, feature: Feature, view: View, reading: ReadingFilter) -> None:
+        self._feature, self._view, self.reading = feature, view, reading
         place = (feature.run_id, feature.index)
         self.statistics = artifacts.statistics_read(*place)
         self.logits = artifacts.logits_read(*place)
         self.promoted, self.suppressed = logit_rows(self.logits.promoted), logit_rows(self.logits.suppressed)
-        self.top_tokens = top_token_rows(artifacts.top_tokens_read(*place), self.statistics.firings)
+        tokens = artifacts.top_tokens_read(*place)
+        shown = [token for token in tokens if not reading.hides_token(token)]
+        self.top_tokens = top_token_rows(shown, self.statistics.firings)
+        self.hidden_tokens = len(tokens) - len(shown)
         self.similar, self.coactive = (neighbour_rows(feature, near) for near in artifacts.neighbours_read(*place))
 
     @cached_property
-    def groups(self) -> list[artifacts.ExampleGroup]:
-        """Examples by group, cropped to the view's width."""
-        feature, around = self._feature, WIDTHS[self._view.width]
+    def groups(self) -> list[ShownGroup]:
+        """Examples by group, cropped to the view's width, without those that the filter hides."""
+        feature, around, maximum = self._feature, WIDTHS[self._view.width], self.statistics.maximum
         examples = artifacts.examples_read(feature.run_id, feature.index)
         if around is not None:
             examples = [example.cropped(around) for example in examples]
-        return artifacts.examples_grouped(examples, self.statistics.maximum)
+        return groups_shown(artifacts.examples_grouped(examples, maximum), self.reading, maximum)
+
+    @property
+    def hidden_examples(self) -> int:
+        """How many windows of all groups the filter hides."""
+        return sum(group.hidden for group in self.groups)
 
     @property
     def bars(self) -> list[Bar]:
@@ -213,13 +222,13 @@ class Evidence:
         ]
 
 
-def evidence_of(feature: Feature, view: View) -> tuple[Evidence | None, AppError | None]:
+def evidence_of(feature: Feature, view: View, reading: ReadingFilter) -> tuple[Evidence | None, AppError | None]:
     """The evidence, or why there is none: no run, or a run whose files cannot be read."""
     if feature.run is None:
         words = "The run that measured this feature was deleted."
         return None, AppError("no_run", words, "Start another feature run to see examples again.")
     try:
-        evidence = Evidence(feature, view)
+        evidence = Evidence(feature, view, reading)
         evidence.groups  # noqa: B018  reads the examples here, where a failure is caught
     except AppError as error:
         return None, error

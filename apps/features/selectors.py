@@ -9,8 +9,10 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from apps.core.errors import AppError, NotFound
 from apps.features import artifacts
 from apps.features.models import Feature, FeatureRun, TriedText
+from apps.features.reading import ReadingFilter
 from apps.jobs.models import Job
 from apps.saes.models import Sae
+from workers.engine.specs.features import DefaultView
 
 SORTS = {
     "index": ("index",),
@@ -170,11 +172,15 @@ def feature_json(feature: Feature) -> dict[str, Any]:
 
 
 def feature_evidence_json(feature: Feature) -> dict[str, Any]:
-    """What the run's files say of a feature: statistics, logit lists, examples in groups. Empty without a run."""
+    """What the run's files say of a feature: statistics, logit lists, examples in groups. Empty without a run.
+
+    All examples are there; `hidden_by` says why the run's view keeps one out of sight, "" for one that shows.
+    """
     if feature.run is None:
         return {"statistics": None, "top_tokens": [], "neighbours": None, "logits": None, "examples": []}
     statistics = artifacts.statistics_read(feature.run_id, feature.index)
     logits = artifacts.logits_read(feature.run_id, feature.index)
+    reading = ReadingFilter.of(feature.run)
     similar, coactive = artifacts.neighbours_read(feature.run_id, feature.index)
     groups = artifacts.examples_grouped(artifacts.examples_read(feature.run_id, feature.index), statistics.maximum)
     return {
@@ -191,7 +197,10 @@ def feature_evidence_json(feature: Feature) -> dict[str, Any]:
                 "group": group.group,
                 "low": group.low,
                 "high": group.high,
-                "examples": [example_json(example) for example in group.examples],
+                "examples": [
+                    {**example_json(example), "hidden_by": reading.hides(example, statistics.maximum)}
+                    for example in group.examples
+                ],
             }
             for group in groups
         ],
@@ -221,6 +230,7 @@ def feature_run_json(run: FeatureRun) -> dict[str, Any]:
         "tokens": run.tokens,
         "alive": run.alive,
         "bytes": run.bytes,
+        "view": DefaultView.from_json(run.view).to_json(),
         "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
         "created_at": run.created_at.isoformat(),
         "ready_at": run.ready_at.isoformat() if run.ready_at else None,

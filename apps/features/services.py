@@ -47,9 +47,10 @@ def feature_run_start(*, spec: FeatureRunSpec, user: AbstractBaseUser | None = N
     for sae in saes.values():
         _require_same_model(first, sae)
         _require_no_active_run(sae)
-    run = FeatureRun.objects.create(sae=first, tokenization=tokenization, created_by=user)
+    common = {"tokenization": tokenization, "created_by": user, "view": spec.view.to_json()}
+    run = FeatureRun.objects.create(sae=first, **common)
     for pk in spec.more_saes:
-        FeatureRun.objects.create(sae=saes[pk], tokenization=tokenization, created_by=user, lead=run)
+        FeatureRun.objects.create(sae=saes[pk], lead=run, **common)
     job_enqueue(spec=spec, subject=run, user=user)
     return run
 

@@ -15,6 +15,7 @@ from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.models import Feature
 from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
+from apps.features.reading import ReadingFilter
 from apps.features.selectors import (
     categories_of,
     feature_of,
@@ -108,7 +109,7 @@ def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
     if feature is None:
         run = feature_run_newest(sae)
         return render(request, "features/missing.html", {**context, "run": run, "job": run.job if run else None})
-    evidence, trouble = evidence_of(feature, view)
+    evidence, trouble = evidence_of(feature, view, ReadingFilter.of(feature.run, request.GET))
     return render(
         request,
         "features/detail.html",

@@ -40,6 +40,8 @@ class Option:
     """(field, values): the option matters only while that other field has one of these values."""
     advanced: bool = False
     """Shown behind a disclosure."""
+    section: str = ""
+    """Title of the disclosure that holds it, where it is not that of the other advanced options."""
     multiline: bool = False
     """A text that spans lines."""
     is_path: bool = False

@@ -1,4 +1,4 @@
-"""Specs of feature runs: statistics and examples for every latent of an SAE."""
+"""Specs of feature runs: statistics and examples for every latent of an SAE, and how they are shown at first."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,14 +6,40 @@ from typing import ClassVar
 from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
 from workers.engine.specs.errors import SpecInvalid
+from workers.engine.text.token_kinds import TokenKind
 
 HISTOGRAM_BINS = 50
 LOG_BINS = 40
 LOG_DECADES = 4
 """The logarithmic histogram reaches from maximum / 10^LOG_DECADES to maximum; what is smaller counts in its first bin."""
 MOST_SAES = 16
+DEFAULT_VIEW = "What the pages show"
+"""The options that decide how a run is read; they change nothing in what it measures."""
 TOP_GROUP, ZERO_GROUP, NEAR_GROUP = 0, -1, -2
 """Groups of example slots; those of the quantiles are 1, 2, … from strong to weak."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefaultView(Record):
+    """What a reader of a run sees before asking for something else. Nothing that is hidden is gone."""
+
+    hidden: tuple[str, ...] = ()
+    """Kinds of tokens (TokenKind): examples that peak at one, and top tokens of one, stay out of sight."""
+    weakest: float = 0.0
+    """Examples that peak below this share of the feature's maximum do too."""
+    min_density: float = 0.0
+    """Features below it are left out of the list."""
+
+
+def _filter(what: str, *, default: bool = False) -> bool:
+    """An option that hides examples by the token at their peak."""
+    return option(
+        default,
+        label=f"Hide {what}",
+        advanced=True,
+        section=DEFAULT_VIEW,
+        help=f"Examples that peak at {what} are hidden at first; the page says how many and shows them on a click.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +153,30 @@ class FeatureRunSpec(Spec):
     )
     seed: int = option(0, label="Seed", minimum=0, advanced=True, help="Decides the random examples.")
     device: str = device_option()
+    filter_special: bool = _filter("special tokens", default=True)
+    filter_punctuation: bool = _filter("punctuation and blanks")
+    filter_numbers: bool = _filter("numbers")
+    filter_fragments: bool = _filter("parts of words")
+    filter_single_letters: bool = _filter("single letters")
+    filter_stop_words: bool = _filter("stop words")
+    activation_threshold: float = option(
+        0.0,
+        label="Hide weak examples",
+        minimum=0.0,
+        maximum=0.99,
+        advanced=True,
+        section=DEFAULT_VIEW,
+        help="Examples whose peak is below this share of the feature's maximum are hidden at first.",
+    )
+    min_density: float = option(
+        0.0,
+        label="Hide rare features",
+        minimum=0.0,
+        maximum=0.1,
+        advanced=True,
+        section=DEFAULT_VIEW,
+        help="Features below this density are left out of the list at first; 0.001 is 0.1 % of tokens.",
+    )
 
     def check(self) -> None:
         if len(set(self.saes)) < len(self.saes):
@@ -135,6 +185,20 @@ class FeatureRunSpec(Spec):
             raise SpecInvalid(
                 f"{len(self.saes)} SAEs are too many for one pass.", f"At most {MOST_SAES}.", field="more_saes"
             )
+
+    @property
+    def view(self) -> "DefaultView":
+        """What the pages show at first."""
+        wishes = {
+            TokenKind.SPECIAL: self.filter_special,
+            TokenKind.PUNCTUATION: self.filter_punctuation,
+            TokenKind.NUMBER: self.filter_numbers,
+            TokenKind.FRAGMENT: self.filter_fragments,
+            TokenKind.SINGLE_LETTER: self.filter_single_letters,
+            TokenKind.STOP_WORD: self.filter_stop_words,
+        }
+        hidden = tuple(kind.value for kind, is_hidden in wishes.items() if is_hidden)
+        return DefaultView(hidden=hidden, weakest=self.activation_threshold, min_density=self.min_density)
 
     @property
     def saes(self) -> tuple[int, ...]:
