@@ -20,6 +20,7 @@ from workers.engine.text.decoding import visible
 WIDTHS: dict[str, int | None] = {"5": 5, "16": 16, "full": None}
 """Context width: tokens on each side of the peak."""
 USUAL_WIDTH = "16"
+MOST_GUESS_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,23 @@ class View:
     breaks: bool = False
     log_bins: bool = False
     """The activation histogram has bins of equal width in the logarithm."""
+    hides_label: bool = False
+    """Judge first: the feature's own words stay hidden until they are asked for."""
+    guess: str = ""
+    """What the reader calls the feature: beside the label, once it shows."""
 
     @classmethod
     def of(cls, query: QueryDict) -> "View":
-        """From ?width=&breaks=&bins=; unknown widths are the usual one."""
+        """From ?width=&breaks=&bins=&labels=&guess=; unknown widths are the usual one, a guess reveals the label."""
         width = query.get("width", USUAL_WIDTH)
-        is_log = query.get("bins") == "log"
-        return cls(width if width in WIDTHS else USUAL_WIDTH, query.get("breaks") == "1", is_log)
+        judges, guess = query.get("labels") == "hidden", query.get("guess", "").strip()[:MOST_GUESS_CHARACTERS]
+        return cls(
+            width if width in WIDTHS else USUAL_WIDTH,
+            query.get("breaks") == "1",
+            query.get("bins") == "log",
+            judges and "guess" not in query,
+            guess if judges else "",
+        )
 
     @property
     def narrower(self) -> str | None:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
+from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.models import Feature
 from apps.features.overview import DENSE, overview
@@ -110,6 +111,7 @@ def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
         run = feature_run_newest(sae)
         return render(request, "features/missing.html", {**context, "run": run, "job": run.job if run else None})
     evidence, trouble = evidence_of(feature, view, ReadingFilter.of(feature.run, request.GET))
+    copies = copies_of(feature, evidence, request.build_absolute_uri(), with_label=not view.hides_label)
     return render(
         request,
         "features/detail.html",
@@ -118,6 +120,7 @@ def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
             **_words_context(feature),
             "evidence": evidence,
             "trouble": trouble,
+            "copies": copies,
             "is_dead": feature.maximum <= 0,
         },
     )

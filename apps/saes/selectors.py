@@ -52,6 +52,11 @@ def tokenizations_for(sae: Sae) -> QuerySet[Tokenization]:
     )
 
 
+def sae_loading_code(sae: Sae) -> str:
+    """Python that loads the SAE's folder with SAELens, on the machine that holds it."""
+    return f'from sae_lens import SAE\n\nsae = SAE.load_from_disk("{data_path("saes", sae.pk).as_posix()}")'
+
+
 def provenance(sae: Sae) -> dict[str, Any]:
     """The provenance record beside the weights; empty when the SAE came without one."""
     path = data_path("saes", sae.pk, "provenance.json")

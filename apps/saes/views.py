@@ -15,7 +15,7 @@ from apps.saes import services
 from apps.saes.live import measured_context
 from apps.saes.measurements import density_chart
 from apps.saes.models import Evaluation
-from apps.saes.selectors import newest_finished, provenance, sae_get, sae_list
+from apps.saes.selectors import newest_finished, provenance, sae_get, sae_list, sae_loading_code
 from workers.engine.specs.saes import EvaluateSpec
 from workers.engine.specs.training import ARCHITECTURES
 
@@ -58,7 +58,7 @@ def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
         "provenance": flat(provenance(sae)),
         "feature_runs": sae.feature_runs.all()[:10],
         "exports": sae.exports.all()[:10],
-        "python": f'from sae_lens import SAE\n\nsae = SAE.load_from_disk("DATA_DIR/saes/{sae.pk}")',
+        "python": sae_loading_code(sae),
     }
     return render(request, "saes/detail.html", context)
 

@@ -107,7 +107,9 @@ def test_a_feature_page_has_statistics_with_their_n_and_all_groups(client_in, sa
     assert "Density" in text and "firings / tokens" in text and 'title="10,000"' in text
     assert "Strongest" in text and "Where it is silent" in text
     assert "Near misses: the same token, but silent" in text
-    groups = re.findall(r"<h3>Activation <data[^>]*>([\d.]+)</data> to <data[^>]*>([\d.]+)</data>", text)
+    groups = re.findall(
+        r"<h3 class=\"row\"><span>Activation <data[^>]*>([\d.]+)</data> to <data[^>]*>([\d.]+)</data>", text
+    )
     assert groups == [("2.5", "5"), ("0", "2.5")]
     assert "Promoted" in text and "Suppressed" in text
 
