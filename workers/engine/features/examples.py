@@ -9,10 +9,12 @@
 Random picks depend on the seed and the latent's index alone. A latent that never fired has no examples.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from workers.engine.features.firings import strongest_first
 from workers.engine.features.near_misses import NearMisses
 from workers.engine.features.windows import WindowCutter
 from workers.engine.specs.features import NEAR_GROUP, TOP_GROUP, ZERO_GROUP, FeatureRunSpec
@@ -20,6 +22,8 @@ from workers.engine.specs.features import NEAR_GROUP, TOP_GROUP, ZERO_GROUP, Fea
 EMPTY = -1
 CANDIDATES = 64
 """Windows looked at together."""
+CANDIDATES_PER_EXAMPLE = 8
+"""Firings tried at first for each top example; when they lie in too few contexts, more are."""
 ZERO_POOL = 4096
 """Places in random order shared by all latents; each takes those where it is silent, from a random one on."""
 
@@ -56,8 +60,8 @@ class ExampleChooser:
         generator = np.random.default_rng([spec.seed, latent])
         _fill(chosen_S, 0, self._top(positions_N, values_N))
         slot = spec.top_examples
-        for group in range(1, spec.quantile_groups + 1):
-            _fill(chosen_S, slot, self._of_group(group, positions_N, values_N, generator))
+        for sample in self._of_groups(positions_N, values_N, generator):
+            _fill(chosen_S, slot, sample)
             slot += spec.quantile_examples
         _fill(chosen_S, slot, self._zero(positions_N, generator))
         slot += spec.zero_examples
@@ -65,8 +69,17 @@ class ExampleChooser:
         return chosen_S
 
     def _top(self, positions_N: np.ndarray, values_N: np.ndarray) -> np.ndarray:
-        strongest_first = np.lexsort((positions_N, -values_N))
-        ranked = positions_N[strongest_first].astype(np.int64)
+        """The strongest firing of each context, windows of the same tokens once."""
+        wanted, tried = self.spec.top_examples, CANDIDATES_PER_EXAMPLE * self.spec.top_examples
+        while True:
+            ranked = positions_N[strongest_first(values_N, tried)].astype(np.int64)
+            chosen = self._unlike(ranked)
+            if len(chosen) == wanted or tried >= len(values_N):
+                return chosen
+            tried *= 8
+
+    def _unlike(self, ranked: np.ndarray) -> np.ndarray:
+        """Of places in order the first `top_examples` that lie in different contexts and whose windows differ."""
         _, first_of_context = np.unique(ranked // self.cutter.tokens.shape[1], return_index=True)
         ranked = ranked[np.sort(first_of_context)]
         seen: set[bytes] = set()
@@ -81,17 +94,19 @@ class ExampleChooser:
                 break
         return np.array(chosen[: self.spec.top_examples])
 
-    def _of_group(
-        self, group: int, positions_N: np.ndarray, values_N: np.ndarray, generator: np.random.Generator
-    ) -> np.ndarray:
-        """A sample of the firings in the group's interval, strongest first."""
+    def _of_groups(
+        self, positions_N: np.ndarray, values_N: np.ndarray, generator: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """A sample of the firings in each group's interval, strongest first; group 1 has the strongest."""
         groups = self.spec.quantile_groups
-        width = float(values_N.max()) / groups
-        low, high = width * (groups - group), width * (groups - group + 1)
-        is_inside = (values_N > low) & ((values_N <= high) | (group == 1))
-        places = np.flatnonzero(is_inside)
-        sample = generator.permutation(places)[: self.spec.quantile_examples]
-        return positions_N[sample[np.lexsort((positions_N[sample], -values_N[sample]))]]
+        borders = float(values_N.max()) / max(1, groups) * np.arange(1, groups)
+        interval_N = np.searchsorted(borders.astype(np.float32), values_N)
+        for interval in reversed(range(groups)):
+            places = np.flatnonzero(interval_N == interval)
+            sample = generator.choice(
+                places, min(self.spec.quantile_examples, len(places)), replace=False, shuffle=False
+            )
+            yield positions_N[sample[np.lexsort((positions_N[sample], -values_N[sample]))]]
 
     def _zero(self, positions_N: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         if not self.spec.zero_examples:

@@ -50,6 +50,16 @@ class LatentFirings:
         return np.repeat(np.arange(self.stop - self.start), np.diff(self.bounds))
 
 
+def strongest_first(values_N: np.ndarray, at_least: int) -> np.ndarray:
+    """Places of the `at_least` largest values and of all that equal the last of them, strongest first; equal ones in their
+    order. Only those are sorted, which for a frequent latent saves most of the work."""
+    if at_least >= len(values_N):
+        return np.argsort(-values_N, kind="stable")
+    least = np.partition(values_N, -at_least)[-at_least]
+    places = np.flatnonzero(values_N >= least)
+    return places[np.argsort(-values_N[places], kind="stable")]
+
+
 class Firings:
     """All firings of one SAE below one folder, which belongs to it alone."""
 

@@ -27,20 +27,22 @@ class NearMisses:
     ) -> np.ndarray:
         """Up to `wanted` places whose token is one of `top_ids` (most frequent first) and whose window is silent, for a
         latent that fires at `positions_N` (ascending)."""
-        found = [self._silent(int(token), positions_N, wanted, generator) for token in top_ids[:TOKENS_TRIED]]
+        tried = [self._places(int(token), generator) for token in top_ids[:TOKENS_TRIED]]
+        if not tried:
+            return np.empty(0, np.int64)
+        is_silent = self._cutter.is_silent(np.concatenate(tried), positions_N)
+        by_token = np.split(is_silent, np.cumsum([len(places) for places in tried])[:-1])
+        found = [dict.fromkeys(places[silent]) for places, silent in zip(tried, by_token)]
         in_turn = [place for turn in zip_longest(*found) for place in turn if place is not None]
         return np.array(in_turn[:wanted], np.int64)
 
-    def _silent(
-        self, token: int, positions_N: np.ndarray, wanted: int, generator: np.random.Generator
-    ) -> list[np.int64]:
+    def _places(self, token: int, generator: np.random.Generator) -> np.ndarray:
+        """Up to PLACES_TRIED places of a token, at random where there are more."""
         order, starts = self._by_token
         tried = np.arange(starts[token], starts[token + 1])
         if len(tried) > PLACES_TRIED:
             tried = generator.integers(starts[token], starts[token + 1], PLACES_TRIED)
-        places = self._included_P[order[tried]].astype(np.int64)
-        silent = places[self._cutter.is_silent(places, positions_N)]
-        return list(dict.fromkeys(silent[: 2 * wanted]))[:wanted]
+        return self._included_P[order[tried]].astype(np.int64)
 
     @cached_property
     def _by_token(self) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workers.engine.features.firings import strongest_first
 from workers.engine.features.windows import OUTSIDE, WindowCutter
 
 CONTEXT = 8
@@ -59,7 +60,8 @@ class Scorer:
         self._keys_VK, self._rates = _keys(token_texts, counts_V)
         self._context = WindowCutter(cutter.tokens, cutter.lengths, CONTEXT, CONTEXT)
         self._baseline = self._mean_cosine(pool[:BASELINE_WINDOWS]) or 0.0
-        self._pool, self._included_P = pool, included_P
+        self._pool, self._included_P = pool.astype(included_P.dtype), included_P
+        self._pool_keys = self._window_keys(pool.astype(np.int64))
 
     def of(
         self,
@@ -97,9 +99,10 @@ class Scorer:
 
     def _agreement(self, positions_N: np.ndarray, values_N: np.ndarray, generator: np.random.Generator) -> float:
         # a latent with few firings still shows half of them to the other half
-        strongest = np.argsort(-values_N, kind="stable")[: min(STRONGEST, -(-len(values_N) // 2))]
+        shown = min(STRONGEST, -(-len(values_N) // 2))
+        strongest = strongest_first(values_N, shown)[:shown]
         weaker = np.delete(positions_N, strongest)
-        weaker = generator.permutation(weaker)[:COMPARED].astype(np.int64)
+        weaker = generator.choice(weaker, min(COMPARED, len(weaker)), replace=False, shuffle=False).astype(np.int64)
         silent = self._silent(positions_N)
         if min(len(weaker), len(silent)) < LEAST_COMPARED:
             return 0.0
@@ -109,20 +112,20 @@ class Scorer:
         odds = np.log((counts + PRIOR * rates) / (len(top) + PRIOR) / rates)
         unseen = np.log(PRIOR / (len(top) + PRIOR))
 
-        def told(centres: np.ndarray) -> np.ndarray:
-            keys_SK = self._window_keys(centres)
+        def told(keys_SK: np.ndarray) -> np.ndarray:
             place_SK = np.searchsorted(known, keys_SK).clip(max=len(known) - 1)
             return np.where(known[place_SK] == keys_SK, odds[place_SK], unseen).sum(1)
 
-        higher = told(weaker)[:, None] - told(silent)[None, :]
-        auc = (higher > 0).mean() + (higher == 0).mean() / 2
+        of_weaker, of_silent = told(self._window_keys(weaker)), np.sort(told(self._pool_keys[silent]))
+        lower, not_higher = (np.searchsorted(of_silent, of_weaker, side).mean() for side in ("left", "right"))
+        auc = (lower + not_higher) / 2 / len(of_silent)
         return float(max(0.0, 2 * auc - 1))
 
     def _silent(self, positions_N: np.ndarray) -> np.ndarray:
-        """The first COMPARED places of the pool at which nothing fires."""
+        """Where in the pool its first COMPARED places lie at which nothing fires."""
         pool = self._pool[: 4 * COMPARED] if len(positions_N) < len(self._included_P) // 2 else self._pool
         place = np.searchsorted(positions_N, pool).clip(max=len(positions_N) - 1)
-        return pool[positions_N[place] != pool][:COMPARED].astype(np.int64)
+        return np.flatnonzero(positions_N[place] != pool)[:COMPARED]
 
     def _window_keys(self, centres_S: np.ndarray) -> np.ndarray:
         """(S, 3 K): keys of the token at the peak, of the one before and of the one after, in ranges of their own."""

@@ -28,7 +28,9 @@ def top_tokens(latents: LatentFirings, token_of_position: np.ndarray, listed: in
     size = int(tokens_N.max(initial=0)) + 1
     key_N = latents.owners * size + tokens_N
     order = np.argsort(key_N, kind="stable")
-    key_G, first_G, count_G = np.unique(key_N[order], return_index=True, return_counts=True)
+    sorted_N = key_N[order]
+    first_G = np.flatnonzero(np.diff(sorted_N, prepend=-1))
+    key_G, count_G = sorted_N[first_G], np.diff(first_G, append=len(sorted_N))
     values_N = latents.values[order].astype(np.float64)
     owner_G, token_G = key_G // size, key_G % size
     ranked = np.lexsort((token_G, -count_G, owner_G))

@@ -3,7 +3,7 @@
 Tokens and activations always come from the same places, so they cannot shift against each other. A window is never
 moved: where it would leave the context its token ids are -1 and its activations 0.
 
-Shapes: N contexts, T tokens in a context, S windows, W = before + 1 + after.
+Shapes: N contexts, T tokens in a context, S windows, W = before + 1 + after, M firings inside windows.
 """
 
 from dataclasses import dataclass
@@ -33,17 +33,24 @@ class WindowCutter:
 
     def activations(self, centres_S: np.ndarray, positions_N: np.ndarray, values_N: np.ndarray) -> np.ndarray:
         """(S, W) float32 of a latent that fires at `positions_N` (ascending) with `values_N`."""
-        positions_SW, is_inside_SW = self._positions(centres_S)
-        if not len(positions_N):
-            return np.zeros(positions_SW.shape, np.float32)
-        place_SW = np.searchsorted(positions_N, positions_SW).clip(max=len(positions_N) - 1)
-        has_fired_SW = is_inside_SW & (positions_N[place_SW] == positions_SW)
-        return np.where(has_fired_SW, values_N[place_SW], np.float32(0))
+        found_SW = np.zeros((len(centres_S), self.width), np.float32)
+        begin_S, end_S = self._firings_inside(centres_S, positions_N)
+        counts_S = end_S - begin_S
+        window_M = np.repeat(np.arange(len(centres_S)), counts_S)
+        firing_M = np.arange(len(window_M)) + np.repeat(end_S - counts_S.cumsum(), counts_S)
+        place_M = positions_N[firing_M] - centres_S[window_M] + self.before
+        found_SW[window_M, place_M] = values_N[firing_M]
+        return found_SW
 
     def is_silent(self, centres_S: np.ndarray, positions_N: np.ndarray) -> np.ndarray:
         """(S,) bool: nothing of `positions_N` (ascending) lies in the window."""
-        first_S, last_S = self._ends(centres_S)
-        return np.searchsorted(positions_N, first_S) == np.searchsorted(positions_N, last_S, side="right")
+        begin_S, end_S = self._firings_inside(centres_S, positions_N)
+        return begin_S == end_S
+
+    def _firings_inside(self, centres_S: np.ndarray, positions_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(S,) each: positions_N[begin:end] lie in the window."""
+        first_S, last_S = (ends.astype(positions_N.dtype) for ends in self._ends(centres_S))  # else all would be cast
+        return np.searchsorted(positions_N, first_S), np.searchsorted(positions_N, last_S, side="right")
 
     def _ends(self, centres_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and last flat position of each window that lie in its context."""
