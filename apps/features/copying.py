@@ -70,10 +70,12 @@ def _strongest(evidence: Evidence) -> tuple[Example, ...]:
 
 
 def _marked(example: Example) -> str:
-    """The example's text in one line, its peak in bold."""
+    """The example's text in one line, its peak in bold; by a tag, since ** binds to no comma and no word's middle."""
     texts = token_texts(example.tokens)
-    before, after = "".join(texts[: example.peak]), "".join(texts[example.peak + 1 :])
-    return _escaped(_line(before)) + f"**{_escaped(visible(texts[example.peak]))}**" + _escaped(_line(after))
+    before, peak, after = "".join(texts[: example.peak]), texts[example.peak], "".join(texts[example.peak + 1 :])
+    blank = " " if peak[:1] == " " and peak.strip() else ""
+    shown = visible(peak.removeprefix(blank))
+    return f"{_escaped(_line(before))}{blank}<b>{_escaped(shown)}</b>{_escaped(_line(after))}"
 
 
 def _line(text: str) -> str:
