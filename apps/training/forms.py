@@ -24,7 +24,8 @@ SECTIONS = {
     "Architecture": (
         *("architecture", "d_sae", "k", "l1_coefficient", "l0_coefficient", "l0_loss", "target_l0"),
         *("sparsity_warmup_steps", "bandwidth", "initial_threshold", "tanh_scale", "pre_act_coefficient"),
-        *("matryoshka_widths", "skip_rank", "aux_k", "aux_coefficient", "decoder", "normalize_decoder"),
+        *("matryoshka_widths", "skip_rank", "aux_k", "aux_coefficient"),
+        *("decoder", "b_dec_start", "normalize_decoder"),
         *("dead_after_tokens", "dead_latents", "resample_every"),
     ),
     "Sweep": ("sweep_d_sae", "sweep_k", "sweep_coefficient", "sweep_seeds"),

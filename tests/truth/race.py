@@ -1,6 +1,6 @@
 """Trainings side by side on the same batches of a world: ours by our Trainer, SAELens' by its own.
 
-All start from the same weights. SAELens starts b_dec at 0; every training of ours moves it to the mean activation first
+All start from the same weights. SAELens starts b_dec at 0; ours move it to the mean activation where that is long
 (saes/base.py says why). So ours run twice: "ours" from 0 like SAELens, which shows whether we learn the same, and "ours from
 the mean", which shows what that start changes. Neither normalises. Learning rate, Adam, clipping at 1, and the steps after
 which a latent is dead are equal.

@@ -34,6 +34,7 @@ CHANGES = {
     "aux_k": ({}, 2),
     "aux_coefficient": ({}, 0.2),
     "decoder": ({}, "frozen"),
+    "b_dec_start": ({"b_dec_start": "mean"}, "zero"),
     "normalize_decoder": ({}, True),
     "sweep_d_sae": ({}, (32, 48)),
     "sweep_k": ({}, (2, 4)),

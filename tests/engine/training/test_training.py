@@ -24,6 +24,9 @@ from workers.engine.provenance import sha256_of
 from workers.engine.saes.registry import TRAINING_SAES
 from workers.engine.specs.errors import EngineError
 from workers.engine.training.checkpoints import checkpoint_latest
+from workers.engine.training.normalizing import Normalizing
+from workers.engine.training.run import starts_at_mean
+from workers.engine.training.sources import SiteActivations
 from workers.engine.training.training import train
 
 KNOWN = {"model_name": "tiny", "activations_sha256": "abc"}
@@ -167,13 +170,35 @@ def test_cancel_stops_at_once_and_writes_nothing(cache, tmp_path):
     assert not list(Path(where.out_dir).iterdir())
 
 
-def test_b_dec_starts_at_the_mean_of_the_normalised_activations(cache, tmp_path):
+def b_dec_at_start(cache, tmp_path, **options):
     where = inputs(tmp_path, cache)
     with pytest.raises(Stopped):
-        train(spec(), where, Wishing("pause", 0))
-    start = checkpoint_latest(Path(where.job_dir) / "checkpoints").files["sae-00"]["weights"][-16:]
+        train(spec(**options), where, Wishing("pause", 0))
+    found = checkpoint_latest(Path(where.job_dir) / "checkpoints")
+    return found.files["sae-00"]["weights"][-16:], found.state["effective"]["b_dec_starts_at_mean"]
+
+
+def test_b_dec_starts_at_the_mean_of_the_normalised_activations_or_at_zero(cache, tmp_path):
+    start, said = b_dec_at_start(cache, tmp_path, b_dec_start="mean")
     x = cached(cache)
-    assert torch.allclose(start, x.mean(0) * 4 / x.norm(dim=1).mean(), rtol=1e-2)
+    assert torch.allclose(start, x.mean(0) * 4 / x.norm(dim=1).mean(), rtol=1e-2) and said == [True]
+    start, said = b_dec_at_start(cache, tmp_path / "zero", b_dec_start="zero")
+    assert not start.any() and said == [False]
+
+
+@pytest.mark.parametrize("how", ["none", "expected_average_only_in", "constant_norm_rescale", "layer_norm"])
+def test_b_dec_starts_at_the_mean_where_the_mean_is_long(how):
+    """The square of a long mean is more than half of the variance, whatever normalisation does to the scale."""
+    generator = torch.Generator().manual_seed(0)
+    noise, direction = torch.randn(4000, 64, generator=generator), torch.randn(64, generator=generator)
+    direction = (direction - direction.mean()) * 8 / direction.norm()  # as long as the noise
+    for factor, expected in ((0.5, False), (1.0, True), (3.0, True)):
+        x = 7 * (noise + factor * direction)
+        normalizing = Normalizing.measured(how, (x.norm(dim=1).mean().item(), 64))
+        seen = normalizing.inputs(x)
+        assert seen.norm(dim=1).mean().item() == pytest.approx(normalizing.mean_norm, rel=0.01)
+        site = SiteActivations(None, 64, 64, 1.0, 1.0, seen.mean(0), seen.mean(0), normalizing.mean_norm, None)
+        assert starts_at_mean(spec(normalize_activations=how), site) is expected
 
 
 def test_a_cache_smaller_than_one_batch_is_refused(cache, tmp_path):

@@ -9,8 +9,10 @@ the contract test compares both.
 
 Losses follow SAELens: squared error summed over the width, mean over tokens, all on normalised activations.
 Initialisation too: decoder rows Kaiming-uniform, then brought to length 0.1; W_enc the same rows; biases 0. Training
-then moves b_dec to the mean activation (`center`), which SAELens does not: where the mean is as long as what varies, 0
-costs thousands of steps and most latents (on synthetic activations FVU .57 against .32 after 2,000 steps).
+then moves b_dec to the mean activation (`center`) where that is long, which SAELens does not: where its square is of the
+order of the variance, 0 costs thousands of steps and many latents (SmolLM2, block 15, 1.3 times the variance: FVU .216 and
+40 % dead against .189 and 1 %, after equal steps). Where it is short (SAELens' mini world: 0.1 times), 0 is the better start:
+MCC .762 against .720 after a million samples.
 
 Two options hold for every architecture, because they are done here, after its own `step` and `after_update`:
 

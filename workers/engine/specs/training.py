@@ -54,6 +54,11 @@ DECODERS = (
     ("frozen", "Frozen: stays as it started (a control)"),
     ("random", "Random: drawn apart from the encoder and frozen (a control)"),
 )
+B_DEC_STARTS = (
+    ("auto", "The mean activation where that is long beside what varies around it, else 0"),
+    ("mean", "The mean activation"),
+    ("zero", "0, as in SAELens"),
+)
 LR_DECAYS = (("linear", "Linear to 0"), ("cosine", "Cosine to 0"), ("constant", "None: constant to the end"))
 MOST_MEMBERS = 64
 
@@ -329,6 +334,16 @@ class TrainSpec(Spec):
         choices=DECODERS,
         advanced=True,
         help="Controls that an SAE worth its name must beat.",
+    )
+    b_dec_start: str = option(
+        "auto",
+        label="b_dec starts at",
+        choices=B_DEC_STARTS,
+        advanced=True,
+        help="Activations of language models have a long mean: a start at 0 costs thousands of steps and many latents. Where "
+        "the mean is short, a start there takes it away from the frequent features that make it. A transcoder's b_dec belongs "
+        "to its output and starts at the mean unless 0 is asked for.",
+        source="measured: tests/truth, tests/bench",
     )
     normalize_decoder: bool = option(
         False,

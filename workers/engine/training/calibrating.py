@@ -47,6 +47,7 @@ class Calibration:
         named = {
             "calibration": torch.tensor(numbers, dtype=torch.float64),
             "calibration.counts": torch.tensor([self.tokens, self.sinks]),
+            "calibration.norms": torch.tensor([n.mean_norm for n in self.normalizing], dtype=torch.float64),
         }
         for number, (mean_D, target_mean_E) in enumerate(self.means):
             named |= {f"mean.{number}": mean_D, f"target_mean.{number}": target_mean_E.clone()}
@@ -57,11 +58,15 @@ class Calibration:
         """The inverse of `tensors`. KeyError when they hold none."""
         numbers = tensors["calibration"].tolist()
         tokens, sinks = tensors["calibration.counts"].tolist()
+        norms = tensors["calibration.norms"].tolist()
         return cls(
             tokens=tokens,
             sinks=sinks,
             thresholds=tuple(threshold for threshold, _, _ in numbers),
-            normalizing=tuple(Normalizing(how, factor, target_factor) for _, factor, target_factor in numbers),
+            normalizing=tuple(
+                Normalizing(how, factor, target_factor, norm)
+                for (_, factor, target_factor), norm in zip(numbers, norms)
+            ),
             means=tuple((tensors[f"mean.{n}"], tensors[f"target_mean.{n}"]) for n in range(len(numbers))),
         )
 

@@ -27,6 +27,8 @@ class Normalizing:
     how: str
     factor: float = 1.0
     target_factor: float = 1.0
+    mean_norm: float = 0.0
+    """Mean norm of what the encoder sees."""
 
     @classmethod
     def measured(cls, how: str, norm: tuple[float, int], target_norm: tuple[float, int] | None = None) -> Self:
@@ -35,9 +37,9 @@ class Normalizing:
         Raises EngineError when such a mean norm is no positive number.
         """
         if how != EXPECTED_AVERAGE:
-            return cls(how)
+            return cls(how, mean_norm=norm[0] if how == "none" else norm[1] ** 0.5)
         factor = _factor(*norm)
-        return cls(how, factor, factor if target_norm is None else _factor(*target_norm))
+        return cls(how, factor, factor if target_norm is None else _factor(*target_norm), mean_norm=norm[1] ** 0.5)
 
     def batch(self, x_BD: Tensor, target_BE: Tensor | None, device: str | torch.device) -> Batch:
         """Raw activations of any precision, normalised, float32, on `device`. Without targets y is x."""

@@ -29,6 +29,9 @@ CHANGEABLE = ("micro_batch_size", "matmul_dtype", "sparse_rows")
 """Of `effective`, what a resumed run takes from its checkpoint instead of comparing it."""
 
 
+MEAN_IS_LONG = (1 / 3) ** 0.5
+
+
 @dataclass
 class Run:
     """What changes while a training goes on. Member i trains `trainers[i]` on `source.sites[site_of[i]]`."""
@@ -77,6 +80,7 @@ class Run:
             "micro_batch_size": self.micro_batch_size,
             "matmul_dtype": str(self.trainers[0].sae.matmul_dtype).removeprefix("torch."),
             "sparse_rows": self.trainers[0].sae.rows.NAME,
+            "b_dec_starts_at_mean": [starts_at_mean(member.spec, self.site(member)) for member in self.members],
         }
         return json.loads(json.dumps(own | self.source.effective()))
 
@@ -161,13 +165,22 @@ def _site_of(member: Member, source: Source) -> int:
 
 
 def _begin(run: Run) -> None:
-    """Start each b_dec at its mean; one that is not finite tells of broken activations before the first step."""
+    """Put each b_dec where it starts; a mean that is not finite tells of broken activations before the first step."""
     for site in run.source.sites:
         if not (site.mean_D.isfinite().all() and site.target_mean_E.isfinite().all()):
             raise activations_not_finite(f"The activations at {site.hook_site} hold NaN or infinity.", run.checkpoints)
     for member, trainer in zip(run.members, run.trainers):
         site = run.site(member)
-        trainer.sae.center(site.mean_D, site.target_mean_E)
+        if starts_at_mean(member.spec, site):
+            trainer.sae.center(site.mean_D, site.target_mean_E)
+
+
+def starts_at_mean(spec: TrainSpec, site: SiteActivations) -> bool:
+    """Whether b_dec starts at the mean of the activations rather than at 0: `b_dec_start`; "auto" does so for every transcoder,
+    and where the mean's length is at least MEAN_IS_LONG of the mean length, that is its square half of the variance."""
+    if spec.b_dec_start != "auto":
+        return spec.b_dec_start == "mean"
+    return spec.is_transcoder or site.mean_D.norm().item() >= MEAN_IS_LONG * site.mean_norm
 
 
 def _resume(run: Run, found: Checkpoint) -> None:

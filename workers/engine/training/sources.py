@@ -35,6 +35,8 @@ class SiteActivations:
     target_factor: float
     mean_D: Tensor
     target_mean_E: Tensor
+    mean_norm: float
+    """Of the normalised activations."""
     sink_threshold: float | None
 
 
@@ -90,6 +92,7 @@ class CacheSource(Source):
                 target_factor=batches.normalizing.target_factor,
                 mean_D=batches.mean_D,
                 target_mean_E=batches.target_mean_E,
+                mean_norm=batches.normalizing.mean_norm,
                 sink_threshold=inputs.sink_threshold,
             ),
         )
@@ -208,6 +211,7 @@ class TextSource(Source):
             target_factor=normalizing.target_factor,
             mean_D=mean_D,
             target_mean_E=target_mean_E,
+            mean_norm=normalizing.mean_norm,
             sink_threshold=calibration.thresholds[number],
         )
 

@@ -6,7 +6,7 @@ the batches, let every SAE make its step (trainer.py), tell the charts every log
 checkpoint_every. At the end finishing.py writes the SAEs.
 
 A run that was stopped at any step and resumed gives bit-identical weights on the CPU with the same number of threads.
-b_dec starts at the mean activation; saes/base.py says why.
+saes/base.py says where b_dec starts, and why.
 """
 
 from workers.engine.progress import Progress, Stopped
