@@ -16,6 +16,7 @@ from apps.features.selectors import (
     feature_json,
     feature_run_get,
     feature_run_json,
+    feature_run_list,
     tried_text_get,
 )
 from apps.features.services import feature_run_delete, feature_run_start, feature_update, text_try, tried_text_delete
@@ -32,12 +33,17 @@ def features(request: HttpRequest) -> Any:
 
     Densities are shares of positions, from 0 to 1.
     """
+    form = FeatureFilterForm(request.GET)
+    form.require_valid()
+    return paged(form.features(sae=_sae_asked(request)), request, feature_json)
+
+
+def _sae_asked(request: HttpRequest) -> int | None:
+    """The id of the SAE that ?sae= names; None without it."""
     sae = request.GET.get("sae", "")
     if sae and not sae.isdecimal():
         raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
-    form = FeatureFilterForm(request.GET)
-    form.require_valid()
-    return paged(form.features(sae=sae_get(int(sae)).pk if sae else None), request, feature_json)
+    return sae_get(int(sae)).pk if sae else None
 
 
 @api("GET")
@@ -64,9 +70,11 @@ def feature(request: HttpRequest, pk: int) -> Any:
     return {**feature_json(found), **feature_evidence_json(found)}
 
 
-@api("POST", spec=FeatureRunSpec)
+@api("GET", "POST", spec=FeatureRunSpec)
 def extraction(request: HttpRequest) -> Any:
-    """Start a feature run: statistics and examples for every latent of an SAE."""
+    """Feature runs, newest first, those of ?sae= alone; POST starts one: statistics and examples for every latent of an SAE."""
+    if request.method == "GET":
+        return paged(feature_run_list(sae=_sae_asked(request)), request, feature_run_json)
     run = feature_run_start(spec=spec_from_json(FeatureRunSpec, request.json), user=request.user)
     return accepted(run.job, f"/api/v1/features/extraction/{run.pk}")
 

@@ -57,11 +57,12 @@ def tried_text_get(pk: int) -> TriedText:
     return found
 
 
-def feature_run_list() -> QuerySet[FeatureRun]:
-    """Feature runs of all SAEs, newest first, each with `job_state` of its newest job."""
+def feature_run_list(*, sae: int | None = None) -> QuerySet[FeatureRun]:
+    """Feature runs of all SAEs or of one, newest first, each with `job_state` of its newest job."""
     jobs = Job.objects.filter(subject_entity=FeatureRun.ENTITY, subject_id=OuterRef("pk")).order_by("-id")
     runs = FeatureRun.objects.select_related("sae", "tokenization__dataset", "tokenization__language_model")
-    return runs.annotate(job_state=Subquery(jobs.values("state")[:1]))
+    runs = runs.annotate(job_state=Subquery(jobs.values("state")[:1]))
+    return runs if sae is None else runs.filter(sae=sae)
 
 
 def feature_run_newest(sae: Sae) -> FeatureRun | None:

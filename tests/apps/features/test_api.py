@@ -87,3 +87,12 @@ def test_a_finished_run_is_deleted_and_one_under_way_is_not(client_in, sae):
 
 def test_strangers_get_nothing(client, sae):
     assert client.get("/api/v1/features").status_code == 401
+
+
+def test_runs_are_listed_newest_first_and_by_sae(client_in, sae):
+    other = sae_make()
+    run, _, _ = run_make(other)
+    found = client_in.get("/api/v1/features/extraction").json()
+    assert [item["sae"]["id"] for item in found["items"]] == [other.pk, sae.pk]
+    alone = client_in.get(f"/api/v1/features/extraction?sae={other.pk}").json()
+    assert [item["id"] for item in alone["items"]] == [run.pk] and alone["items"][0]["job"]["state"] == "queued"

@@ -1,0 +1,233 @@
+"""What a feature run costs beside the language model, and beside the naive way to the same examples.
+
+    OMP_NUM_THREADS=1 python -m tests.bench.feature_run [--model FOLDER] [--tokens 300000] [--case sae_part with_lm memory]
+
+One JSON line for each case: CPU time (other work on the machine disturbs it little), medians of rounds in which all take turns.
+`*_us` are microseconds a token. 4,608 latents, TopK 32, behind block 15 of SmolLM2-135M (tests/bench/harvest.py says where it
+comes from).
+
+    sae_part  `naive` keeps all activations of a part of the text, dense, then takes density, mean, maximum and the strongest 20
+              contexts of each latent; `ours` encodes, keeps every firing on disk and describes all latents: statistics,
+              histograms, examples in groups, near misses, top tokens, neighbours, scores. `encoder` is the product of all
+              tokens with all latents that both need: `ratio_beyond_encoder` leaves it out of both
+    with_lm   the bare forward of the same model and precision, cut behind the layer, beside the whole run
+    memory    peak of ours over `tokens` tokens, in a process of its own, beside the dense activations that naive keeps
+
+Describing costs by the latent rather than by the token, so it is measured over firings of `tokens` tokens, made at random with
+densities that spread over three decades, and shared out among them.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tests.bench.harvest import CONTEXTS, D_SAE, ROUNDS, Bench, K, T, model_make, text_make
+from workers.engine.datasets.contexts import Contexts
+from workers.engine.features.describing import latents_describe
+from workers.engine.features.firings import Firings
+from workers.engine.features.reading import Reading, SaeFirings
+from workers.engine.hooks.capture import capture
+from workers.engine.language_models.loading import language_model_load
+from workers.engine.progress import Progress
+from workers.engine.saes.sae import Sae
+from workers.engine.specs.encode import EncodeSpec
+from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.hook_site import HookSite
+
+CASES = ("sae_part", "with_lm", "memory")
+SITE = HookSite(layer=15, site="resid_post")
+BATCH_CONTEXTS = 16
+NAIVE_CONTEXTS = 128
+TOP = 20
+SPEC = FeatureRunSpec(sae=1, tokenization=1, batch_contexts=BATCH_CONTEXTS)
+
+
+def sae_make(mean_D: Tensor) -> Sae:
+    """Random directions around the mean activation."""
+    generator = torch.Generator().manual_seed(0)
+    W_dec_FD = torch.nn.functional.normalize(torch.randn(D_SAE, len(mean_D), generator=generator), dim=-1)
+    spec = EncodeSpec(
+        architecture="topk", d_in=len(mean_D), d_sae=D_SAE, hook_site=SITE, k=K, apply_b_dec_to_input=True
+    )
+    return Sae(W_dec_FD.T.contiguous(), torch.zeros(D_SAE), W_dec_FD, mean_D, spec)
+
+
+def contexts_of(tokens: np.ndarray, count: int) -> Contexts:
+    """`count` contexts, the text over and over."""
+    chosen = np.resize(tokens, (count, T)).astype(np.int32)
+    return Contexts(tokens=chosen, first_row=np.arange(count), lengths=np.full(count, T))
+
+
+def firings_make(folder: Path, contexts: Contexts) -> Firings:
+    """Up to K latents at every position but the first of each context."""
+    generator, firings = np.random.default_rng(0), Firings(folder, D_SAE)
+    weights = np.exp(generator.normal(0, 1.5, D_SAE)).cumsum()
+    for start in range(0, len(contexts), BATCH_CONTEXTS):
+        positions = np.arange(start * T, min(start + BATCH_CONTEXTS, len(contexts)) * T)
+        positions = positions[positions % T > 0]
+        latents = np.sort(np.searchsorted(weights, generator.random((len(positions), K)) * weights[-1]))
+        is_first = np.diff(latents, axis=1, prepend=-1) > 0
+        place, _ = np.nonzero(is_first)
+        firings.add(
+            positions, place, latents[is_first], generator.exponential(size=len(place)).astype(np.float32) + 1e-3
+        )
+    return firings
+
+
+def describe(folder: Path, sae: Sae, firings: Firings, contexts: Contexts, texts: list[str]) -> None:
+    folder.mkdir(exist_ok=True)
+    latents_describe(SPEC, folder, contexts, SaeFirings(sae, firings, 20.0), texts, Progress())
+
+
+def naive(sae: Sae, x_NTD: Tensor) -> None:
+    """All activations kept, then reduced."""
+    dense = torch.empty(len(x_NTD), T, D_SAE)
+    for start in range(0, len(x_NTD), BATCH_CONTEXTS):
+        part = x_NTD[start : start + BATCH_CONTEXTS]
+        dense[start : start + len(part)] = sae.encode(part.flatten(0, 1)).view(len(part), T, D_SAE)
+    flat = dense.flatten(0, 1)
+    fired = (flat > 0).sum(0)
+    flat.sum(0) / fired, flat.amax(0)
+    dense.amax(1).topk(TOP, dim=0)
+
+
+def encode_and_keep(sae: Sae, x_NTD: Tensor, folder: Path) -> None:
+    firings = Firings(folder, D_SAE)
+    firings.clear()
+    for start in range(0, len(x_NTD), BATCH_CONTEXTS):
+        part = x_NTD[start : start + BATCH_CONTEXTS]
+        latents = sae.encode_sparse(part.flatten(0, 1))
+        positions = start * T + np.arange(part.shape[0] * T)
+        firings.add(positions, latents.token_N.numpy(), latents.latent_N.numpy(), latents.value_N.numpy())
+
+
+def seconds(works: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Median CPU seconds of each, after a round to warm up."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            start = time.process_time()
+            work()
+            if turn:
+                found[name].append(time.process_time() - start)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+class FeatureRunBench:
+    """The model, its activations, an SAE, and firings to describe."""
+
+    def __init__(self, scratch: Path, model_dir: Path, tokens: int) -> None:
+        self.scratch, self.model_dir, self.tokens = scratch, model_dir, tokens
+        self.text = text_make(model_dir, scratch / "text")
+        self.model = language_model_load(model_dir, quantization="auto", lm_dtype="auto", device="cpu")
+        self.x_NTD = self.activations(NAIVE_CONTEXTS)
+        self.sae = sae_make(self.x_NTD[:, 1:].flatten(0, 1).mean(0))
+        self.described = contexts_of(self.text, -(-tokens // T))
+        self.firings = firings_make(scratch / "firings", self.described)
+        self.texts = [f" word{number}" for number in range(self.model.config.vocab_size)]
+
+    def activations(self, count: int) -> Tensor:
+        ids = torch.from_numpy(np.resize(self.text, (count, T)).astype(np.int64))
+        return torch.cat([capture(self.model, part, SITE).float() for part in ids.split(BATCH_CONTEXTS)])
+
+    def describe_s(self) -> float:
+        """CPU seconds for a token."""
+        known = (self.scratch / "described", self.sae, self.firings, self.described, self.texts)
+        return seconds({"describe": lambda: describe(*known)}, rounds=1)["describe"] / self.described.token_count
+
+    def sae_part(self) -> dict[str, float]:
+        flat, W_DF = self.x_NTD.flatten(0, 1), self.sae.W_enc
+        product = torch.empty(BATCH_CONTEXTS * T, D_SAE)
+        found = seconds(
+            {
+                "naive": lambda: naive(self.sae, self.x_NTD),
+                "encode_and_keep": lambda: encode_and_keep(self.sae, self.x_NTD, self.scratch / "kept"),
+                "encoder": lambda: [torch.mm(part, W_DF, out=product) for part in flat.split(len(product))],
+            }
+        )
+        each = {name: took / len(flat) for name, took in found.items()} | {"describe": self.describe_s()}
+        ours = each["encode_and_keep"] + each["describe"]
+        return {
+            **{f"{name}_us": 1e6 * took for name, took in each.items()},
+            "ratio_vs_naive": each["naive"] / ours,
+            "ratio_beyond_encoder": (each["naive"] - each["encoder"]) / (ours - each["encoder"]),
+        }
+
+    def with_lm(self) -> dict[str, float]:
+        bare = Bench(self.model_dir, self.scratch, self.text, SITE.layer)
+        cut, contexts = bare.cut(bare.dtype), contexts_of(self.text, CONTEXTS)
+
+        def read() -> None:
+            with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+                Reading(SPEC, folder, self.model, [self.sae], contexts).run(Progress())
+
+        found = seconds({"bare_cut": cut, "reading": read})
+        each = {name: took / (CONTEXTS * T) for name, took in found.items()} | {"describe": self.describe_s()}
+        whole = each["reading"] + each["describe"]
+        return {
+            **{f"{name}_us": 1e6 * took for name, took in each.items()},
+            "tokens_per_s": 1 / whole,
+            "bare_tokens_per_s": 1 / each["bare_cut"],
+            "share_of_bare": each["bare_cut"] / whole,
+        }
+
+    def memory(self) -> dict[str, float]:
+        command = [sys.executable, "-m", "tests.bench.feature_run", "--peak", "--tokens", str(self.tokens)]
+        peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        naive_bytes = self.tokens * D_SAE * 4
+        return {"peak_mb": peak / 1e6, "naive_mb": naive_bytes / 1e6, "naive_over_ours": naive_bytes / peak}
+
+
+def peak_bytes(tokens: int) -> int:
+    """Of encoding random activations batch by batch, keeping what fires, and describing it, over what stood before."""
+    generator = torch.Generator().manual_seed(0)
+    sae, contexts = sae_make(torch.zeros(576)), contexts_of(np.arange(50_000), -(-tokens // T))
+    texts = [f" word{number}" for number in range(50_000)]
+    with tempfile.TemporaryDirectory() as scratch:
+        firings, status = Firings(Path(scratch) / "firings", D_SAE), Path("/proc/self/status").read_text
+        before = next(int(line.split()[1]) for line in status().splitlines() if line.startswith("VmRSS"))
+        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        for start in range(0, len(contexts), BATCH_CONTEXTS):
+            x_PD = torch.randn(BATCH_CONTEXTS * T, 576, generator=generator)
+            latents, positions = sae.encode_sparse(x_PD), start * T + np.arange(len(x_PD))
+            is_there = latents.token_N < len(contexts.tokens.reshape(-1)) - start * T
+            firings.add(
+                positions[: len(contexts.tokens.reshape(-1)) - start * T],
+                *(part[is_there].numpy() for part in (latents.token_N, latents.latent_N, latents.value_N)),
+            )
+        describe(Path(scratch) / "described", sae, firings, contexts, texts)
+        peak = next(int(line.split()[1]) for line in status().splitlines() if line.startswith("VmHWM"))
+    return (peak - before) * 1024
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--tokens", type=int, default=300_000)
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peak:
+        print(peak_bytes(options.tokens))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = FeatureRunBench(Path(scratch), options.model or model_make(Path(scratch) / "model"), options.tokens)
+        for case in options.case:
+            found = {key: float(f"{value:.4g}") for key, value in getattr(bench, case)().items()}
+            known = {"tokens": options.tokens, "d_sae": D_SAE, "threads": torch.get_num_threads()}
+            print(json.dumps({"bench": "feature_run", "case": case, **known, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
