@@ -36,9 +36,10 @@ document.addEventListener("click", async (event) => {
   const opener = event.target.closest("[data-opens]");
   if (opener) document.getElementById(opener.dataset.opens)?.showModal();
   if (event.target.closest("[data-closes]") || event.target.matches("dialog")) event.target.closest("dialog")?.close();
-  const copier = event.target.closest("[data-copy]");
+  const copier = event.target.closest("[data-copy], [data-copy-address]");
   if (copier) {
-    await navigator.clipboard.writeText(copier.dataset.copy);
+    const { copy, copyAddress } = copier.dataset;
+    await navigator.clipboard.writeText(copyAddress ? new URL(copyAddress, location).href : copy);
     copier.dataset.copied = "";
     document.getElementById("announcer").textContent = "Copied.";
     setTimeout(() => delete copier.dataset.copied, 1500);
