@@ -11,6 +11,7 @@ from apps.core.streaming import streamed
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
 from apps.features.selectors import (
+    FoundFeatures,
     feature_evidence_json,
     feature_get,
     feature_json,
@@ -27,8 +28,8 @@ from workers.engine.specs.try_text import TryTextSpec
 
 @api("GET")
 def features(request: HttpRequest) -> Any:
-    """Features by ?sae=, ?query=, ?min_density=, ?max_density=, ?min_max=, ?max_max=, ?min_score=, ?starred=,
-    ?labelled= and ?sort=.
+    """Features by ?sae= and the fields of the list's filter: ?query=, ?fires_on=, ?category=, ?features=, ?starred=,
+    ?labelled=, ?min_… and ?max_… of density, max, score, mean, firings, agreement, consistency and concentration; ?sort=.
 
     Densities are shares of positions, from 0 to 1.
     """
@@ -37,7 +38,7 @@ def features(request: HttpRequest) -> Any:
         raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
     form = FeatureFilterForm(request.GET)
     form.require_valid()
-    return paged(form.features(sae=sae_get(int(sae)).pk if sae else None), request, feature_json)
+    return paged(FoundFeatures(form.found(sae=sae_get(int(sae)).pk if sae else None)), request, feature_json)
 
 
 @api("GET")

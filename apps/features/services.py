@@ -3,6 +3,7 @@
 Statistics belong to runs, words to people: nothing here changes a number, and no run changes a word.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -17,6 +18,7 @@ from apps.core.storage import artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.features.models import Feature, FeatureRun, TriedText
+from apps.features.terms import PATH_SEPARATOR, terms_of, word_terms_change
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, jobs_require_none_active, passing_subjects_delete
 from apps.jobs.states import ACTIVE
@@ -24,11 +26,13 @@ from apps.saes.models import Sae
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.try_text import TryTextSpec
 
-PATH_SEPARATOR = " > "
-"""Between the parts of a category: "Emotion > Positive"."""
 MOST_LABEL_CHARACTERS = 300
 MOST_CATEGORY_CHARACTERS = 200
 MOST_NOTES_CHARACTERS = 20_000
+AT_ONCE = 900
+"""Rows changed by one statement."""
+MANUAL = "manual"
+"""The source of words that a person chose."""
 
 
 # runs
@@ -126,12 +130,13 @@ def tried_text_delete(*, tried: TriedText) -> int:
 # one feature
 
 
-def feature_label_set(*, feature: Feature, label: str, category: str, source: str = "manual") -> Feature:
+@transaction.atomic
+def feature_label_set(*, feature: Feature, label: str, category: str, source: str = MANUAL) -> Feature:
     """Give a feature a label and a category; empty strings take them away. `source` says who chose the words."""
-    feature.label = _line(label, "label", MOST_LABEL_CHARACTERS)
-    feature.category = category_path(category)
-    feature.label_source = source if feature.label or feature.category else ""
-    return _save(feature, "label", "category", "label_source")
+    label, category = _line(label, "label", MOST_LABEL_CHARACTERS), category_path(category)
+    _words_write(Feature.objects.filter(pk=feature.pk), lambda *_: (label, category), source)
+    feature.refresh_from_db(fields=["label", "category", "label_source", "changed_at"])
+    return feature
 
 
 def feature_notes_set(*, feature: Feature, notes: str) -> Feature:
@@ -208,6 +213,30 @@ def _too_long(field: str, length: int, most: int) -> AppError:
 # many features
 
 
+def features_label(
+    *, features: QuerySet[Feature], label: str | None = None, category: str | None = None, source: str = MANUAL
+) -> int:
+    """Give all of `features` a label, a category, or both; None leaves what they have. Returns how many."""
+    new_label = None if label is None else _line(label, "label", MOST_LABEL_CHARACTERS)
+    new_category = None if category is None else category_path(category)
+    return _words_write(
+        features,
+        lambda old_label, old_category: (
+            old_label if new_label is None else new_label,
+            old_category if new_category is None else new_category,
+        ),
+        source,
+    )
+
+
+def features_star(*, features: QuerySet[Feature], is_starred: bool) -> int:
+    """Put a star on all of `features`, or take theirs away; returns how many changed."""
+    keys = list(features.filter(is_starred=not is_starred).order_by().values_list("pk", flat=True))
+    for part in _parts(keys):
+        Feature.objects.filter(pk__in=part).update(is_starred=is_starred, changed_at=timezone.now())
+    return len(keys)
+
+
 def label_rename(*, features: QuerySet[Feature], old: str, new: str) -> int:
     """Give all of `features` that are labelled `old` the label `new`; returns how many."""
     return labels_merge(features=features, labels=[old], into=new)
@@ -218,7 +247,7 @@ def labels_merge(*, features: QuerySet[Feature], labels: list[str], into: str) -
     into = _line(into, "label", MOST_LABEL_CHARACTERS)
     if not into:
         raise AppError("label_missing", "The new label is empty.", "Write one, or clear the labels.", field="label")
-    return features.filter(label__in=labels).update(label=into, changed_at=timezone.now())
+    return _words_write(features.filter(label__in=labels), lambda _, category: (into, category))
 
 
 def category_rename(*, features: QuerySet[Feature], old: str, new: str) -> int:
@@ -232,17 +261,47 @@ def categories_merge(*, features: QuerySet[Feature], categories: list[str], into
     into = category_path(into)
     if not into:
         raise AppError("category_missing", "The new category is empty.", "Write one, or clear it.", field="category")
-    changed = []
+    changed = 0
     for old in categories:
-        inside = Q(category=old) | Q(category__startswith=f"{old}{PATH_SEPARATOR}")
-        for feature in features.filter(inside):
-            feature.category = category_path(into + feature.category.removeprefix(old))
-            feature.changed_at = timezone.now()
-            changed.append(feature)
-    Feature.objects.bulk_update(changed, ["category", "changed_at"], batch_size=500)
-    return len(changed)
+        inside = features.filter(Q(category=old) | Q(category__startswith=f"{old}{PATH_SEPARATOR}"))
+        changed += _words_write(
+            inside, lambda label, now, old=old: (label, category_path(into + now.removeprefix(old)))
+        )
+    return changed
 
 
 def labels_clear(*, features: QuerySet[Feature]) -> int:
     """Take label and category from all of `features`; returns how many. Notes and stars stay."""
-    return features.update(label="", category="", label_source="", changed_at=timezone.now())
+    return _words_write(features, lambda *_: ("", ""))
+
+
+@transaction.atomic
+def _words_write(
+    features: QuerySet[Feature], change: Callable[[str, str], tuple[str, str]], source: str | None = None
+) -> int:
+    """Label and category of all of `features` become what `change` makes of them, and the terms follow; returns how many.
+
+    Words that change or come anew are from `source`; None leaves the source of those that had one.
+    """
+    columns = ("pk", "sae_id", "index", "label", "category", "label_source")
+    rows = list(features.select_for_update().order_by("pk").values_list(*columns))
+    updates: dict[tuple[str, str, str], list[int]] = {}
+    terms: dict[int, tuple[dict, dict]] = {}
+    for pk, sae_id, index, *old, old_source in rows:
+        new = change(*old)
+        new_source = (source or old_source or MANUAL) if any(new) else ""
+        updates.setdefault((*new, new_source), []).append(pk)
+        before, after = terms.setdefault(sae_id, ({}, {}))
+        before[index], after[index] = terms_of(*old), terms_of(*new)
+    for (label, category, new_source), keys in updates.items():
+        words = {"label": label, "category": category, "label_source": new_source, "changed_at": timezone.now()}
+        for part in _parts(keys):
+            Feature.objects.filter(pk__in=part).update(**words)
+    for sae_id, (before, after) in terms.items():
+        word_terms_change(sae_id=sae_id, before=before, after=after)
+    return len(rows)
+
+
+def _parts(keys: list[int]) -> Iterator[list[int]]:
+    """`keys` in lists short enough for one statement."""
+    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
