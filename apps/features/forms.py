@@ -9,7 +9,8 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
-from apps.features.models import Feature
+from apps.features.collection_services import MOST_ADDRESS_CHARACTERS
+from apps.features.models import Collection, Feature
 from apps.features.selectors import SORT_CHOICES, feature_list
 from apps.features.services import MOST_CATEGORY_CHARACTERS, MOST_LABEL_CHARACTERS, MOST_NOTES_CHARACTERS
 from workers.engine.specs.training_memory import MOST_LATENTS
@@ -39,8 +40,6 @@ RANGES = (
 )
 USUAL_RANGES = ("density", "max")
 """Shown at once; the others are folded."""
-MOST_INDICES_CHARACTERS = 2_000
-"""Longer selections are saved as a collection: addresses have an end."""
 
 
 class IndicesField(forms.CharField):
@@ -84,9 +83,16 @@ class FeatureFilterForm(forms.Form):
     )
     features = IndicesField(
         required=False,
-        max_length=MOST_INDICES_CHARACTERS,
+        max_length=MOST_ADDRESS_CHARACTERS,
         label="Numbers",
         help_text="Numbers of features, such as 3, 10-12.",
+    )
+    collection = forms.ModelChoiceField(
+        Collection.objects.all(),
+        required=False,
+        label="Collection",
+        empty_label="any or none",
+        help_text="Only features that lie in it.",
     )
     starred = forms.BooleanField(required=False, label="Starred only", help_text="Only those with a star.")
     labelled = forms.ChoiceField(
@@ -121,7 +127,12 @@ class FeatureFilterForm(forms.Form):
     @property
     def folded(self) -> list[forms.BoundField]:
         """The fields that are folded until they are wanted."""
-        return [self["category"], self["features"], *self._ranges(lambda key: key not in USUAL_RANGES)]
+        return [
+            self["collection"],
+            self["category"],
+            self["features"],
+            *self._ranges(lambda key: key not in USUAL_RANGES),
+        ]
 
     @property
     def folded_used(self) -> int:
@@ -165,6 +176,8 @@ def add_filter_arguments(parser: CommandParser) -> None:
         words = field.help_text.replace("%", "%%")
         if isinstance(field, forms.BooleanField):
             parser.add_argument(flag, action="store_true", help=words)
+        elif isinstance(field, forms.ModelChoiceField):
+            parser.add_argument(flag, default="", metavar="ID", help=f"{field.label}: {words}")
         elif isinstance(field, forms.ChoiceField):
             parser.add_argument(flag, choices=[value for value, _ in field.choices if value], default="", help=words)
         else:
@@ -186,6 +199,19 @@ class LabelForm(forms.Form):
         label="Category",
         help_text="A path such as Emotion > Positive.",
         widget=forms.TextInput(attrs={"list": "categories", "autocomplete": "off"}),
+    )
+
+
+class CollectionForm(forms.Form):
+    """Name and note of a collection."""
+
+    name = forms.CharField(max_length=200, label="Name", help_text="Unlike that of any other collection.")
+    note = forms.CharField(
+        required=False,
+        max_length=MOST_NOTES_CHARACTERS,
+        label="Note",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="What its features have in common, or what is to be done with them.",
     )
 
 

@@ -44,6 +44,13 @@ def intersection(sets: Sequence[IndexSet]) -> IndexSet:
     return smallest
 
 
+def spans_of(members: IndexSet) -> str:
+    """A set as the filter's field of numbers takes it: {3, 10, 11, 12} is "3,10-12"."""
+    ends = np.flatnonzero(np.diff(members.astype(np.int64)) > 1)
+    firsts, lasts = members[np.append(0, ends + 1)], members[np.append(ends, len(members) - 1)]
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(firsts.tolist(), lasts.tolist()))
+
+
 def _marks(members: np.ndarray, end: int) -> np.ndarray:
     """(end,) bool, true at the members: sorting them would take longer."""
     marks = np.zeros(end, dtype=bool)

@@ -2,6 +2,7 @@
 
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
@@ -122,6 +123,41 @@ class FeatureTerm(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Collection(models.Model):
+    """A named selection of features, of one SAE or several."""
+
+    name = models.CharField(max_length=200, unique=True)
+    note = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("features:collection", args=[self.pk])
+
+
+class CollectionPart(models.Model):
+    """The features of one SAE in a collection."""
+
+    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="parts", db_index=False)
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="+")
+    features = IndexSetField()
+    """Indices of the features; never empty."""
+
+    class Meta:
+        ordering = ["sae"]
+        constraints = [models.UniqueConstraint(fields=["collection", "sae"], name="one_part_per_sae")]
+
+    def __str__(self) -> str:
+        return f"{self.collection}, {self.sae}"
 
 
 class TriedText(Subject):

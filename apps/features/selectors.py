@@ -10,8 +10,9 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
 from apps.features import artifacts
+from apps.features.collection_selectors import collection_features
 from apps.features.index_sets import IndexSet, index_set, intersection, within
-from apps.features.models import Feature, FeatureRun, TriedText
+from apps.features.models import Collection, Feature, FeatureRun, TriedText
 from apps.features.search import features_firing_on, features_in_category, part_found, query_parts
 from apps.jobs.models import Job
 from apps.saes.models import Sae
@@ -42,6 +43,8 @@ SORT_CHOICES = (
 )
 
 
+MOST_PEEKED = 3
+"""Examples below a row of the list."""
 MOST_SORTED = 5_000
 """Features that a database may sort before the page that is shown."""
 
@@ -97,6 +100,7 @@ def feature_list(
     fires_on: str = "",
     category: str = "",
     indices: Sequence[int] = (),
+    collection: Collection | None = None,
     bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
     starred: bool = False,
     labelled: str = "",
@@ -105,13 +109,13 @@ def feature_list(
     """Features by words and numbers; what is left out does not narrow.
 
     `query` is the search box's (search.py); `fires_on` a token; `category` a path, with all below it; `indices` numbers of
-    features. `bounds` has the least and greatest value of any of NUMBERS. `labelled` is "yes", "no" or empty; `sort` a key
+    features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS. `labelled` is "yes", "no" or empty; `sort` a key
     of SORTS.
     """
     found = Feature.objects.select_related("sae")
     if sae is not None:
         found = found.filter(sae=sae)
-    finders = _finders(query, fires_on, category, indices)
+    finders = _finders(query, fires_on, category, indices, collection)
     if finders:
         known = [sae] if sae is not None else list(Sae.objects.values_list("pk", flat=True))
         chosen = [Q(sae=pk) & within(intersection([find(pk) for find in finders])) for pk in known]
@@ -126,7 +130,9 @@ def feature_list(
     return found.order_by(*SORTS[sort])
 
 
-def _finders(query: str, fires_on: str, category: str, indices: Sequence[int]) -> list[Callable[[int], IndexSet]]:
+def _finders(
+    query: str, fires_on: str, category: str, indices: Sequence[int], collection: Collection | None
+) -> list[Callable[[int], IndexSet]]:
     """What was asked that the number columns cannot answer: each finds features of the SAE it is called with."""
     found: list[Callable[[int], IndexSet]] = [
         lambda sae, part=part: part_found(sae, part) for part in query_parts(query)
@@ -137,6 +143,8 @@ def _finders(query: str, fires_on: str, category: str, indices: Sequence[int]) -
         found.append(lambda sae: features_in_category(sae, category))
     if indices:
         found.append(lambda sae: index_set(indices))
+    if collection is not None:
+        found.append(lambda sae: collection_features(collection, sae))
     return found
 
 
@@ -202,6 +210,18 @@ def snippets_of(features: list[Feature]) -> dict[int, artifacts.Example]:
             continue
         found |= {ids[index]: example for index, example in best.items()}
     return found
+
+
+def strongest_examples(feature: Feature) -> list[artifacts.Example]:
+    """The strongest few examples of a feature; none where its run or the run's files are gone."""
+    if feature.run_id is None or feature.maximum <= 0:
+        return []
+    try:
+        found = artifacts.examples_read(feature.run_id, feature.index)
+    except AppError:
+        return []
+    groups = artifacts.examples_grouped(found, feature.maximum)
+    return [example for group in groups if group.kind == "top" for example in group.examples][:MOST_PEEKED]
 
 
 def feature_json(feature: Feature) -> dict[str, Any]:

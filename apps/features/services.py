@@ -157,19 +157,7 @@ def feature_star_set(*, feature: Feature, is_starred: bool) -> Feature:
 @transaction.atomic
 def feature_update(*, feature: Feature, **fields: Any) -> Feature:
     """Change any of label, category, notes and is_starred. AppError "spec_invalid" for other names and wrong types."""
-    for name, value in fields.items():
-        expected = EDITABLE.get(name)
-        if expected is None:
-            raise AppError(
-                "spec_invalid",
-                f"A feature has no field {name} to change.",
-                f"Known: {', '.join(EDITABLE)}.",
-                field=name,
-            )
-        if not isinstance(value, expected):
-            raise AppError(
-                "spec_invalid", f"{name}: {value!r} is not a {expected.__name__}.", "Correct the value.", field=name
-            )
+    _require_known(fields, EDITABLE)
     if "label" in fields or "category" in fields:
         feature_label_set(
             feature=feature,
@@ -184,6 +172,22 @@ def feature_update(*, feature: Feature, **fields: Any) -> Feature:
 
 
 EDITABLE: dict[str, type] = {"label": str, "category": str, "notes": str, "is_starred": bool}
+
+
+def _require_known(fields: dict[str, Any], known: dict[str, type]) -> None:
+    for name, value in fields.items():
+        expected = known.get(name)
+        if expected is None:
+            raise AppError(
+                "spec_invalid",
+                f"A feature has no field {name} to change.",
+                f"Known: {', '.join(known)}.",
+                field=name,
+            )
+        if not isinstance(value, expected):
+            raise AppError(
+                "spec_invalid", f"{name}: {value!r} is not a {expected.__name__}.", "Correct the value.", field=name
+            )
 
 
 def _save(feature: Feature, *names: str) -> Feature:
@@ -213,6 +217,24 @@ def _too_long(field: str, length: int, most: int) -> AppError:
 # many features
 
 
+@transaction.atomic
+def features_update(*, features: QuerySet[Feature], **fields: Any) -> int:
+    """Give all of `features` the same label, category or is_starred; returns how many `features` are.
+
+    AppError "spec_invalid" for other names and wrong types.
+    """
+    _require_known(fields, EDITABLE_TOGETHER)
+    keys = list(features.order_by().values_list("pk", flat=True))  # before the changes, which may be what chose them
+    if "label" in fields or "category" in fields:
+        features_label(features=features, label=fields.get("label"), category=fields.get("category"))
+    if "is_starred" in fields:
+        _star_write(keys, fields["is_starred"])
+    return len(keys)
+
+
+EDITABLE_TOGETHER: dict[str, type] = {name: EDITABLE[name] for name in ("label", "category", "is_starred")}
+
+
 def features_label(
     *, features: QuerySet[Feature], label: str | None = None, category: str | None = None, source: str = MANUAL
 ) -> int:
@@ -232,9 +254,13 @@ def features_label(
 def features_star(*, features: QuerySet[Feature], is_starred: bool) -> int:
     """Put a star on all of `features`, or take theirs away; returns how many changed."""
     keys = list(features.filter(is_starred=not is_starred).order_by().values_list("pk", flat=True))
+    _star_write(keys, is_starred)
+    return len(keys)
+
+
+def _star_write(keys: list[int], is_starred: bool) -> None:
     for part in _parts(keys):
         Feature.objects.filter(pk__in=part).update(is_starred=is_starred, changed_at=timezone.now())
-    return len(keys)
 
 
 def label_rename(*, features: QuerySet[Feature], old: str, new: str) -> int:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
+from apps.features.bulk import BulkForm
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.models import Feature
 from apps.features.overview import DENSE, overview
@@ -70,6 +71,7 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
         "job": run.job if run and not run.is_ready else None,
         "is_narrowed": is_narrowed,
         "categories": categories_of(sae),
+        "bulk": BulkForm(),
         "has_features": is_narrowed or page.paginator.count > 0,
         "sort": request.GET.get("sort") or "index",
         "new_url": f"{reverse('features:new')}?sae={sae.pk}",
