@@ -109,8 +109,8 @@ def feature_list(
     """Features by words and numbers; what is left out does not narrow.
 
     `query` is the search box's (search.py); `fires_on` a token; `category` a path, with all below it; `indices` numbers of
-    features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS. `labelled` is "yes", "no" or empty; `sort` a key
-    of SORTS.
+    features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS;
+    `labelled` is "yes", "no" or empty; `sort` a key of SORTS.
     """
     found = Feature.objects.select_related("sae")
     if sae is not None:
