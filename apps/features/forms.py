@@ -38,6 +38,7 @@ RANGES = (
     Range("consistency", "consistency", "Consistency", SHARE, 1),
     Range("concentration", "concentration", "Share of one token", SHARE, 1),
 )
+ENDS = {"min": "from", "max": "to"}
 USUAL_RANGES = ("density", "max")
 """Shown at once; the others are folded."""
 
@@ -106,41 +107,44 @@ class FeatureFilterForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for span in RANGES:
-            for end, words in (("min", "from"), ("max", "to")):
+            for end, words in ENDS.items():
                 self.fields[f"{end}_{span.key}"] = forms.FloatField(
                     required=False,
                     min_value=0,
                     max_value=span.most,
                     label=f"{span.label} {words}",
                     help_text=span.help,
-                    widget=forms.NumberInput(attrs={"step": "any"}),
+                    widget=forms.NumberInput(
+                        attrs={"step": "any", "placeholder": words, "aria-label": f"{span.label} {words}"}
+                    ),
                 )
         for name, field in self.fields.items():
             if name != "query":
                 field.widget.attrs["data-submits"] = True
 
     @property
-    def usual_ranges(self) -> list[forms.BoundField]:
-        """The fields of ranges that are always in sight."""
+    def usual_ranges(self) -> list[tuple[Range, list[forms.BoundField]]]:
+        """The ranges that are always in sight, each with its two fields."""
         return self._ranges(lambda key: key in USUAL_RANGES)
 
     @property
+    def folded_ranges(self) -> list[tuple[Range, list[forms.BoundField]]]:
+        """The ranges that are folded until they are wanted."""
+        return self._ranges(lambda key: key not in USUAL_RANGES)
+
+    @property
     def folded(self) -> list[forms.BoundField]:
-        """The fields that are folded until they are wanted."""
-        return [
-            self["collection"],
-            self["category"],
-            self["features"],
-            *self._ranges(lambda key: key not in USUAL_RANGES),
-        ]
+        """The other fields that are folded."""
+        return [self["collection"], self["category"], self["features"]]
 
     @property
     def folded_used(self) -> int:
         """How many of the folded fields narrow the list."""
-        return sum(bool(field.value()) for field in self.folded)
+        ranges = [field for _, fields in self.folded_ranges for field in fields]
+        return sum(bool(field.value()) for field in (*self.folded, *ranges))
 
-    def _ranges(self, wanted: Callable[[str], bool]) -> list[forms.BoundField]:
-        return [self[f"{end}_{span.key}"] for span in RANGES if wanted(span.key) for end in ("min", "max")]
+    def _ranges(self, wanted: Callable[[str], bool]) -> list[tuple[Range, list[forms.BoundField]]]:
+        return [(span, [self[f"{end}_{span.key}"] for end in ENDS]) for span in RANGES if wanted(span.key)]
 
     def found(self, *, sae: int | None = None) -> QuerySet[Feature]:
         """The features that the valid form asks for."""

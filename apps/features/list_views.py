@@ -17,7 +17,7 @@ from apps.features.collection_services import selection_url
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import LabelForm
 from apps.features.models import Feature
-from apps.features.selectors import categories_of, strongest_examples
+from apps.features.selectors import strongest_examples
 from apps.features.services import feature_label_set, feature_star_set
 from apps.saes.selectors import sae_get
 
@@ -53,11 +53,10 @@ def features_selected(request: HttpRequest, sae_id: int) -> HttpResponse:
 
 @require_GET
 def feature_peek(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
-    """A row below the feature's own: its strongest examples at more width, and its words to edit; ?edit=1 goes there."""
+    """A row below the feature's own: its strongest examples at more width, and its words to edit."""
     feature = _row(sae_id, index)
     examples = [example.cropped(PEEK_WIDTH) for example in strongest_examples(feature)]
-    context = {**_words(feature), "examples": examples, "is_edited": request.GET.get("edit") == "1"}
-    return render(request, "features/peek.html", context)
+    return render(request, "features/peek.html", {**_words(feature), "examples": examples})
 
 
 @require_POST
@@ -80,13 +79,14 @@ def feature_row_star(request: HttpRequest, sae_id: int, index: int) -> HttpRespo
     """Put a star on a row's feature, or take it away."""
     feature = _row(sae_id, index)
     feature_star_set(feature=feature, is_starred=request.POST.get("is_starred") == "1")
-    return render(request, "features/row_star.html", {"feature": feature}) if request.htmx else redirect(feature)
+    context = {"feature": feature, "href": feature.get_absolute_url()}
+    return render(request, "features/row_star.html", context) if request.htmx else redirect(feature)
 
 
 def _words(feature: Feature) -> dict[str, Any]:
     initial = {"label": feature.label, "category": feature.category}
     form = LabelForm(initial=initial, auto_id=f"peek-{feature.index}-%s")
-    return {"feature": feature, "form": form, "categories": categories_of(feature.sae)}
+    return {"feature": feature, "form": form}
 
 
 def _row(sae_id: int, index: int) -> Feature:

@@ -187,7 +187,7 @@ def feature_random(sae: Sae) -> Feature | None:
     """Any feature that fires; None when there is none."""
     alive = sae.features.filter(density__gt=0)
     count = alive.count()
-    return alive[random.randrange(count)] if count else None
+    return FoundFeatures(alive)[(place := random.randrange(count)) : place + 1][0] if count else None
 
 
 def categories_of(sae: Sae) -> list[str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-from django.db import transaction
+from django.db import connection, transaction
 
 from apps.features.index_sets import index_set, union
 from apps.features.models import FeatureTerm
@@ -20,6 +20,8 @@ WORD = re.compile(r"\w+")
 MOST_CHARACTERS = FeatureTerm._meta.get_field("text").max_length
 AT_ONCE = 500
 """Terms read or written by one statement."""
+
+INSERT = f"INSERT INTO {FeatureTerm._meta.db_table} (sae_id, kind, text, features) VALUES (%s, %s, %s, %s)"
 
 Term = tuple[int, str]
 """Kind and text."""
@@ -109,7 +111,7 @@ def token_terms_replace(*, sae_id: int, kind: int, texts: Mapping[int, str], ids
     for token_id, part in zip(known.tolist(), np.split(features[order].astype(np.uint32), starts[1:])):
         members.setdefault(texts[token_id], []).append(part)
     FeatureTerm.objects.filter(sae=sae_id, kind=kind).delete()
-    FeatureTerm.objects.bulk_create(
-        [FeatureTerm(sae_id=sae_id, kind=kind, text=text, features=union(parts)) for text, parts in members.items()],
-        batch_size=AT_ONCE,
-    )
+    rows = ((sae_id, kind, text, union(parts).astype("<u4").tobytes()) for text, parts in members.items())
+    with connection.cursor() as cursor:
+        # Tens of thousands of rows while others wait for the lock: making model instances would take most of the time.
+        cursor.executemany(INSERT, rows)

@@ -13,6 +13,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from urllib.parse import urlencode
 
 import psutil
 
@@ -48,7 +50,7 @@ def world_make(count: int) -> int:
     import numpy as np
 
     from apps.features.models import Feature, FeatureTerm
-    from apps.features.services import features_label
+    from apps.features.services import features_label, features_star
     from apps.features.terms import token_terms_replace
     from tests.apps.features.worlds import sae_make
 
@@ -87,7 +89,14 @@ def world_make(count: int) -> int:
         features_label(
             features=some, label=f"w{number * 7 % WORDS} w{number}", category=f"c{number % 10} > d{number % 100}"
         )
-    said("label all", seconds=round(time.perf_counter() - began, 2))
+    said("label 500 times 262", seconds=round(time.perf_counter() - began, 2))
+    began = time.perf_counter()
+    features_star(features=sae.features.filter(index__lt=count // 2), is_starred=True)
+    said("star half of them", seconds=round(time.perf_counter() - began, 2))
+    features_star(features=sae.features.exclude(index__in=range(0, count, 100)[:900]), is_starred=False)
+    began = time.perf_counter()
+    features_label(features=sae.features.filter(index__gte=count // 2), category="c1 > second half")
+    said("one category for half of them", seconds=round(time.perf_counter() - began, 2))
     return sae.pk
 
 
@@ -101,7 +110,9 @@ def said(case: str, **figures: object) -> None:
 def measure(sae_id: int) -> None:
     """Print the line of each case, and of each sort behind a range."""
     from django.core.paginator import Paginator
+    from django.test import Client
 
+    from apps.core.services import owner_ensure
     from apps.features.forms import FeatureFilterForm
     from apps.features.selectors import SORTS, FoundFeatures
 
@@ -113,14 +124,24 @@ def measure(sae_id: int) -> None:
 
     sorts = {f"sort by {sort}": {"sort": sort, "max_density": "0.01"} for sort in SORTS}
     for case, asked in (CASES | sorts).items():
-        answer(asked)  # warms up
-        clock, cpu = [], cpu_s()
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            count = answer(asked)
-            clock.append(time.perf_counter() - began)
-        ms, cpu_ms = 1000 * statistics.median(clock), 1000 * (cpu_s() - cpu) / ROUNDS
-        said(case, found=count, ms=round(ms, 1), cpu_ms=round(cpu_ms, 1))
+        timed(case, lambda asked=asked: answer(asked))
+    client = Client(headers={"host": "localhost"})
+    client.force_login(owner_ensure())
+    for case in ("short prefix", "three ranges"):
+        url = f"/features/sae/{sae_id}/?{urlencode(CASES[case])}"
+        timed(f"{case}, the whole page", lambda url=url: client.get(url).status_code)
+
+
+def timed(case: str, work: Callable[[], int]) -> None:
+    """Print the line of a case."""
+    work()  # warms up
+    clock, cpu = [], cpu_s()
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        found = work()
+        clock.append(time.perf_counter() - began)
+    ms, cpu_ms = 1000 * statistics.median(clock), 1000 * (cpu_s() - cpu) / ROUNDS
+    said(case, found=found, ms=round(ms, 1), cpu_ms=round(cpu_ms, 1))
 
 
 def cpu_s() -> float:

@@ -96,7 +96,7 @@ def test_rows_are_chosen_by_key_and_put_into_a_collection(listed: Page, sae):
     listed.keyboard.press("x")
     listed.get_by_label("With the chosen features").select_option("add to the collection")
     words.fill("strong ones")
-    listed.get_by_role("button", name="Do it").click()
+    listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("2 features added to the collection")).to_be_visible()
     assert Collection.objects.get().parts.get().features.tolist() == [58, 59]
     assert "sort=maximum" in listed.url
@@ -105,11 +105,11 @@ def test_rows_are_chosen_by_key_and_put_into_a_collection(listed: Page, sae):
 def test_the_box_in_the_head_ticks_the_page_and_all_that_match_goes_beyond_it(listed: Page, sae):
     listed.get_by_label("Choose all features of this page").check()
     assert listed.locator("input[name=chosen]:checked").count() == 50
-    listed.get_by_role("button", name="Do it").click()
+    listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("50 features changed.")).to_be_visible()
     assert sae.features.filter(is_starred=True).count() == 50
     listed.get_by_label("all 60 that match").check()
-    listed.get_by_role("button", name="Do it").click()
+    listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("60 features changed.")).to_be_visible()
     assert sae.features.filter(is_starred=True).count() == 60
 
@@ -119,6 +119,6 @@ def test_a_changed_filter_asks_for_the_list_alone_and_the_actions_follow_it(list
     listed.get_by_label("Max activation from").press("Enter")
     expect(listed.locator("tr[data-row]")).to_have_count(5)
     listed.get_by_label("all 5 that match").check()
-    listed.get_by_role("button", name="Do it").click()
+    listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("5 features changed.")).to_be_visible()
     assert list(sae.features.filter(is_starred=True).values_list("index", flat=True)) == [55, 56, 57, 58, 59]
