@@ -25,6 +25,9 @@ ACTIONS = (
 WITH_WORDS = ("label", "category", "collect")
 """Actions that need words: the label, the category, the collection's name."""
 
+REPLACING = {"label": "label", "category": "category", "clear": "label_source"}
+"""Actions that take words away, with the column that says whether there are any."""
+
 
 class BulkForm(forms.Form):
     """What to do with the features that are chosen."""
@@ -47,6 +50,12 @@ def features_chosen(*, sae: Sae, asked: QueryDict, sent: QueryDict) -> QuerySet[
     if not numbers:
         raise AppError("nothing_chosen", "No feature was chosen.", "Tick the boxes of some, or “all that match”.")
     return sae.features.select_related("sae").filter(index__in=numbers).order_by("index")
+
+
+def words_lost(*, features: QuerySet[Feature], action: str, words: str) -> int:
+    """How many of `features` would lose words that they have."""
+    column = REPLACING.get(action)
+    return features.exclude(**{column: ""}).exclude(**{column: words}).count() if column else 0
 
 
 def bulk_apply(*, features: QuerySet[Feature], action: str, words: str, user: AbstractBaseUser) -> str:

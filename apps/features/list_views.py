@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.streaming import streamed
-from apps.features.bulk import BulkForm, bulk_apply, features_chosen
+from apps.features.bulk import BulkForm, bulk_apply, features_chosen, words_lost
 from apps.features.collection_services import selection_url
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import LabelForm
@@ -27,7 +27,10 @@ PEEK_WIDTH = 16
 
 @require_POST
 def features_change(request: HttpRequest, sae_id: int) -> HttpResponseBase:
-    """One action for the ticked rows, or for all that the filter in the address finds; then back to the same list."""
+    """One action for the ticked rows, or for all that the filter in the address finds; then back to the same list.
+
+    Before words of features that nobody saw are replaced, it asks.
+    """
     sae = sae_get(sae_id)
     found = features_chosen(sae=sae, asked=request.GET, sent=request.POST)
     form = BulkForm(request.POST)
@@ -37,9 +40,15 @@ def features_change(request: HttpRequest, sae_id: int) -> HttpResponseBase:
     if action in FORMATS:
         pieces = examples_exported(found, action)
         return streamed(request, pieces, content_type=FORMATS[action], filename=f"sae-{sae_id}-features.{action}")
-    messages.success(request, bulk_apply(features=found, action=action, words=words, user=request.user))
     query = request.GET.urlencode()
-    return redirect(f"{reverse('features:list', args=[sae_id])}{f'?{query}' if query else ''}")
+    list_url = f"{reverse('features:list', args=[sae_id])}{f'?{query}' if query else ''}"
+    if "everything" in request.POST and "sure" not in request.POST:
+        lost = words_lost(features=found, action=action, words=words)
+        if lost:
+            context = {"sae": sae, "form": form, "count": found.count(), "lost": lost, "list_url": list_url}
+            return render(request, "features/change_ask.html", context)
+    messages.success(request, bulk_apply(features=found, action=action, words=words, user=request.user))
+    return redirect(list_url)
 
 
 @require_POST

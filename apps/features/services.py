@@ -31,6 +31,7 @@ MOST_CATEGORY_CHARACTERS = 200
 MOST_NOTES_CHARACTERS = 20_000
 AT_ONCE = 900
 """Rows changed by one statement."""
+WORDS = ("label", "category", "label_source")
 MANUAL = "manual"
 """The source of words that a person chose."""
 
@@ -309,20 +310,21 @@ def _words_write(
 
     Words that change or come anew are from `source`; None leaves the source of those that had one.
     """
-    columns = ("pk", "sae_id", "index", "label", "category", "label_source")
-    rows = list(features.select_for_update().order_by("pk").values_list(*columns))
-    updates: dict[tuple[str, str, str], list[int]] = {}
+    rows = list(features.select_for_update().order_by("pk").values_list("pk", "sae_id", "index", *WORDS))
+    updates: dict[tuple[tuple[str, str], ...], list[int]] = {}
     terms: dict[int, tuple[dict, dict]] = {}
-    for pk, sae_id, index, *old, old_source in rows:
-        new = change(*old)
-        new_source = (source or old_source or MANUAL) if any(new) else ""
-        updates.setdefault((*new, new_source), []).append(pk)
+    for pk, sae_id, index, *old in rows:
+        words = change(old[0], old[1])
+        new = (*words, (source or old[2] or MANUAL) if any(words) else "")
+        changed = tuple((name, value) for name, value, was in zip(WORDS, new, old, strict=True) if value != was)
+        if not changed:
+            continue
+        updates.setdefault(changed, []).append(pk)
         before, after = terms.setdefault(sae_id, ({}, {}))
-        before[index], after[index] = terms_of(*old), terms_of(*new)
-    for (label, category, new_source), keys in updates.items():
-        words = {"label": label, "category": category, "label_source": new_source, "changed_at": timezone.now()}
+        before[index], after[index] = terms_of(old[0], old[1]), terms_of(*words)
+    for changed, keys in updates.items():
         for part in _parts(keys):
-            Feature.objects.filter(pk__in=part).update(**words)
+            Feature.objects.filter(pk__in=part).update(**dict(changed), changed_at=timezone.now())
     for sae_id, (before, after) in terms.items():
         word_terms_change(sae_id=sae_id, before=before, after=after)
     return len(rows)

@@ -5,7 +5,8 @@ are found by their beginning, whatever their case. A category is found by its wh
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from functools import lru_cache
 
 import numpy as np
 from django.db import connection, transaction
@@ -43,16 +44,17 @@ def category_term(path: str) -> str:
     return PATH_SEPARATOR.join(part for part in parts if part)[:MOST_CHARACTERS]
 
 
-def terms_of(label: str, category: str) -> set[Term]:
+@lru_cache(maxsize=16_384)  # of many features that change at once, many bear the same words
+def terms_of(label: str, category: str) -> frozenset[Term]:
     """The terms that a feature's words make."""
-    found: set[Term] = {(FeatureTerm.Kind.WORD, word) for word in words_in(f"{label} {category}")}
+    found = {(FeatureTerm.Kind.WORD, word) for word in words_in(f"{label} {category}")}
     parts = category.split(PATH_SEPARATOR) if category else []
     paths = (PATH_SEPARATOR.join(parts[: depth + 1]) for depth in range(len(parts)))
-    return found | {(FeatureTerm.Kind.CATEGORY, category_term(path)) for path in paths}
+    return frozenset(found) | {(FeatureTerm.Kind.CATEGORY, category_term(path)) for path in paths}
 
 
 @transaction.atomic
-def word_terms_change(*, sae_id: int, before: Mapping[int, set[Term]], after: Mapping[int, set[Term]]) -> None:
+def word_terms_change(*, sae_id: int, before: Mapping[int, Set[Term]], after: Mapping[int, Set[Term]]) -> None:
     """Take features of an SAE out of terms that they had and put them into those they have now.
 
     Both map a feature's index to its `terms_of`.
@@ -77,7 +79,7 @@ def word_terms_change(*, sae_id: int, before: Mapping[int, set[Term]], after: Ma
         FeatureTerm.objects.filter(pk__in=emptied).delete()
 
 
-def _differences(these: Mapping[int, set[Term]], those: Mapping[int, set[Term]]) -> dict[Term, list[int]]:
+def _differences(these: Mapping[int, Set[Term]], those: Mapping[int, Set[Term]]) -> dict[Term, list[int]]:
     """Term → the features that have it in `these` but not in `those`."""
     found: dict[Term, list[int]] = {}
     for index, terms in these.items():

@@ -66,6 +66,17 @@ def test_labels_and_categories_given_to_many_are_found(client_in, sae):
     assert list(feature_list(sae=sae.pk, query="wet").values_list("index", flat=True)) == [2]
 
 
+def test_replacing_words_of_all_that_match_asks_first(client_in, sae):
+    send(client_in, sae, action="label", words="rain", chosen=[1, 2])
+    asked = send(client_in, sae, "min_max=1", action="label", words="wind", everything="1")
+    assert "2 of the 5 features" in asked.text and 'name="sure"' in asked.text
+    assert sae.features.filter(label="wind").count() == 0
+    send(client_in, sae, "min_max=1", action="label", words="wind", everything="1", sure="1")
+    assert sae.features.filter(label="wind").count() == 5
+    again = send(client_in, sae, action="clear", everything="1")
+    assert "5 of the 6 features" in again.text and sae.features.filter(label="wind").count() == 5
+
+
 def test_nothing_chosen_and_missing_words_are_refused_in_words(client_in, sae):
     assert "No feature was chosen" in send(client_in, sae, action="star").text
     assert "words are missing" in send(client_in, sae, action="label", chosen=[1]).text
