@@ -1,4 +1,5 @@
-"""What depends on the database's ways of locking and telling also holds on PostgreSQL: claims, leases, reaping, live."""
+"""What depends on the database's ways of locking and telling also holds on PostgreSQL: claims, leases, reaping, live; and
+what depends on its ways of looking up: terms of features, and the index behind their list."""
 
 import pytest
 
@@ -10,7 +11,14 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.mark.parametrize(
-    "path", ["tests/supervisor", "tests/apps/jobs/test_services.py", "tests/apps/core/live/test_hub.py"]
+    "path",
+    [
+        "tests/supervisor",
+        "tests/apps/jobs/test_services.py",
+        "tests/apps/core/live/test_hub.py",
+        "tests/apps/features/test_search.py",
+        "tests/apps/features/test_list_indexes.py",
+    ],
 )
 def test_it_holds_on_postgresql(path):
     answer = run_tests_on_postgres(path)

@@ -8,11 +8,15 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
-from apps.features import services
-from apps.features.models import Feature, FeatureRun, TriedText
+from apps.core.streaming import streamed
+from apps.features import collection_services, services
+from apps.features.bulk import bulk_apply
+from apps.features.example_export import FORMATS, examples_exported
+from apps.features.models import Collection, Feature, FeatureRun, TriedText
 
 
 class WordsActionForm(ActionForm):
@@ -53,7 +57,10 @@ class FeatureAdmin(admin.ModelAdmin):
     ]
     readonly_fields = [*numbers, "top_tokens", "promoted_tokens", "label_source", "changed_at"]
     action_form = WordsActionForm
-    actions = ["label_rename", "labels_merge", "category_rename", "labels_clear"]
+    actions = [
+        *("label_rename", "labels_merge", "category_rename", "category_set", "labels_clear"),
+        *("star", "unstar", "collect", "examples_export"),
+    ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -74,18 +81,52 @@ class FeatureAdmin(admin.ModelAdmin):
     @admin.action(description="Give the selected features one label: the new words")
     def labels_merge(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
         """Only the selected rows, labelled or not."""
-        labels = list(features.order_by().values_list("label", flat=True).distinct())
-        self._try(request, lambda: services.labels_merge(features=features, labels=labels, into=self._words(request)))
+        self._apply(request, features, "label")
 
     @admin.action(description="Rename or merge the categories of the selected features, with those below, in their SAE")
     def category_rename(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
         """Every feature of the same SAE in, or below, one of the selected categories."""
         self._reword(request, features, "category", services.categories_merge, "categories")
 
+    @admin.action(description="Put the selected features into one category: the new words")
+    def category_set(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """Only the selected rows."""
+        self._apply(request, features, "category")
+
     @admin.action(description="Clear label and category of the selected features")
     def labels_clear(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
         """Notes and stars stay."""
-        self._try(request, lambda: services.labels_clear(features=features))
+        self._apply(request, features, "clear")
+
+    @admin.action(description="Put a star on the selected features")
+    def star(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """Those that have one keep it."""
+        self._apply(request, features, "star")
+
+    @admin.action(description="Take the star from the selected features")
+    def unstar(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """Words stay."""
+        self._apply(request, features, "unstar")
+
+    @admin.action(description="Add the selected features to the collection named by the new words")
+    def collect(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """The collection is made where there is none of that name."""
+        self._apply(request, features, "collect")
+
+    @admin.action(description="Export the selected features with their examples as JSON")
+    def examples_export(self, request: HttpRequest, features: QuerySet[Feature]) -> HttpResponseBase:
+        """Streamed, as from the list of an SAE."""
+        pieces = examples_exported(features, "json")
+        return streamed(request, pieces, content_type=FORMATS["json"], filename="features.json")
+
+    def _apply(self, request: HttpRequest, features: QuerySet[Feature], action: str) -> None:
+        """One of the list's actions for many features."""
+        try:
+            said = bulk_apply(features=features, action=action, words=self._words(request), user=request.user)
+        except AppError as error:
+            self.message_user(request, f"{error.message} {error.hint}", messages.ERROR)
+        else:
+            self.message_user(request, said)
 
     def _reword(
         self, request: HttpRequest, features: QuerySet[Feature], column: str, service: Callable[..., int], many: str
@@ -138,3 +179,19 @@ class TriedTextAdmin(RowAdmin):
     def delete_row(self, row: TriedText) -> int:
         """Nothing lies on disk."""
         return services.tried_text_delete(tried=row)
+
+
+@admin.register(Collection)
+class CollectionAdmin(RowAdmin):
+    list_display = ["name", "note", "created_by", "created_at", "changed_at"]
+    search_fields = ["name", "note"]
+    editable = ("name", "note")
+
+    def rename_row(self, row: Collection) -> None:
+        """Name and note."""
+        collection_services.collection_change(collection=row, name=row.name, note=row.note)
+
+    def delete_row(self, row: Collection) -> int:
+        """Nothing lies on disk; the features stay."""
+        collection_services.collection_delete(collection=row)
+        return 0

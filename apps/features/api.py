@@ -2,15 +2,19 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
 from apps.core.errors import AppError
+from apps.core.json_bodies import fields_check
 from apps.core.spec_forms import spec_from_json
 from apps.core.streaming import streamed
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
+from apps.features.models import Feature
 from apps.features.selectors import (
+    FoundFeatures,
     feature_evidence_json,
     feature_get,
     feature_json,
@@ -19,31 +23,53 @@ from apps.features.selectors import (
     feature_run_list,
     tried_text_get,
 )
-from apps.features.services import feature_run_delete, feature_run_start, feature_update, text_try, tried_text_delete
+from apps.features.services import (
+    EDITABLE_TOGETHER,
+    feature_run_delete,
+    feature_run_start,
+    feature_update,
+    features_update,
+    text_try,
+    tried_text_delete,
+)
 from apps.features.trying import tried_json
+from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.try_text import TryTextSpec
 
 
-@api("GET")
+@api("GET", "PATCH")
 def features(request: HttpRequest) -> Any:
-    """Features by ?sae=, ?query=, ?min_density=, ?max_density=, ?min_max=, ?max_max=, ?min_score=, ?starred=,
-    ?labelled= and ?sort=.
+    """Features by ?sae= and the fields of the list's filter: ?query=, ?fires_on=, ?category=, ?features=, ?collection=,
+    ?starred=, ?labelled=, ?min_… and ?max_… of density, max, score, mean, firings, agreement, consistency and
+    concentration; ?sort=. PATCH gives all of them the same label, category or is_starred.
 
     Densities are shares of positions, from 0 to 1.
     """
+    if request.method == "PATCH":
+        fields_check(request.json, EDITABLE_TOGETHER)
+        return {"changed": features_update(features=asked_features(request), **request.json)}
     form = FeatureFilterForm(request.GET)
     form.require_valid()
-    return paged(form.features(sae=_sae_asked(request)), request, feature_json)
+    return paged(FoundFeatures(form.found(sae=_sae_asked(request))), request, feature_json)
 
 
 def _sae_asked(request: HttpRequest) -> int | None:
     """The id of the SAE that ?sae= names; None without it."""
     sae = request.GET.get("sae", "")
-    if sae and not sae.isdecimal():
+    return _sae(sae).pk if sae else None
+
+
+def _sae(sae: str) -> Sae:
+    if not sae.isdecimal():
         raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
-    return sae_get(int(sae)).pk if sae else None
+    return sae_get(int(sae))
+
+
+def asked_features(request: HttpRequest) -> QuerySet[Feature]:
+    """The features of ?sae= that the filter in the address finds."""
+    return FeatureFilterForm(request.GET).features_asked(sae=_sae(request.GET.get("sae", "")).pk)
 
 
 @api("GET")
@@ -52,9 +78,7 @@ def examples(request: HttpRequest) -> Any:
     sae, how = request.GET.get("sae", ""), request.GET.get("format", "json")
     if how not in FORMATS:
         raise AppError("bad_format", f"format={how!r} is not known.", f"Known: {', '.join(FORMATS)}.", field="format")
-    if not sae.isdecimal():
-        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
-    found = FeatureFilterForm(request.GET).features_asked(sae=sae_get(int(sae)).pk)
+    found = asked_features(request)
     filename = f"sae-{sae}-features.{how}"
     return streamed(request, examples_exported(found, how), content_type=FORMATS[how], filename=filename)
 

@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from apps.features import api
+from apps.features import api, collection_api
 
 urlpatterns = [
     path("", api.features, name="features"),
     path("/<int:pk>", api.feature, name="feature"),
     path("/examples", api.examples, name="feature-examples"),
+    path("/collections", collection_api.collections, name="feature-collections"),
+    path("/collections/<int:pk>", collection_api.collection, name="feature-collection"),
+    path("/collections/<int:pk>/features", collection_api.members, name="feature-collection-features"),
     path("/try", api.try_text, name="feature-try"),
     path("/tried/<int:pk>", api.tried_text, name="tried-text"),
     path("/extraction", api.extraction, name="feature-extraction"),

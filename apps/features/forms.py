@@ -1,14 +1,62 @@
 """Forms about features: the filter that page, API and command share, and the words that people give."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
-from apps.features.models import Feature
+from apps.features.collection_services import MOST_ADDRESS_CHARACTERS
+from apps.features.models import Collection, Feature
 from apps.features.selectors import SORT_CHOICES, feature_list
 from apps.features.services import MOST_CATEGORY_CHARACTERS, MOST_LABEL_CHARACTERS, MOST_NOTES_CHARACTERS
+from workers.engine.specs.training_memory import MOST_LATENTS
+
+
+@dataclass(frozen=True)
+class Range:
+    """A statistic that the list narrows by its least and greatest value: fields min_<key> and max_<key>."""
+
+    key: str
+    column: str
+    label: str
+    help: str
+    most: float | None = None
+
+
+SHARE = "From 0 to 1."
+RANGES = (
+    Range("density", "density", "Density", "As a share of positions: 0.001 is 0.1 %.", 1),
+    Range("max", "maximum", "Max activation", "In units of the activation."),
+    Range("score", "score", "Readability", "From 0 to 1; what fires at random has nearly 0.", 1),
+    Range("mean", "mean", "Mean activation", "In units of the activation, over the positions on which it fires."),
+    Range("firings", "firings", "Firings", "Positions on which it fires."),
+    Range("agreement", "agreement", "Agreement", SHARE, 1),
+    Range("consistency", "consistency", "Consistency", SHARE, 1),
+    Range("concentration", "concentration", "Share of one token", SHARE, 1),
+)
+ENDS = {"min": "from", "max": "to"}
+USUAL_RANGES = ("density", "max")
+"""Shown at once; the others are folded."""
+
+
+class IndicesField(forms.CharField):
+    """Numbers of features and spans of them: "3, 10-12" is 3, 10, 11 and 12."""
+
+    def clean(self, value: Any) -> list[int]:
+        found: list[int] = []
+        for part in super().clean(value).replace(",", " ").split():
+            first, dash, last = part.partition("-")
+            span = (first, last if dash else first)
+            if not all(end.isdecimal() for end in span) or not int(span[0]) <= int(span[1]) < MOST_LATENTS:
+                raise forms.ValidationError(f"{part!r} is no number of a feature and no span such as 10-20.")
+            found.extend(range(int(span[0]), int(span[1]) + 1))
+            if len(found) > MOST_LATENTS:
+                raise forms.ValidationError(f"More than {MOST_LATENTS:,} numbers are too many.")
+        return found
 
 
 class FeatureFilterForm(forms.Form):
@@ -18,46 +66,93 @@ class FeatureFilterForm(forms.Form):
         required=False,
         max_length=200,
         label="Search",
-        widget=forms.SearchInput(attrs={"placeholder": "label, category or token"}),
-        help_text="Looked for in labels, categories, top tokens and promoted tokens.",
+        widget=forms.SearchInput(attrs={"placeholder": "words of a label, or a token"}),
+        help_text="Words of labels and categories by their beginning, tokens whole; also token:…, promotes:… and notes:…",
     )
-    min_density = forms.FloatField(
-        required=False, min_value=0, max_value=1, label="Density from", help_text="As a share: 0.001 is 0.1 %."
-    )
-    max_density = forms.FloatField(
-        required=False, min_value=0, max_value=1, label="Density to", help_text="As a share: 0.01 is 1 %."
-    )
-    min_max = forms.FloatField(
-        required=False, min_value=0, label="Max activation from", help_text="In units of the activation."
-    )
-    max_max = forms.FloatField(
-        required=False, min_value=0, label="Max activation to", help_text="In units of the activation."
-    )
-    min_score = forms.FloatField(
+    fires_on = forms.CharField(
         required=False,
-        min_value=0,
-        max_value=1,
-        label="Readability from",
-        help_text="From 0 to 1; what fires at random has nearly 0.",
+        max_length=200,
+        label="Fires on",
+        help_text="A token as the list shows it, upper and lower case told apart.",
     )
-    starred = forms.BooleanField(required=False, label="Starred only")
+    category = forms.CharField(
+        required=False,
+        max_length=MOST_CATEGORY_CHARACTERS,
+        label="Category",
+        help_text="A path such as Emotion > Positive; those below it are found too.",
+        widget=forms.TextInput(attrs={"list": "categories", "autocomplete": "off"}),
+    )
+    features = IndicesField(
+        required=False,
+        max_length=MOST_ADDRESS_CHARACTERS,
+        label="Numbers",
+        help_text="Numbers of features, such as 3, 10-12.",
+    )
+    collection = forms.ModelChoiceField(
+        Collection.objects.all(),
+        required=False,
+        label="Collection",
+        empty_label="any or none",
+        help_text="Only features that lie in it.",
+    )
+    starred = forms.BooleanField(required=False, label="Starred only", help_text="Only those with a star.")
     labelled = forms.ChoiceField(
         required=False,
         label="Label",
         choices=[("", "with or without"), ("yes", "with"), ("no", "without")],
+        help_text="With or without label and category.",
     )
-    sort = forms.ChoiceField(required=False, label="Sort by", choices=SORT_CHOICES)
+    sort = forms.ChoiceField(required=False, label="Sort by", choices=SORT_CHOICES, help_text="The order of the list.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for span in RANGES:
+            for end, words in ENDS.items():
+                self.fields[f"{end}_{span.key}"] = forms.FloatField(
+                    required=False,
+                    min_value=0,
+                    max_value=span.most,
+                    label=f"{span.label} {words}",
+                    help_text=span.help,
+                    widget=forms.NumberInput(
+                        attrs={"step": "any", "placeholder": words, "aria-label": f"{span.label} {words}"}
+                    ),
+                )
         for name, field in self.fields.items():
             if name != "query":
                 field.widget.attrs["data-submits"] = True
 
-    def features(self, *, sae: int | None = None) -> QuerySet[Feature]:
+    @property
+    def usual_ranges(self) -> list[tuple[Range, list[forms.BoundField]]]:
+        """The ranges that are always in sight, each with its two fields."""
+        return self._ranges(lambda key: key in USUAL_RANGES)
+
+    @property
+    def folded_ranges(self) -> list[tuple[Range, list[forms.BoundField]]]:
+        """The ranges that are folded until they are wanted."""
+        return self._ranges(lambda key: key not in USUAL_RANGES)
+
+    @property
+    def folded(self) -> list[forms.BoundField]:
+        """The other fields that are folded."""
+        return [self["collection"], self["category"], self["features"]]
+
+    @property
+    def folded_used(self) -> int:
+        """How many of the folded fields narrow the list."""
+        ranges = [field for _, fields in self.folded_ranges for field in fields]
+        return sum(bool(field.value()) for field in (*self.folded, *ranges))
+
+    def _ranges(self, wanted: Callable[[str], bool]) -> list[tuple[Range, list[forms.BoundField]]]:
+        return [(span, [self[f"{end}_{span.key}"] for end in ENDS]) for span in RANGES if wanted(span.key)]
+
+    def found(self, *, sae: int | None = None) -> QuerySet[Feature]:
         """The features that the valid form asks for."""
         chosen: dict[str, Any] = dict(self.cleaned_data)
-        chosen["min_maximum"], chosen["max_maximum"] = chosen.pop("min_max"), chosen.pop("max_max")
+        chosen["bounds"] = {
+            span.column: (chosen.pop(f"min_{span.key}"), chosen.pop(f"max_{span.key}")) for span in RANGES
+        }
+        chosen["indices"] = chosen.pop("features")
         chosen["sort"] = chosen["sort"] or "index"
         return feature_list(sae=sae, **chosen)
 
@@ -68,14 +163,29 @@ class FeatureFilterForm(forms.Form):
             raise AppError("bad_filter", f"{name}: {' '.join(errors)}", self.fields[name].help_text, field=name)
 
     def features_asked(self, *, sae: int) -> QuerySet[Feature]:
-        """Like `features`, once the form proved valid. AppError "bad_filter" otherwise."""
+        """Like `found`, once the form proved valid. AppError "bad_filter" otherwise."""
         self.require_valid()
-        return self.features(sae=sae)
+        return self.found(sae=sae)
 
     @property
     def narrows(self) -> bool:
         """Whether anything but the sorting was asked for."""
-        return any(value for name, value in self.cleaned_data.items() if name != "sort")
+        return any(value not in (None, "", [], False) for name, value in self.cleaned_data.items() if name != "sort")
+
+
+def add_filter_arguments(parser: CommandParser) -> None:
+    """The filter's fields as arguments of a command: --query, --fires-on, --min-density …; `FeatureFilterForm` reads them."""
+    for name, field in FeatureFilterForm().fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        words = field.help_text.replace("%", "%%")
+        if isinstance(field, forms.BooleanField):
+            parser.add_argument(flag, action="store_true", help=words)
+        elif isinstance(field, forms.ModelChoiceField):
+            parser.add_argument(flag, default="", metavar="ID", help=f"{field.label}: {words}")
+        elif isinstance(field, forms.ChoiceField):
+            parser.add_argument(flag, choices=[value for value, _ in field.choices if value], default="", help=words)
+        else:
+            parser.add_argument(flag, default="", help=f"{field.label}: {words}")
 
 
 class LabelForm(forms.Form):
@@ -93,6 +203,19 @@ class LabelForm(forms.Form):
         label="Category",
         help_text="A path such as Emotion > Positive.",
         widget=forms.TextInput(attrs={"list": "categories", "autocomplete": "off"}),
+    )
+
+
+class CollectionForm(forms.Form):
+    """Name and note of a collection."""
+
+    name = forms.CharField(max_length=200, label="Name", help_text="Unlike that of any other collection.")
+    note = forms.CharField(
+        required=False,
+        max_length=MOST_NOTES_CHARACTERS,
+        label="Note",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="What its features have in common, or what is to be done with them.",
     )
 
 

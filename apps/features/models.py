@@ -2,11 +2,13 @@
 
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
 from apps.core.live.topics import FEATURE_RUNS, TRIED_TEXTS
 from apps.datasets.models import Tokenization
+from apps.features.index_sets import IndexSetField
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
 
@@ -44,10 +46,15 @@ class FeatureRun(Subject):
         return Job.objects.filter(subject_entity=self.ENTITY, subject_id=self.lead_id or self.pk)
 
 
+NUMBERS = ("density", "mean", "maximum", "firings", "consistency", "concentration", "agreement", "score")
+"""The statistics of a feature's row."""
+
+
 class Feature(models.Model):
     """The researched object about latent `index` of an SAE. Statistics come from `run`; words are people's and survive runs."""
 
-    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="features")
+    # The constraint below begins with the SAE: an index of its own would only mislead the planner.
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="features", db_index=False)
     run = models.ForeignKey(FeatureRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="features")
     index = models.PositiveIntegerField()
 
@@ -62,13 +69,14 @@ class Feature(models.Model):
     score = models.FloatField(default=0.0)
     """How well it can be read, from 0 to 1; engine/features/scoring.py defines all four."""
     top_tokens = models.CharField(max_length=300, blank=True)
-    """Tokens at which it fires most often, most frequent first: searched, and shown in the list."""
+    """Tokens at which it fires most often, most frequent first, as the list shows them."""
     promoted_tokens = models.CharField(max_length=300, blank=True)
 
     label = models.CharField(max_length=300, blank=True)
     category = models.CharField(max_length=200, blank=True)
     """A path such as "Emotion > Positive"."""
     label_source = models.CharField(max_length=20, blank=True)
+    """Who chose label and category; empty without either."""
     notes = models.TextField(blank=True)
     is_starred = models.BooleanField(default=False)
     changed_at = models.DateTimeField(null=True, blank=True)
@@ -77,10 +85,10 @@ class Feature(models.Model):
         ordering = ["index"]
         constraints = [models.UniqueConstraint(fields=["sae", "index"], name="one_feature_per_latent")]
         indexes = [
-            models.Index(fields=["sae", "density"], name="feature_density"),
-            models.Index(fields=["sae", "maximum"], name="feature_maximum"),
-            models.Index(fields=["sae", "score"], name="feature_score"),
+            # All that a list filters and sorts by, so that counting and choosing a page never read the wide rows.
+            models.Index(fields=["sae", "index", *NUMBERS, "is_starred", "label_source"], name="feature_numbers"),
             models.Index(fields=["sae", "category"], name="feature_category"),
+            models.Index(fields=["sae", "index"], name="feature_noted", condition=~models.Q(notes="")),
         ]
 
     def __str__(self) -> str:
@@ -88,6 +96,70 @@ class Feature(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("features:detail", args=[self.sae_id, self.index])
+
+
+class FeatureTerm(models.Model):
+    """What search looks up: a term, and the features of an SAE that it leads to. terms.py says what becomes a term."""
+
+    class Kind(models.IntegerChoices):
+        FIRES_ON = 1, "token at which a feature fires"
+        PROMOTES = 2, "token whose logit it raises"
+        WORD = 3, "word of its label or category"
+        CATEGORY = 4, "category that it lies in or below"
+
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="+", db_index=False)
+    kind = models.PositiveSmallIntegerField(choices=Kind)
+    text = models.CharField(max_length=200)
+    features = IndexSetField()
+    """Indices of the features."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["sae", "kind", "text"],
+                name="one_term",
+                # PostgreSQL finds words by their beginning only where it compares character by character.
+                opclasses=["int8_ops", "int2_ops", "varchar_pattern_ops"],
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Collection(models.Model):
+    """A named selection of features, of one SAE or several."""
+
+    name = models.CharField(max_length=200, unique=True)
+    note = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("features:collection", args=[self.pk])
+
+
+class CollectionPart(models.Model):
+    """The features of one SAE in a collection."""
+
+    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="parts", db_index=False)
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="+")
+    features = IndexSetField()
+    """Indices of the features; never empty."""
+
+    class Meta:
+        ordering = ["sae"]
+        constraints = [models.UniqueConstraint(fields=["collection", "sae"], name="one_part_per_sae")]
+
+    def __str__(self) -> str:
+        return f"{self.collection}, {self.sae}"
 
 
 class TriedText(Subject):

@@ -1,15 +1,20 @@
 """What pages, endpoints and commands read of features and feature runs."""
 
 import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property, reduce
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
 from apps.features import artifacts
-from apps.features.models import Feature, FeatureRun, TriedText
+from apps.features.collection_selectors import collection_features
+from apps.features.index_sets import IndexSet, index_set, intersection, within
+from apps.features.models import Collection, Feature, FeatureRun, TriedText
 from apps.features.reading import ReadingFilter
+from apps.features.search import features_firing_on, features_in_category, part_found, query_parts
 from apps.jobs.models import Job
 from apps.saes.models import Sae
 from workers.engine.specs.features import DefaultView
@@ -38,6 +43,12 @@ SORT_CHOICES = (
     ("consistency", "consistency"),
     ("concentration", "share of one token"),
 )
+
+
+MOST_PEEKED = 3
+"""Examples below a row of the list."""
+MOST_SORTED = 5_000
+"""Features that a database may sort before the page that is shown."""
 
 
 def feature_run_get(pk: int) -> FeatureRun:
@@ -89,39 +100,97 @@ def feature_list(
     *,
     sae: int | None = None,
     query: str = "",
-    min_density: float | None = None,
-    max_density: float | None = None,
-    min_maximum: float | None = None,
-    max_maximum: float | None = None,
-    min_score: float | None = None,
+    fires_on: str = "",
+    category: str = "",
+    indices: Sequence[int] = (),
+    collection: Collection | None = None,
+    bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
     starred: bool = False,
     labelled: str = "",
     sort: str = "index",
 ) -> QuerySet[Feature]:
-    """Features by words and numbers. `query` is looked for in label, category, top and promoted tokens; densities are
-    shares; `labelled` is "yes", "no" or empty; `sort` a key of SORTS."""
+    """Features by words and numbers; what is left out does not narrow.
+
+    `query` is the search box's (search.py); `fires_on` a token; `category` a path, with all below it; `indices` numbers of
+    features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS;
+    `labelled` is "yes", "no" or empty; `sort` a key of SORTS.
+    """
     found = Feature.objects.select_related("sae")
     if sae is not None:
         found = found.filter(sae=sae)
-    if query:
-        columns = ("label", "category", "top_tokens", "promoted_tokens")
-        found = found.filter(Q.create([(f"{column}__icontains", query) for column in columns], Q.OR))
-    bounds = {"density__gte": min_density, "density__lte": max_density, "maximum__gte": min_maximum}
-    bounds |= {"maximum__lte": max_maximum, "score__gte": min_score}
-    found = found.filter(**{name: bound for name, bound in bounds.items() if bound is not None})
+    finders = _finders(query, fires_on, category, indices, collection)
+    if finders:
+        known = [sae] if sae is not None else list(Sae.objects.values_list("pk", flat=True))
+        chosen = [Q(sae=pk) & within(intersection([find(pk) for find in finders])) for pk in known]
+        found = found.filter(reduce(Q.__or__, chosen, Q(pk__in=[])))
+    for number, (low, high) in (bounds or {}).items():
+        found = found.filter(**{f"{number}__gte": low} if low is not None else {})
+        found = found.filter(**{f"{number}__lte": high} if high is not None else {})
     if starred:
         found = found.filter(is_starred=True)
     if labelled:
-        has_none = Q(label="", category="")
-        found = found.filter(has_none if labelled == "no" else ~has_none)
+        found = found.filter(label_source="") if labelled == "no" else found.exclude(label_source="")
     return found.order_by(*SORTS[sort])
+
+
+def _finders(
+    query: str, fires_on: str, category: str, indices: Sequence[int], collection: Collection | None
+) -> list[Callable[[int], IndexSet]]:
+    """What was asked that the number columns cannot answer: each finds features of the SAE it is called with."""
+    found: list[Callable[[int], IndexSet]] = [
+        lambda sae, part=part: part_found(sae, part) for part in query_parts(query)
+    ]
+    if fires_on.strip():
+        found.append(lambda sae: features_firing_on(sae, fires_on))
+    if category.strip():
+        found.append(lambda sae: features_in_category(sae, category))
+    if indices:
+        found.append(lambda sae: index_set(indices))
+    if collection is not None:
+        found.append(lambda sae: collection_features(collection, sae))
+    return found
+
+
+class FoundFeatures:
+    """A list of features as Paginator takes it: a page is chosen in the index alone, then its rows are read."""
+
+    ordered = True
+
+    def __init__(self, found: QuerySet[Feature]) -> None:
+        self._found = found
+
+    def count(self) -> int:
+        """How many there are."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        return self._found.count()
+
+    def __getitem__(self, part: slice) -> list[Feature]:
+        places = self._places(part.start or 0, part.stop)
+        by_sae: dict[int, list[int]] = {}
+        for sae_id, index in places:
+            by_sae.setdefault(sae_id, []).append(index)
+        rows = Feature.objects.select_related("sae").filter(
+            reduce(Q.__or__, [Q(sae=sae_id, index__in=indices) for sae_id, indices in by_sae.items()], Q(pk__in=[]))
+        )
+        known = {(row.sae_id, row.index): row for row in rows}
+        return [known[place] for place in places]
+
+    def _places(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """SAE and index of the features of a page. Late pages are counted from the end: what lies before is sorted too."""
+        found = self._found.values_list("sae_id", "index")
+        if start < MOST_SORTED or start < self._count / 2:
+            return list(found[start:stop])
+        return list(found.reverse()[max(0, self._count - stop) : self._count - start])[::-1]
 
 
 def feature_random(sae: Sae) -> Feature | None:
     """Any feature that fires; None when there is none."""
     alive = sae.features.filter(density__gt=0)
     count = alive.count()
-    return alive[random.randrange(count)] if count else None
+    return FoundFeatures(alive)[(place := random.randrange(count)) : place + 1][0] if count else None
 
 
 def categories_of(sae: Sae) -> list[str]:
@@ -144,6 +213,18 @@ def snippets_of(features: list[Feature]) -> dict[int, artifacts.Example]:
             continue
         found |= {ids[index]: example for index, example in best.items()}
     return found
+
+
+def strongest_examples(feature: Feature) -> list[artifacts.Example]:
+    """The strongest few examples of a feature; none where its run or the run's files are gone."""
+    if feature.run_id is None or feature.maximum <= 0:
+        return []
+    try:
+        found = artifacts.examples_read(feature.run_id, feature.index)
+    except AppError:
+        return []
+    groups = artifacts.examples_grouped(found, feature.maximum)
+    return [example for group in groups if group.kind == "top" for example in group.examples][:MOST_PEEKED]
 
 
 def feature_json(feature: Feature) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Statistics belong to runs, words to people: nothing here changes a number, and no run changes a word.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -17,6 +18,7 @@ from apps.core.storage import artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.features.models import Feature, FeatureRun, TriedText
+from apps.features.terms import PATH_SEPARATOR, terms_of, word_terms_change
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, jobs_require_none_active, passing_subjects_delete
 from apps.jobs.states import ACTIVE
@@ -24,11 +26,14 @@ from apps.saes.models import Sae
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.try_text import TryTextSpec
 
-PATH_SEPARATOR = " > "
-"""Between the parts of a category: "Emotion > Positive"."""
 MOST_LABEL_CHARACTERS = 300
 MOST_CATEGORY_CHARACTERS = 200
 MOST_NOTES_CHARACTERS = 20_000
+AT_ONCE = 900
+"""Rows changed by one statement."""
+WORDS = ("label", "category", "label_source")
+MANUAL = "manual"
+"""The source of words that a person chose."""
 
 
 # runs
@@ -127,12 +132,13 @@ def tried_text_delete(*, tried: TriedText) -> int:
 # one feature
 
 
-def feature_label_set(*, feature: Feature, label: str, category: str, source: str = "manual") -> Feature:
+@transaction.atomic
+def feature_label_set(*, feature: Feature, label: str, category: str, source: str = MANUAL) -> Feature:
     """Give a feature a label and a category; empty strings take them away. `source` says who chose the words."""
-    feature.label = _line(label, "label", MOST_LABEL_CHARACTERS)
-    feature.category = category_path(category)
-    feature.label_source = source if feature.label or feature.category else ""
-    return _save(feature, "label", "category", "label_source")
+    label, category = _line(label, "label", MOST_LABEL_CHARACTERS), category_path(category)
+    _words_write(Feature.objects.filter(pk=feature.pk), lambda *_: (label, category), source)
+    feature.refresh_from_db(fields=["label", "category", "label_source", "changed_at"])
+    return feature
 
 
 def feature_notes_set(*, feature: Feature, notes: str) -> Feature:
@@ -153,19 +159,7 @@ def feature_star_set(*, feature: Feature, is_starred: bool) -> Feature:
 @transaction.atomic
 def feature_update(*, feature: Feature, **fields: Any) -> Feature:
     """Change any of label, category, notes and is_starred. AppError "spec_invalid" for other names and wrong types."""
-    for name, value in fields.items():
-        expected = EDITABLE.get(name)
-        if expected is None:
-            raise AppError(
-                "spec_invalid",
-                f"A feature has no field {name} to change.",
-                f"Known: {', '.join(EDITABLE)}.",
-                field=name,
-            )
-        if not isinstance(value, expected):
-            raise AppError(
-                "spec_invalid", f"{name}: {value!r} is not a {expected.__name__}.", "Correct the value.", field=name
-            )
+    _require_known(fields, EDITABLE)
     if "label" in fields or "category" in fields:
         feature_label_set(
             feature=feature,
@@ -180,6 +174,22 @@ def feature_update(*, feature: Feature, **fields: Any) -> Feature:
 
 
 EDITABLE: dict[str, type] = {"label": str, "category": str, "notes": str, "is_starred": bool}
+
+
+def _require_known(fields: dict[str, Any], known: dict[str, type]) -> None:
+    for name, value in fields.items():
+        expected = known.get(name)
+        if expected is None:
+            raise AppError(
+                "spec_invalid",
+                f"A feature has no field {name} to change.",
+                f"Known: {', '.join(known)}.",
+                field=name,
+            )
+        if not isinstance(value, expected):
+            raise AppError(
+                "spec_invalid", f"{name}: {value!r} is not a {expected.__name__}.", "Correct the value.", field=name
+            )
 
 
 def _save(feature: Feature, *names: str) -> Feature:
@@ -209,6 +219,52 @@ def _too_long(field: str, length: int, most: int) -> AppError:
 # many features
 
 
+@transaction.atomic
+def features_update(*, features: QuerySet[Feature], **fields: Any) -> int:
+    """Give all of `features` the same label, category or is_starred; returns how many `features` are.
+
+    AppError "spec_invalid" for other names and wrong types.
+    """
+    _require_known(fields, EDITABLE_TOGETHER)
+    keys = list(features.order_by().values_list("pk", flat=True))  # before the changes, which may be what chose them
+    if "label" in fields or "category" in fields:
+        features_label(features=features, label=fields.get("label"), category=fields.get("category"))
+    if "is_starred" in fields:
+        _star_write(keys, fields["is_starred"])
+    return len(keys)
+
+
+EDITABLE_TOGETHER: dict[str, type] = {name: EDITABLE[name] for name in ("label", "category", "is_starred")}
+
+
+def features_label(
+    *, features: QuerySet[Feature], label: str | None = None, category: str | None = None, source: str = MANUAL
+) -> int:
+    """Give all of `features` a label, a category, or both; None leaves what they have. Returns how many."""
+    new_label = None if label is None else _line(label, "label", MOST_LABEL_CHARACTERS)
+    new_category = None if category is None else category_path(category)
+    return _words_write(
+        features,
+        lambda old_label, old_category: (
+            old_label if new_label is None else new_label,
+            old_category if new_category is None else new_category,
+        ),
+        source,
+    )
+
+
+def features_star(*, features: QuerySet[Feature], is_starred: bool) -> int:
+    """Put a star on all of `features`, or take theirs away; returns how many changed."""
+    keys = list(features.filter(is_starred=not is_starred).order_by().values_list("pk", flat=True))
+    _star_write(keys, is_starred)
+    return len(keys)
+
+
+def _star_write(keys: list[int], is_starred: bool) -> None:
+    for part in _parts(keys):
+        Feature.objects.filter(pk__in=part).update(is_starred=is_starred, changed_at=timezone.now())
+
+
 def label_rename(*, features: QuerySet[Feature], old: str, new: str) -> int:
     """Give all of `features` that are labelled `old` the label `new`; returns how many."""
     return labels_merge(features=features, labels=[old], into=new)
@@ -219,7 +275,7 @@ def labels_merge(*, features: QuerySet[Feature], labels: list[str], into: str) -
     into = _line(into, "label", MOST_LABEL_CHARACTERS)
     if not into:
         raise AppError("label_missing", "The new label is empty.", "Write one, or clear the labels.", field="label")
-    return features.filter(label__in=labels).update(label=into, changed_at=timezone.now())
+    return _words_write(features.filter(label__in=labels), lambda _, category: (into, category))
 
 
 def category_rename(*, features: QuerySet[Feature], old: str, new: str) -> int:
@@ -233,17 +289,48 @@ def categories_merge(*, features: QuerySet[Feature], categories: list[str], into
     into = category_path(into)
     if not into:
         raise AppError("category_missing", "The new category is empty.", "Write one, or clear it.", field="category")
-    changed = []
+    changed = 0
     for old in categories:
-        inside = Q(category=old) | Q(category__startswith=f"{old}{PATH_SEPARATOR}")
-        for feature in features.filter(inside):
-            feature.category = category_path(into + feature.category.removeprefix(old))
-            feature.changed_at = timezone.now()
-            changed.append(feature)
-    Feature.objects.bulk_update(changed, ["category", "changed_at"], batch_size=500)
-    return len(changed)
+        inside = features.filter(Q(category=old) | Q(category__startswith=f"{old}{PATH_SEPARATOR}"))
+        changed += _words_write(
+            inside, lambda label, now, old=old: (label, category_path(into + now.removeprefix(old)))
+        )
+    return changed
 
 
 def labels_clear(*, features: QuerySet[Feature]) -> int:
     """Take label and category from all of `features`; returns how many. Notes and stars stay."""
-    return features.update(label="", category="", label_source="", changed_at=timezone.now())
+    return _words_write(features, lambda *_: ("", ""))
+
+
+@transaction.atomic
+def _words_write(
+    features: QuerySet[Feature], change: Callable[[str, str], tuple[str, str]], source: str | None = None
+) -> int:
+    """Label and category of all of `features` become what `change` makes of them, and the terms follow; returns how many.
+
+    Words that change or come anew are from `source`; None leaves the source of those that had one.
+    """
+    rows = list(features.select_for_update().order_by("pk").values_list("pk", "sae_id", "index", *WORDS))
+    updates: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    terms: dict[int, tuple[dict, dict]] = {}
+    for pk, sae_id, index, *old in rows:
+        words = change(old[0], old[1])
+        new = (*words, (source or old[2] or MANUAL) if any(words) else "")
+        changed = tuple((name, value) for name, value, was in zip(WORDS, new, old, strict=True) if value != was)
+        if not changed:
+            continue
+        updates.setdefault(changed, []).append(pk)
+        before, after = terms.setdefault(sae_id, ({}, {}))
+        before[index], after[index] = terms_of(old[0], old[1]), terms_of(*words)
+    for changed, keys in updates.items():
+        for part in _parts(keys):
+            Feature.objects.filter(pk__in=part).update(**dict(changed), changed_at=timezone.now())
+    for sae_id, (before, after) in terms.items():
+        word_terms_change(sae_id=sae_id, before=before, after=after)
+    return len(rows)
+
+
+def _parts(keys: list[int]) -> Iterator[list[int]]:
+    """`keys` in lists short enough for one statement."""
+    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.features import try_views, views
+from apps.features import collection_views, list_views, try_views, views
 
 app_name = "features"
 urlpatterns = [
@@ -10,7 +10,17 @@ urlpatterns = [
     path("new/", views.feature_run_new, name="new"),
     path("try/", try_views.try_page, name="try"),
     path("runs/<int:pk>/delete/", views.feature_run_remove, name="run-delete"),
+    path("collections/", collection_views.collection_list_page, name="collections"),
+    path("collections/new/", collection_views.collection_new, name="collection-new"),
+    path("collections/<int:pk>/", collection_views.collection_page, name="collection"),
+    path("collections/<int:pk>/delete/", collection_views.collection_remove, name="collection-delete"),
+    path("collections/<int:pk>/take/", collection_views.collection_take, name="collection-take"),
     path("sae/<int:sae_id>/", views.feature_list_page, name="list"),
+    path("sae/<int:sae_id>/change/", list_views.features_change, name="change"),
+    path("sae/<int:sae_id>/selection/", list_views.features_selected, name="selection"),
+    path("sae/<int:sae_id>/<int:index>/peek/", list_views.feature_peek, name="peek"),
+    path("sae/<int:sae_id>/<int:index>/row/words/", list_views.feature_row_words, name="row-words"),
+    path("sae/<int:sae_id>/<int:index>/row/star/", list_views.feature_row_star, name="row-star"),
     path("sae/<int:sae_id>/overview/", views.feature_overview, name="overview"),
     path("sae/<int:sae_id>/selected/", views.feature_selected, name="selected"),
     path("sae/<int:sae_id>/random/", views.feature_random_page, name="random"),

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
+from apps.features.bulk import BulkForm
 from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.models import Feature
@@ -18,6 +19,7 @@ from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
 from apps.features.reading import ReadingFilter
 from apps.features.selectors import (
+    FoundFeatures,
     categories_of,
     feature_of,
     feature_random,
@@ -57,8 +59,8 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
     """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone."""
     sae = sae_get(sae_id)
     form = FeatureFilterForm(request.GET)
-    found = form.features(sae=sae.pk) if form.is_valid() else Feature.objects.none()
-    page: Page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    found = form.found(sae=sae.pk) if form.is_valid() else Feature.objects.none()
+    page: Page = Paginator(FoundFeatures(found), PAGE_SIZE).get_page(request.GET.get("page"))
     snippets = snippets_of(list(page))
     run = feature_run_newest(sae)
     is_narrowed = bool(form.errors) or form.narrows
@@ -70,6 +72,8 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
         "run": run,
         "job": run.job if run and not run.is_ready else None,
         "is_narrowed": is_narrowed,
+        "categories": categories_of(sae),
+        "bulk": BulkForm(),
         "has_features": is_narrowed or page.paginator.count > 0,
         "sort": request.GET.get("sort") or "index",
         "new_url": f"{reverse('features:new')}?sae={sae.pk}",

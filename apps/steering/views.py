@@ -15,7 +15,7 @@ from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm
 from apps.features.models import Feature
-from apps.features.selectors import feature_list, feature_of
+from apps.features.selectors import FoundFeatures, feature_list, feature_of
 from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
@@ -96,7 +96,7 @@ def found_features(sae: Sae, query: str) -> list[Feature]:
     if query.isdecimal():
         return list(sae.features.filter(alive, index=int(query)))
     if query:
-        return list(feature_list(sae=sae.pk, query=query, sort="maximum").filter(alive)[:MOST_FOUND])
+        return FoundFeatures(feature_list(sae=sae.pk, query=query, sort="maximum").filter(alive))[:MOST_FOUND]
     return list(sae.features.filter(alive).order_by("-is_starred", "-maximum", "index")[:MOST_FOUND])
 
 

@@ -30,6 +30,12 @@ function pageKey(key) {
   return [...document.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key && element.checkVisibility());
 }
 
+// What a row offers by a key: of the row last stepped to, or of that with the focus.
+function rowKey(key) {
+  const row = document.activeElement?.closest("[data-row]") ?? document.querySelector("[data-row][data-current]");
+  return row?.querySelector(`[data-row-key="${CSS.escape(key)}"]`);
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") document.activeElement?.closest(".tip")?.setAttribute("data-closed", "");
   const strip = event.target.closest?.("[data-strip]");
@@ -38,7 +44,8 @@ document.addEventListener("keydown", (event) => {
   const goal = goesTo && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
   goesTo = false;
   if (goal) return goal.click();
-  const element = pageKey(event.key);
+  if (event.key === " " && event.target.closest("button, summary")) return; // presses it
+  const element = rowKey(event.key) ?? pageKey(event.key);
   const act = element ? () => element.click() : KEYS[event.key];
   if (!act) return;
   event.preventDefault();
@@ -83,11 +90,14 @@ document.addEventListener("mouseover", (event) => {
 });
 document.addEventListener("focusout", (event) => { if (event.target.closest?.("[data-strip]")) tipShow(null); });
 
-const pageKeys = [...document.querySelectorAll("[data-key][data-key-label]")];
-for (const element of pageKeys) {
+const pageKeys = new Map();
+for (const element of document.querySelectorAll(":is([data-key], [data-row-key])[data-key-label]")) {
+  pageKeys.set(element.dataset.key ?? element.dataset.rowKey, element.dataset.keyLabel);
+}
+for (const [key, label] of pageKeys) {
   const row = document.getElementById("keys-of-page").insertRow();
-  row.insertCell().appendChild(document.createElement("kbd")).textContent = element.dataset.key;
-  row.insertCell().textContent = element.dataset.keyLabel;
+  row.insertCell().appendChild(document.createElement("kbd")).textContent = key === " " ? "Space" : key;
+  row.insertCell().textContent = label;
 }
 document.getElementById("keys-switch").addEventListener("change", (event) => {
   const state = event.target.checked ? "on" : "off";

@@ -12,7 +12,8 @@ from apps.core.errors import AppError
 from apps.core.storage import artifact_place, artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.features.artifacts import Vocabulary, tensors, vocabulary_open
-from apps.features.models import Feature, FeatureRun
+from apps.features.models import Feature, FeatureRun, FeatureTerm
+from apps.features.terms import token_shown, token_terms_replace
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.jobs.states import Wish
@@ -20,7 +21,6 @@ from apps.saes.models import Sae
 from workers.engine.specs.encode import DENSE_ELEMENTS
 from workers.engine.specs.features import DescribedSae, FeatureRunInputs, FeatureRunResult, FeatureRunSpec
 from workers.engine.specs.training_memory import FLOAT32
-from workers.engine.text.decoding import visible
 from workers.runners.base import Runner, folder_take_over
 from workers.runners.lm_memory import held_as, lm_weights_bytes
 
@@ -88,6 +88,7 @@ def _run_finish(run: FeatureRun, described: DescribedSae, folder: Path) -> None:
         Feature.objects.bulk_create(
             chunk, update_conflicts=True, unique_fields=["sae", "index"], update_fields=MEASURED
         )
+    terms_write(run.sae_id, folder)
     run.tokens, run.alive, run.bytes = described.tokens, described.alive, described.bytes
     run.report = described.to_json()
     subject_ready(run)
@@ -122,8 +123,19 @@ def features_read(run: FeatureRun, folder: Path, d_sae: int) -> Iterator[list[Fe
             ]
 
 
+def terms_write(sae_id: int, folder: Path) -> None:
+    """What a search for tokens finds, from a run's files: what features fire on and what they promote, uncut."""
+    words = Words(vocabulary_open(folder))
+    sources = {FeatureTerm.Kind.FIRES_ON: ("tokens", "ids"), FeatureTerm.Kind.PROMOTES: ("logits", "promoted_ids")}
+    for kind, (file, name) in sources.items():
+        with tensors(folder, file) as read:
+            ids_FL = read.get_tensor(name)
+        texts = {token_id: words.word(token_id) for token_id in np.unique(ids_FL).tolist() if token_id >= 0}
+        token_terms_replace(sae_id=sae_id, kind=kind, texts=texts, ids_FL=ids_FL)
+
+
 class Words:
-    """Token ids as the words that lists show and search: trimmed, separated by blanks, cut to what a row holds."""
+    """Token ids as the words that lists show: trimmed, separated by blanks, cut to what a row holds."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -131,12 +143,12 @@ class Words:
 
     def in_order(self, ids: np.ndarray) -> str:
         """Distinct words of `ids` in their order."""
-        return _joined(list(dict.fromkeys(self._word(int(i)) for i in ids if i >= 0)))
+        return _joined(list(dict.fromkeys(self.word(int(i)) for i in ids if i >= 0)))
 
-    def _word(self, token_id: int) -> str:
+    def word(self, token_id: int) -> str:
+        """One token as lists show it."""
         if token_id not in self._known:
-            text = self._vocabulary.text(token_id)
-            self._known[token_id] = visible(text.strip() or text).replace(" ", "·") or "∅"
+            self._known[token_id] = token_shown(self._vocabulary.text(token_id))
         return self._known[token_id]
 
 

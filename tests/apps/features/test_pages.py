@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from apps.core.storage import artifact_remove, data_path
+from apps.features.forms import RANGES
 from apps.features.models import FeatureRun
 from apps.features.services import feature_label_set, feature_run_delete
 from tests.apps.features.worlds import finished_run_make, run_make, sae_make
@@ -46,6 +47,7 @@ def test_the_list_finds_words_in_labels_categories_and_tokens(client_in, sae):
     assert listed(client_in, sae, query="markup") == [3]
     assert listed(client_in, sae, query="sun") == [2]
     assert listed(client_in, sae, query="nothing such") == []
+    assert listed(client_in, sae, query="mark token:<b>") == [3]
 
 
 def test_the_list_filters_by_numbers_stars_and_labels(client_in, sae):
@@ -56,6 +58,35 @@ def test_the_list_filters_by_numbers_stars_and_labels(client_in, sae):
     assert listed(client_in, sae, starred="on") == [4]
     assert listed(client_in, sae, labelled="yes") == [3]
     assert listed(client_in, sae, labelled="no") == [0, 1, 2, 4, 5]
+
+
+def test_the_list_filters_by_every_statistic_from_and_to(client_in, sae):
+    for number, span in enumerate(RANGES):
+        unit = 1 if span.column == "firings" else 0.05
+        sae.features.update(**{span.column: 0})
+        for index in (2, 3, 4):
+            sae.features.filter(index=index).update(**{span.column: (index + number) * unit})
+        low, high = (2.5 + number) * unit, (3.5 + number) * unit
+        assert listed(client_in, sae, **{f"min_{span.key}": low}) == [3, 4]
+        assert listed(client_in, sae, **{f"min_{span.key}": low, f"max_{span.key}": high}) == [3]
+
+
+def test_the_list_takes_tokens_categories_and_numbers(client_in, sae):
+    feature_label_set(feature=sae.features.get(index=3), label="Bold type", category="Markup > HTML")
+    assert listed(client_in, sae, fires_on="sun") == [2]
+    assert listed(client_in, sae, category="markup") == [3]
+    assert listed(client_in, sae, features="0, 2-4", sort="maximum") == [4, 3, 2, 0]
+    page = client_in.get(reverse("features:list", args=[sae.pk]), {"features": "1-x"})
+    assert "no number of a feature" in page.text
+    for span in ("4-2", "-1", "0-99999999"):
+        assert listed(client_in, sae, features=span) == []
+
+
+def test_a_folded_filter_that_is_used_is_unfolded_and_counted(client_in, sae):
+    url = reverse("features:list", args=[sae.pk])
+    assert '<details class="more-filters">' in client_in.get(url).text
+    page = client_in.get(url, {"min_mean": "1", "category": "x"}).text
+    assert '<details class="more-filters" open>' in page and '<span class="count">2</span>' in page
 
 
 def test_a_filter_that_is_no_number_is_said_and_finds_nothing(client_in, sae):

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from apps.core.commands import StudioCommand
 from apps.features.example_export import FORMATS, examples_exported
-from apps.features.forms import FeatureFilterForm
+from apps.features.forms import FeatureFilterForm, add_filter_arguments
 from apps.saes.selectors import sae_get
 
 
@@ -18,13 +18,7 @@ class Command(StudioCommand):
         parser.add_argument("--sae", type=int, required=True, help="id of the SAE")
         parser.add_argument("--format", choices=list(FORMATS), default="json")
         parser.add_argument("--output", help="file to write")
-        parser.add_argument("--query", default="", help="words in label, category, top or promoted tokens")
-        parser.add_argument("--min-density", default="", help="as a share: 0.001 is 0.1 %%")
-        parser.add_argument("--max-density", default="", help="as a share")
-        parser.add_argument("--min-max", default="", help="least max activation")
-        parser.add_argument("--min-score", default="", help="least readability, from 0 to 1")
-        parser.add_argument("--starred", action="store_true", help="starred ones only")
-        parser.add_argument("--labelled", choices=["yes", "no"], default="", help="with or without words")
+        add_filter_arguments(parser)
 
     def work(self, sae: int, format: str, output: str | None, **options: Any) -> None:
         found = FeatureFilterForm(options).features_asked(sae=sae_get(sae).pk)

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.core.commands import StudioCommand
-from apps.features.forms import FeatureFilterForm
-from apps.features.selectors import SORTS, feature_json
+from apps.features.forms import FeatureFilterForm, add_filter_arguments
+from apps.features.selectors import FoundFeatures, feature_json
 from apps.saes.selectors import sae_get
 
 
@@ -16,21 +16,13 @@ class Command(StudioCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--sae", type=int, required=True, help="id of the SAE")
-        parser.add_argument("--query", default="", help="words in label, category, top or promoted tokens")
-        parser.add_argument("--min-density", default="", help="as a share: 0.001 is 0.1 %%")
-        parser.add_argument("--max-density", default="", help="as a share")
-        parser.add_argument("--min-max", default="", help="least max activation")
-        parser.add_argument("--starred", action="store_true", help="starred ones only")
-        parser.add_argument("--labelled", choices=["yes", "no"], default="", help="with or without words")
-        parser.add_argument("--sort", choices=list(SORTS), default="index")
+        add_filter_arguments(parser)
         parser.add_argument("--limit", type=int, default=50, help="at most so many (default 50)")
         parser.add_argument("--json", action="store_true", help="print one JSON list")
 
     def work(self, sae: int, limit: int, **options: Any) -> None:
-        form = FeatureFilterForm(options)
-        sae_get(sae)
-        form.require_valid()
-        found = form.features(sae=sae)[: max(0, limit)]
+        found = FeatureFilterForm(options).features_asked(sae=sae_get(sae).pk)
+        found = FoundFeatures(found)[: max(0, limit)]
         if options["json"]:
             self.stdout.write(json.dumps([feature_json(feature) for feature in found]))
             return

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0002_what_runs_measure'),
+        ('features', '0005_collections'),
     ]
 
     operations = [
