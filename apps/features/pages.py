@@ -29,13 +29,19 @@ class View:
     breaks: bool = False
     log_bins: bool = False
     """The activation histogram has bins of equal width in the logarithm."""
+    words: bool = False
+    """Words in place of tokens."""
 
     @classmethod
     def of(cls, query: QueryDict) -> "View":
-        """From ?width=&breaks=&bins=; unknown widths are the usual one."""
+        """From ?width=&breaks=&bins=&words=; unknown widths are the usual one."""
         width = query.get("width", USUAL_WIDTH)
-        is_log = query.get("bins") == "log"
-        return cls(width if width in WIDTHS else USUAL_WIDTH, query.get("breaks") == "1", is_log)
+        return cls(
+            width if width in WIDTHS else USUAL_WIDTH,
+            breaks=query.get("breaks") == "1",
+            log_bins=query.get("bins") == "log",
+            words=query.get("words") == "1",
+        )
 
     @property
     def narrower(self) -> str | None:
@@ -147,7 +153,7 @@ class Evidence:
         feature, around = self._feature, WIDTHS[self._view.width]
         examples = artifacts.examples_read(feature.run_id, feature.index)
         if around is not None:
-            examples = [example.cropped(around) for example in examples]
+            examples = [example.cropped(around, whole_words=self._view.words) for example in examples]
         return artifacts.examples_grouped(examples, self.statistics.maximum)
 
     @property
