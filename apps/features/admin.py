@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.features import services
-from apps.features.models import Feature, FeatureRun, TriedText
+from apps.features.models import Feature, FeatureRun, LanguageAnalysis, TriedText
+from workers.engine.specs.feature_language import FeatureLanguageSpec
 
 
 class WordsActionForm(ActionForm):
@@ -123,10 +124,31 @@ class FeatureRunAdmin(RowAdmin):
     list_display = ["id", "sae", "tokenization", "tokens", "alive", "bytes", "ready_at"]
     list_filter = ["sae"]
     list_select_related = ["sae", "tokenization__dataset", "tokenization__language_model"]
+    actions = ["delete_rows", "language_analyse"]
+
+    @admin.action(description="Analyse the language of all their features")
+    def language_analyse(self, request: HttpRequest, runs: QuerySet[FeatureRun]) -> None:
+        """A job for each run."""
+        self.each(request, runs, lambda run: f"job {_analysis_job(request, run)} was queued")
 
     def delete_row(self, row: FeatureRun) -> int:
         """Words on features stay."""
         return services.feature_run_delete(run=row)
+
+
+def _analysis_job(request: HttpRequest, run: FeatureRun) -> int:
+    return services.language_analysis_start(spec=FeatureLanguageSpec(run=run.pk), user=request.user).job.pk
+
+
+@admin.register(LanguageAnalysis)
+class LanguageAnalysisAdmin(RowAdmin):
+    list_display = ["id", "run", "index", "created_by", "created_at", "ready_at"]
+    list_filter = ["run__sae"]
+    list_select_related = ["run__sae", "created_by"]
+
+    def delete_row(self, row: LanguageAnalysis) -> int:
+        """The files of an analysis of all features go as well."""
+        return services.language_analysis_delete(analysis=row)
 
 
 @admin.register(TriedText)

@@ -7,6 +7,9 @@ from apps.features import api
 urlpatterns = [
     path("", api.features, name="features"),
     path("/<int:pk>", api.feature, name="feature"),
+    path("/<int:pk>/nlp-analysis", api.nlp_analysis, name="feature-nlp-analysis"),
+    path("/nlp-analysis", api.nlp_analyses, name="feature-nlp-analyses"),
+    path("/nlp-analysis/<int:pk>", api.nlp_job, name="language-analysis"),
     path("/examples", api.examples, name="feature-examples"),
     path("/try", api.try_text, name="feature-try"),
     path("/tried/<int:pk>", api.tried_text, name="tried-text"),

@@ -19,6 +19,8 @@ from workers.engine.text.decoding import visible
 WIDTHS: dict[str, int | None] = {"5": 5, "16": 16, "full": None}
 """Context width: tokens on each side of the peak."""
 USUAL_WIDTH = "16"
+PANELS = ("examples", "language")
+"""What the feature page shows at its left."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,18 @@ class View:
     """The activation histogram has bins of equal width in the logarithm."""
     words: bool = False
     """Words in place of tokens."""
+    panel: str = PANELS[0]
 
     @classmethod
     def of(cls, query: QueryDict) -> "View":
-        """From ?width=&breaks=&bins=&words=; unknown widths are the usual one."""
+        """From ?width=&breaks=&bins=&words=&panel=; unknown widths and panels are the usual ones."""
         width = query.get("width", USUAL_WIDTH)
         return cls(
             width if width in WIDTHS else USUAL_WIDTH,
             breaks=query.get("breaks") == "1",
             log_bins=query.get("bins") == "log",
             words=query.get("words") == "1",
+            panel=panel if (panel := query.get("panel", "")) in PANELS else PANELS[0],
         )
 
     @property

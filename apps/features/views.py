@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
+from apps.features.language import language_context
 from apps.features.models import Feature
 from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
@@ -118,6 +119,7 @@ def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
             "evidence": evidence,
             "trouble": trouble,
             "is_dead": feature.maximum <= 0,
+            **(language_context(feature) if view.panel == "language" and feature.run else {}),
         },
     )
 
