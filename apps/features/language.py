@@ -115,7 +115,7 @@ class Shown:
         self.found = found
         self.lists = [made for name, title in LISTS if (made := self._list(name, title)).rows]
         self.neighbours = [
-            (side, [made for name, title in lists if (made := self._list(name, title)).rows])
+            (side, [made for name, title in lists if (made := self._list(name, title, fewest=2)).rows])
             for side, lists in NEIGHBOURS
         ]
 
@@ -132,9 +132,10 @@ class Shown:
             for group in self.found.groups
         ]
 
-    def _list(self, name: str, title: str) -> CountList:
+    def _list(self, name: str, title: str, fewest: int = 1) -> CountList:
+        """Entries that occur at least `fewest` times."""
         found = self.found
-        entries = getattr(found, name)
+        entries = [entry for entry in getattr(found, name) if entry[1] >= fewest]
         of = found.examples if name in OF_EXAMPLES else found.at_words
         rows = [CountRow(*self._shown(name, text), count, count / max(1, of)) for text, count in entries]
         return CountList(title, rows, found.distinct.get(name, len(rows)) - len(rows))

@@ -173,8 +173,8 @@ def test_a_latent_on_nouns_after_the_is_read_as_such(world, all_features):
     assert analysis.examples == analysis.at_words == n < SHOWN
     assert analysis.pos == (("NOUN", n),) and analysis.before == (("the", n),)
     assert analysis.explained["NOUN"] == "noun"
-    assert f"mostly on nouns ({n} of {n} examples at words)" in analysis.summary
-    assert f"mostly after “the” ({n})" in analysis.summary and analysis.summary.endswith(".")
+    assert f"only on nouns ({n} of {n} examples at words)" in analysis.summary
+    assert f"only after “the” ({n})" in analysis.summary and analysis.summary.endswith(".")
     assert {group.name for group in analysis.groups} <= {"NOUN", *(name for name, _ in analysis.entities)}
 
 
@@ -298,6 +298,16 @@ def test_special_tokens_part_documents():
 def test_the_sentence_names_one_word_where_one_is_most_of_them():
     found = {"words": (("rain", 6), ("sun", 4)), "pos": (("NOUN", 10),), "lemmas": (("rain", 6),), "entities": (),
              "before": (("the", 3),), "after": (("of", 2),), "relations": (("dobj", 5),)}  # fmt: skip
-    assert sentence(10, 10, found, {"NOUN": "noun", "dobj": "direct object"}) == (
-        "Peaks mostly on “rain” (6 of 10 examples), often after “the” (3), mostly as direct object (5)."
+    explained = {"NOUN": "noun", "dobj": "direct object"}
+    assert sentence(10, 10, found, explained, ["rain"]) == (
+        "Peaks mostly on “rain” (6 of 10 examples), often after “the” (3), often as direct object (5)."
+    )
+    found["words"], found["before"] = (("rain", 5), ("sun", 5)), (("the", 6),)
+    assert sentence(10, 10, found, explained, ["rain", "sun"]) == (
+        "Peaks only on nouns (10 of 10 examples at words) such as “rain” and “sun”, mostly after “the” (6), often as direct "
+        "object (5)."
+    )
+    found["pos"], found["before"] = (("NOUN", 5), ("VERB", 5)), (("the", 1),)
+    assert sentence(10, 10, found, explained, ["rain"]).startswith(
+        "Peaks on words of several kinds, most often nouns (5 of 10), such as “rain”, often as"
     )

@@ -19,7 +19,9 @@ LISTED = 10
 """Entries of each list."""
 GROUP_LEMMAS = 8
 MOST, MANY = 0.5, 0.3
-"""Shares of the examples from which the sentence speaks of "mostly" and "often"."""
+"""More than this share of the examples is "mostly", at least that one "often"."""
+FEWEST = 2
+"""What is seen once is no pattern."""
 Counts = tuple[tuple[str, int], ...]
 
 
@@ -63,7 +65,7 @@ class LanguageCounter:
             groups=self._groups(place_n),
             distinct={name: len(counter) for name, counter in lists.items()},
             explained=explained,
-            summary=sentence(len(ids), len(place_n), found, explained),
+            summary=sentence(len(ids), len(place_n), found, explained, self._lemmas_of(found["pos"], place_n)),
         )
 
     def _codes(self, column: str, place_n: np.ndarray) -> list[int]:
@@ -96,6 +98,12 @@ class LanguageCounter:
         place_n, step_n = place_n[step_n != 0], step_n[step_n != 0]
         return Counter(zip(self._names("dep", place_n), self._names("lemma", place_n + step_n)))
 
+    def _lemmas_of(self, pos: Counts, place_n: np.ndarray) -> list[str]:
+        """The most frequent lemmas of the most frequent part of speech."""
+        pairs = zip(self._names("pos", place_n), self._names("lemma", place_n))
+        lemmas = Counter(lemma for name, lemma in pairs if name == pos[0][0])
+        return [lemma for lemma, _ in lemmas.most_common(3)]
+
     def _groups(self, place_n: np.ndarray) -> tuple[LemmaGroup, ...]:
         members: dict[str, Counter[str]] = {}
         names = zip(*(self._names(column, place_n) for column in ("entity", "pos", "lemma")))
@@ -117,29 +125,33 @@ def explain(tag: str) -> str:
     return GLOSSARY.get(tag, "")
 
 
-def sentence(examples: int, at_words: int, found: dict[str, Counts], explained: dict[str, str]) -> str:
-    """One English sentence about the counts of `FeatureLanguage`."""
+def sentence(
+    examples: int, at_words: int, found: dict[str, Counts], explained: dict[str, str], lemmas: Sequence[str]
+) -> str:
+    """One English sentence about the counts of `FeatureLanguage`; `lemmas` are those of the most frequent part of speech."""
     if not at_words:
         return f"Peaks on white space or special tokens in all of {examples} examples, so there is no word to speak of."
-    parts = [_peaks(examples, at_words, found, explained)]
-    parts += _often(
-        found["entities"], at_words, lambda tag: f"within names of the kind {tag} ({explained[tag].lower()})"
-    )
+    parts = [_peaks(examples, at_words, found, explained, lemmas)]
+    parts += _often(found["entities"], at_words, lambda tag: f"inside a {tag} ({explained.get(tag, tag).lower()})")
     parts += _often(found["before"], at_words, lambda word: f"after “{word}”")
     parts += _often(found["after"], at_words, lambda word: f"before “{word}”")
-    parts += _often(found["relations"], at_words, lambda tag: f"as {explained.get(tag) or tag}")
+    if found["pos"][0][0] != "PUNCT":  # a mark's only role is that of a mark
+        names = explained | {"ROOT": "the root of its sentence"}
+        parts += _often(found["relations"], at_words, lambda tag: f"as {names.get(tag, tag)}")
     return ", ".join(parts) + "."
 
 
-def _peaks(examples: int, at_words: int, found: dict[str, Counts], explained: dict[str, str]) -> str:
+def _peaks(
+    examples: int, at_words: int, found: dict[str, Counts], explained: dict[str, str], lemmas: Sequence[str]
+) -> str:
     """The beginning: one word, one part of speech, or many kinds."""
-    if found["words"] and found["words"][0][1] >= MOST * examples:
+    if found["words"] and found["words"][0][1] > MOST * examples:
         word, count = found["words"][0]
-        return f"Peaks mostly on “{word}” ({count} of {examples} examples)"
+        return f"Peaks {_how(count, examples)} on “{word}” ({count} of {examples} examples)"
     pos, count = found["pos"][0]
-    kind, such_as = _plural(explained.get(pos) or pos), _listed([f"“{lemma}”" for lemma, _ in found["lemmas"][:3]])
-    if count >= MOST * at_words:
-        return f"Peaks mostly on {kind} ({count} of {at_words} examples at words) such as {such_as}"
+    kind, such_as = _plural(explained.get(pos) or pos), _listed([f"“{lemma}”" for lemma in lemmas])
+    if count > MOST * at_words:
+        return f"Peaks {_how(count, at_words)} on {kind} ({count} of {at_words} examples at words) such as {such_as}"
     return f"Peaks on words of several kinds, most often {kind} ({count} of {at_words}), such as {such_as}"
 
 
@@ -152,10 +164,14 @@ def _plural(name: str) -> str:
 
 def _often(counts: Counts, of: int, words: Callable[[str], str]) -> list[str]:
     """What is said of the most frequent entry, when it is frequent enough."""
-    if not counts or counts[0][1] < MANY * of:
+    if not counts or counts[0][1] < max(FEWEST, MANY * of):
         return []
     name, count = counts[0]
-    return [f"{'mostly' if count >= MOST * of else 'often'} {words(name)} ({count})"]
+    return [f"{_how(count, of)} {words(name)} ({count})"]
+
+
+def _how(count: int, of: int) -> str:
+    return "only" if count == of else "mostly" if count > MOST * of else "often"
 
 
 def _listed(words: Sequence[str]) -> str:

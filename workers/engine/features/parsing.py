@@ -125,7 +125,7 @@ class Parsing:
 
     def _obey(self, progress: Progress) -> None:
         wish = progress.wish()
-        if wish or time.monotonic() > self._saved_at + SAVE_EVERY_S:
+        if wish in ("checkpoint", *ENDING_WISHES) or time.monotonic() > self._saved_at + SAVE_EVERY_S:
             self._save()
         if wish == "checkpoint":
             progress.wish_done(wish)
