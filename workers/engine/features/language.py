@@ -56,7 +56,9 @@ def feature_language(
     latents = _latents(spec, examples)
     numbers = examples.contexts(latents)
     contexts = ExampleContexts(inputs.tokenization_dir, Path(inputs.run_dir) / "vocabulary.parquet", numbers)
-    table, parsed = _parsed(contexts, inputs, Parsing(pipeline, Path(inputs.job_dir) / PARSED), parser, progress)
+    table, parsed = _parsed(
+        contexts, inputs, Parsing(pipeline, Path(inputs.job_dir) / PARSED, contexts.length), parser, progress
+    )
     counter = LanguageCounter(contexts, tokens_of(table))
     out = Path(inputs.out_dir)
     found: list[FeatureLanguage | None] = []

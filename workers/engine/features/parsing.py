@@ -38,7 +38,8 @@ STRINGS = {"lower": LOWER, "lemma": LEMMA, "pos": POS, "dep": DEP, "entity": ENT
 """Columns that hold strings, with spaCy's attribute."""
 NUMBERS = {"context": pa.int32(), "document": pa.int16(), "start": pa.int32(), "length": pa.int16(), "head": pa.int16()}
 ATTRIBUTES = [IDX, LENGTH, HEAD, *STRINGS.values()]
-BATCH_DOCUMENTS = 256
+BATCH_TOKENS = 16_384
+"""Parsed together: more takes memory, fewer takes time."""
 SAVE_EVERY_S = 20.0
 
 
@@ -91,8 +92,9 @@ def documents_of(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
 class Parsing:
     """Parses contexts into `folder`, part after part; what an earlier try left there counts."""
 
-    def __init__(self, pipeline: Language, folder: Path) -> None:
+    def __init__(self, pipeline: Language, folder: Path, context_length: int) -> None:
         self._pipeline, self._folder = pipeline, folder
+        self._batch_documents = max(1, BATCH_TOKENS // context_length)
         folder.mkdir(parents=True, exist_ok=True)
         self._held: list[pa.RecordBatch] = []
         self._saved_at = time.monotonic()
@@ -113,7 +115,7 @@ class Parsing:
         )
         number = {context: place for place, context in enumerate(contexts)}
         last = None
-        for doc, about in self._pipeline.pipe(documents, as_tuples=True, batch_size=BATCH_DOCUMENTS):
+        for doc, about in self._pipeline.pipe(documents, as_tuples=True, batch_size=self._batch_documents):
             if about[0] != last:  # contexts before this one are whole
                 self._obey(progress)
                 progress.reach(number[about[0]])
