@@ -235,8 +235,15 @@ def test_contexts_are_parsed_once(world, all_features, monkeypatch):
     assert not (world.folder / "again" / "parsed.arrow").exists()
 
 
-def test_what_another_parser_made_is_not_taken_over(world, all_features):
+def test_what_another_parser_made_or_what_is_broken_is_parsed_again(world, all_features):
     assert len(tokens_read([world.folder / "out" / "parsed.arrow"], "en_core_web_sm 1.0")) == 0
+    broken = world.folder / "broken"
+    broken.mkdir()
+    whole = (world.folder / "out" / "parsed.arrow").read_bytes()
+    (broken / "parsed-1.arrow").write_bytes(whole[: len(whole) // 2])
+    (broken / "parsed-2.arrow").write_bytes(b"")
+    result = world.analyse(AFTER_THE, name="anew", parsed="broken")
+    assert result.parsed == result.contexts and result.analysis == all_features[1][AFTER_THE]
 
 
 class StopsAfter(Progress):

