@@ -16,7 +16,8 @@ from apps.core.streaming import streamed
 from apps.features import collection_services, services
 from apps.features.bulk import bulk_apply
 from apps.features.example_export import FORMATS, examples_exported
-from apps.features.models import Collection, Feature, FeatureRun, TriedText
+from apps.features.models import Collection, Feature, FeatureRun, LanguageAnalysis, TriedText
+from workers.engine.specs.feature_language import FeatureLanguageSpec
 
 
 class WordsActionForm(ActionForm):
@@ -164,10 +165,31 @@ class FeatureRunAdmin(RowAdmin):
     list_display = ["id", "sae", "tokenization", "tokens", "alive", "bytes", "ready_at"]
     list_filter = ["sae"]
     list_select_related = ["sae", "tokenization__dataset", "tokenization__language_model"]
+    actions = ["delete_rows", "language_analyse"]
+
+    @admin.action(description="Analyse the language of all their features")
+    def language_analyse(self, request: HttpRequest, runs: QuerySet[FeatureRun]) -> None:
+        """A job for each run."""
+        self.each(request, runs, lambda run: f"job {_analysis_job(request, run)} was queued")
 
     def delete_row(self, row: FeatureRun) -> int:
         """Words on features stay."""
         return services.feature_run_delete(run=row)
+
+
+def _analysis_job(request: HttpRequest, run: FeatureRun) -> int:
+    return services.language_analysis_start(spec=FeatureLanguageSpec(run=run.pk), user=request.user).job.pk
+
+
+@admin.register(LanguageAnalysis)
+class LanguageAnalysisAdmin(RowAdmin):
+    list_display = ["id", "run", "index", "created_by", "created_at", "ready_at"]
+    list_filter = ["run__sae"]
+    list_select_related = ["run__sae", "created_by"]
+
+    def delete_row(self, row: LanguageAnalysis) -> int:
+        """The files of an analysis of all features go as well."""
+        return services.language_analysis_delete(analysis=row)
 
 
 @admin.register(TriedText)

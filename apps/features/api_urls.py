@@ -7,6 +7,9 @@ from apps.features import api, collection_api
 urlpatterns = [
     path("", api.features, name="features"),
     path("/<int:pk>", api.feature, name="feature"),
+    path("/<int:pk>/nlp-analysis", api.nlp_analysis, name="feature-nlp-analysis"),
+    path("/nlp-analysis", api.nlp_analyses, name="feature-nlp-analyses"),
+    path("/nlp-analysis/<int:pk>", api.nlp_job, name="language-analysis"),
     path("/examples", api.examples, name="feature-examples"),
     path("/collections", collection_api.collections, name="feature-collections"),
     path("/collections/<int:pk>", collection_api.collection, name="feature-collection"),

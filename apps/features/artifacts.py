@@ -22,6 +22,7 @@ from apps.core.errors import AppError
 from apps.core.storage import data_path
 from workers.engine.specs.features import NEAR_GROUP, TOP_GROUP, ZERO_GROUP
 from workers.engine.text.tokens import TokenScheme, token_scheme, token_texts
+from workers.engine.text.words import word_at, words
 
 NONE = -1
 """No token, no neighbour."""
@@ -39,10 +40,15 @@ class Example:
     group: int
     repeats: int = 1
     """How often the same window was kept."""
+    scheme: str = ""
+    """The vocabulary's TokenScheme."""
 
-    def cropped(self, around: int) -> "Example":
-        """At most `around` tokens on each side of the peak."""
-        start, stop = max(0, self.peak - around), self.peak + around + 1
+    def cropped(self, around: int, *, whole_words: bool = False) -> "Example":
+        """At most `around` tokens on each side of the peak; more where `whole_words` would otherwise be cut."""
+        start, stop = max(0, self.peak - around), min(self.peak + around + 1, len(self.tokens))
+        if whole_words:
+            found = words(self.tokens, self.scheme or None)
+            start, stop = found[word_at(found, start)].start, found[word_at(found, stop - 1)].stop
         return replace(
             self,
             tokens=self.tokens[start:stop],
@@ -295,6 +301,7 @@ def _example(
         peak_value=peak_value,
         context=context,
         group=group,
+        scheme=vocabulary.scheme,
     )
 
 

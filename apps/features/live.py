@@ -3,8 +3,8 @@
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import FEATURE_RUNS, TRIED_TEXTS
-from apps.features.models import FeatureRun, TriedText
+from apps.core.live.topics import FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
+from apps.features.models import FeatureRun, LanguageAnalysis, TriedText
 from apps.features.trying import tried_context
 
 
@@ -15,6 +15,15 @@ def render(pk: str) -> str | None:
     if run is None:
         return None
     return render_to_string("features/run.html", {"run": run, "job": None if run.is_ready else run.job})
+
+
+@renders(LANGUAGE_ANALYSES)
+def language_analysis(pk: str) -> str | None:
+    """language-analyses/<id>: how its job stands; the page asks for the tables itself once there are some."""
+    found = LanguageAnalysis.objects.select_related("run__sae").filter(pk=pk).first() if pk.isdecimal() else None
+    if found is None:
+        return None
+    return render_to_string("features/language.html#state", {"row": found, "job": found.job})
 
 
 @renders(TRIED_TEXTS)

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
-from apps.core.live.topics import FEATURE_RUNS, TRIED_TEXTS
+from apps.core.live.topics import FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
 from apps.datasets.models import Tokenization
 from apps.features.index_sets import IndexSetField
 from apps.jobs.models import Job, Subject
@@ -160,6 +160,36 @@ class CollectionPart(models.Model):
 
     def __str__(self) -> str:
         return f"{self.collection}, {self.sae}"
+
+
+class LanguageAnalysis(Subject):
+    """What a parser says of the peaks of one feature of a run, or of all. `report` is the FeatureLanguageResult; the analyses
+    of all features lie in features/<run>/language/."""
+
+    ENTITY = LANGUAGE_ANALYSES
+
+    run = models.ForeignKey(FeatureRun, on_delete=models.CASCADE, related_name="language_analyses")
+    index = models.PositiveIntegerField(null=True, blank=True)
+    """The feature's number; null for all features of the run."""
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "language analyses"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "index"], name="one_analysis_per_feature_of_a_run"),
+            models.UniqueConstraint(
+                fields=["run"], condition=models.Q(index__isnull=True), name="one_analysis_of_all_features_of_a_run"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"language of {'all features' if self.index is None else f'feature {self.index}'} of {self.run.sae}"
+
+    def get_absolute_url(self) -> str:
+        if self.index is None:
+            return self.run.get_absolute_url()
+        return f"{reverse('features:detail', args=[self.run.sae_id, self.index])}?panel=language"
 
 
 class TriedText(Subject):

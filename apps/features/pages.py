@@ -21,6 +21,8 @@ WIDTHS: dict[str, int | None] = {"5": 5, "16": 16, "full": None}
 """Context width: tokens on each side of the peak."""
 USUAL_WIDTH = "16"
 MOST_GUESS_CHARACTERS = 300
+PANELS = ("examples", "language")
+"""What the feature page shows at its left."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,24 @@ class View:
     """Judge first: the feature's own words stay hidden until they are asked for."""
     guess: str = ""
     """What the reader calls the feature: beside the label, once it shows."""
+    words: bool = False
+    """Words in place of tokens."""
+    panel: str = PANELS[0]
 
     @classmethod
     def of(cls, query: QueryDict) -> "View":
-        """From ?width=&breaks=&bins=&labels=&guess=; unknown widths are the usual one, a guess reveals the label."""
+        """From ?width=&breaks=&bins=&labels=&guess=&words=&panel=; unknown widths and panels are the usual ones, a guess
+        reveals the label."""
         width = query.get("width", USUAL_WIDTH)
         judges, guess = query.get("labels") == "hidden", query.get("guess", "").strip()[:MOST_GUESS_CHARACTERS]
         return cls(
             width if width in WIDTHS else USUAL_WIDTH,
-            query.get("breaks") == "1",
-            query.get("bins") == "log",
-            judges and "guess" not in query,
-            guess if judges else "",
+            breaks=query.get("breaks") == "1",
+            log_bins=query.get("bins") == "log",
+            hides_label=judges and "guess" not in query,
+            guess=guess if judges else "",
+            words=query.get("words") == "1",
+            panel=panel if (panel := query.get("panel", "")) in PANELS else PANELS[0],
         )
 
     @property
@@ -162,7 +170,7 @@ class Evidence:
         feature, around, maximum = self._feature, WIDTHS[self._view.width], self.statistics.maximum
         examples = artifacts.examples_read(feature.run_id, feature.index)
         if around is not None:
-            examples = [example.cropped(around) for example in examples]
+            examples = [example.cropped(around, whole_words=self._view.words) for example in examples]
         return groups_shown(artifacts.examples_grouped(examples, maximum), self.reading, maximum)
 
     @property

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.features import collection_views, list_views, try_views, views
+from apps.features import collection_views, language_views, list_views, try_views, views
 
 app_name = "features"
 urlpatterns = [
@@ -28,5 +28,6 @@ urlpatterns = [
     path("sae/<int:sae_id>/<int:index>/", views.feature_page, name="detail"),
     path("sae/<int:sae_id>/<int:index>/words/", views.feature_words, name="words"),
     path("sae/<int:sae_id>/<int:index>/notes/", views.feature_notes, name="notes"),
+    path("sae/<int:sae_id>/<int:index>/language/", language_views.language_start, name="language"),
     path("sae/<int:sae_id>/<int:index>/star/", views.feature_star, name="star"),
 ]

@@ -14,6 +14,7 @@ from apps.core.pages import delete_page, form_refuse, spec_page
 from apps.features.bulk import BulkForm
 from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
+from apps.features.language import language_context
 from apps.features.models import Feature
 from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
@@ -126,6 +127,7 @@ def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
             "trouble": trouble,
             "copies": copies,
             "is_dead": feature.maximum <= 0,
+            **(language_context(feature) if view.panel == "language" and feature.run else {}),
         },
     )
 

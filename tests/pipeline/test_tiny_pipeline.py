@@ -42,3 +42,14 @@ def test_saelens_encodes_alike_from_the_export(trained, tmp_path):
     sae = SAE.load_from_disk(str(cfg.parent), device="cpu")
     assert (sae.cfg.d_in, sae.cfg.d_sae) == (32, 256)
     assert torch.isfinite(sae.encode(torch.randn(4, 32))).all()
+
+
+def test_the_language_of_one_feature_and_of_all_is_read(trained):
+    studio, _, sae_id = trained
+    strongest = studio.json("feature_list", "--sae", sae_id, "--sort", "maximum")[0]
+    run, asked = strongest["run"], ("feature_language", "--run", strongest["run"], "--wait")
+    assert "Peaks" in studio.manage(*asked, "--feature", strongest["index"]).stdout
+    folder = studio.data_dir / "features" / str(run) / "language"
+    assert len(list(folder.glob("parsed-*.arrow"))) == 1
+    assert "features on" in studio.manage(*asked).stdout
+    assert sorted(file.name for file in folder.iterdir()) == ["features.arrow", "parsed.arrow"]

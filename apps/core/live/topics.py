@@ -12,6 +12,7 @@ TRAININGS = "trainings"
 SAES = "saes"
 EVALUATIONS = "evaluations"
 FEATURE_RUNS = "feature-runs"
+LANGUAGE_ANALYSES = "language-analyses"
 TRIED_TEXTS = "tried-texts"
 EXPERIMENTS = "experiments"
 EXPORTS = "exports"
@@ -30,6 +31,7 @@ ENTITIES = (
     SAES,
     EVALUATIONS,
     FEATURE_RUNS,
+    LANGUAGE_ANALYSES,
     TRIED_TEXTS,
     EXPERIMENTS,
     EXPORTS,

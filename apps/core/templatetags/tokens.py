@@ -11,6 +11,7 @@ from django import template
 
 from workers.engine.text.decoding import visible
 from workers.engine.text.tokens import token_texts
+from workers.engine.text.words import word_at, words
 
 register = template.Library()
 
@@ -40,46 +41,78 @@ def token_strip(
     label: str = "",
     scheme: str = "",
     kept: Sequence[bool] | None = None,
+    by_words: bool = False,
 ) -> dict[str, object]:
     """{% token_strip example.tokens example.values scale=maximum peak=example.peak %}.
 
     `scale` is the value shown at full strength: the feature's maximum, or the strip's own when absent. `peak` is the
     position of the outlined token. `breaks` shows line breaks as such. `scheme` is the vocabulary's TokenScheme when known.
-    `kept` (without values) says of each token whether it stays: those that do not are struck through.
+    `kept` (without values) says of each token whether it stays: those that do not are struck through. `by_words` shows words
+    instead of tokens, each with the maximum of its tokens' values; the peak's word is outlined.
     """
+    shown = Strip.of_words(tokens, values, peak, scheme) if by_words else Strip.of_tokens(tokens, values, peak, scheme)
     return {
-        "spans": spans(tokens, values, scale, peak, scheme) if kept is None else kept_spans(tokens, kept, scheme),
+        "spans": spans(shown, scale) if kept is None else kept_spans(tokens, kept, scheme),
         "breaks": breaks,
         "label": label,
         "is_plain": values is None,
     }
 
 
-def spans(
-    tokens: Sequence[str],
-    values: Sequence[float] | None,
-    scale: float | None = None,
-    peak: int | None = None,
-    scheme: str = "",
-) -> list[Span]:
-    """Tokens and their activations as spans, runs without activation merged."""
-    texts = token_texts(list(tokens), scheme or None)
-    if values is None:
-        return [Span(visible(text), breaks="\n" in text) for text in texts]
-    top = scale or max((float(v) for v in values), default=0.0) or 1.0
+@dataclass(frozen=True)
+class Strip:
+    """What a strip shows, piece by piece: tokens or words."""
+
+    texts: Sequence[str]
+    raws: Sequence[str]
+    """The tokenizer's spelling of each piece: a token, or those of a word."""
+    values: Sequence[float] | None
+    peak: int | None
+
+    @classmethod
+    def of_tokens(
+        cls, tokens: Sequence[str], values: Sequence[float] | None, peak: int | None = None, scheme: str = ""
+    ) -> "Strip":
+        """A piece for each token."""
+        raws = [f"token {token}" for token in tokens]
+        return cls(token_texts(list(tokens), scheme or None), raws, values, peak)
+
+    @classmethod
+    def of_words(
+        cls, tokens: Sequence[str], values: Sequence[float] | None, peak: int | None = None, scheme: str = ""
+    ) -> "Strip":
+        """A piece for each word, with the maximum of its tokens."""
+        found = words(list(tokens), scheme or None)
+        return cls(
+            [word.text for word in found],
+            [_spelled(tokens[word.start : word.stop]) for word in found],
+            None if values is None else [max(values[word.start : word.stop]) for word in found],
+            None if peak is None else word_at(found, peak),
+        )
+
+
+def spans(strip: Strip, scale: float | None = None) -> list[Span]:
+    """Pieces and their values as spans, runs without activation merged."""
+    if strip.values is None:
+        return [Span(visible(text), breaks="\n" in text) for text in strip.texts]
+    top = scale or max((float(v) for v in strip.values), default=0.0) or 1.0
     made: list[Span] = []
     silent = ""
-    for position, (text, value) in enumerate(zip(texts, values)):
-        if value <= 0 and position != peak and "\n" not in text:
+    for position, (text, value) in enumerate(zip(strip.texts, strip.values)):
+        if value <= 0 and position != strip.peak and "\n" not in text:
             silent += text
             continue
         if silent:
             made.append(Span(_inner(silent)))
             silent = ""
-        made.append(_active(text, tokens[position], float(value), top, position == peak))
+        made.append(_active(text, strip.raws[position], float(value), top, position == strip.peak))
     if silent:
         made.append(Span(_inner(silent)))
     return made
+
+
+def _spelled(tokens: Sequence[str]) -> str:
+    return f"token{'s' if len(tokens) > 1 else ''} {' '.join(tokens)}"
 
 
 def kept_spans(tokens: Sequence[str], kept: Sequence[bool], scheme: str = "") -> list[Span]:
@@ -104,7 +137,7 @@ def _active(text: str, raw: str, value: float, top: float, is_peak: bool) -> Spa
         text=visible(text),
         value=value,
         share=f"{max(share, 0.05):.3f}" if value > 0 else "",
-        tip=f"{visible(text)} · {value:.4g} · {100 * share:.0f} % of the scale · token {raw}",
+        tip=f"{visible(text)} · {value:.4g} · {100 * share:.0f} % of the scale · {raw}",
         spoken=f"{value:.3g}" if value > 0 else "",
         is_peak=is_peak,
         breaks="\n" in text,

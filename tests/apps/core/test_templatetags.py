@@ -8,7 +8,7 @@ from django.template import Context, RequestContext, Template
 from django.test import RequestFactory
 
 from apps.core.templatetags.studio import bytes_words, compact, duration, significant, spark_points
-from apps.core.templatetags.tokens import spans
+from apps.core.templatetags.tokens import Strip, spans
 
 
 def shown(source: str, **values) -> str:
@@ -90,14 +90,34 @@ def test_token_texts_are_escaped_everywhere():
 
 
 def test_silent_neighbours_share_one_span_and_lose_no_text():
-    made = spans(TOKENS, [0, 5, 0, 0, 0, 2.5, 0])
+    made = spans(Strip.of_tokens(TOKENS, [0, 5, 0, 0, 0, 2.5, 0]))
     assert [span.text for span in made] == [" the", "·<b>", " cat sat", "↵", "·é"]
     assert [span.share for span in made] == ["", "1.000", "", "", "0.500"]
 
 
 def test_shares_follow_the_given_scale_and_weak_ones_stay_visible():
-    made = spans(["a", "b", "c"], [1.0, 0.001, 50.0], scale=10.0)
+    made = spans(Strip.of_tokens(["a", "b", "c"], [1.0, 0.001, 50.0]), scale=10.0)
     assert [span.share for span in made] == ["0.100", "0.050", "1.000"]
+
+
+def test_a_word_has_the_maximum_of_its_tokens_and_the_peaks_word_is_outlined():
+    tokens, values = ["Ġun", "real", "istic", "Ġcats"], [0, 1.0, 4.0, 2.0]
+    made = spans(Strip.of_words(tokens, values, peak=1), scale=4.0)
+    assert [(span.text, span.value, span.share, span.is_peak) for span in made] == [
+        ("·unrealistic", 4.0, "1.000", True),
+        ("·cats", 2.0, "0.500", False),
+    ]
+    assert "tokens Ġun real istic" in made[0].tip and made[1].tip.endswith("token Ġcats")
+
+
+def test_the_scheme_decides_what_a_word_is_where_a_window_shows_no_mark():
+    assert [span.text for span in spans(Strip.of_words(["un", "real"], None, scheme="wordpiece"))] == ["un", "·real"]
+    html = shown(
+        '{% load tokens %}{% token_strip tokens values by_words=True scheme="byte_level" peak=0 %}',
+        tokens=["æĹ", "¥", "Ã©", "s"],
+        values=[0, 3, 0, 1],
+    )
+    assert '<span class="token peak" style="--a:1.000"' in html and ">日" in html and ">és" in html
 
 
 def test_values_are_text_for_those_who_see_no_colour():

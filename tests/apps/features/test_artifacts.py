@@ -32,6 +32,13 @@ def test_a_crop_keeps_the_peak_and_its_value():
     assert example.cropped(9).tokens == example.tokens
 
 
+def test_a_cropped_example_keeps_whole_words_when_asked():
+    example = artifacts.Example(("Ġa", "Ġun", "real", "istic", "Ġb"), (0, 0, 5, 2, 0), 2, 5.0, 0, 0)
+    cropped = example.cropped(0, whole_words=True)
+    assert cropped.tokens == ("Ġun", "real", "istic") and cropped.activations[cropped.peak] == 5
+    assert example.cropped(0).tokens == ("real",)
+
+
 def test_empty_slots_give_no_examples(run_id):
     assert [example.group for example in artifacts.examples_read(run_id, 0)] == [ZERO_GROUP]
     assert set(artifacts.best_examples(run_id, [0, 1, 5])) == {1, 5}

@@ -9,7 +9,7 @@ from apps.core.storage import artifact_remove, data_path
 from apps.features.forms import RANGES
 from apps.features.models import FeatureRun
 from apps.features.services import feature_label_set, feature_run_delete
-from tests.apps.features.worlds import finished_run_make, run_make, sae_make
+from tests.apps.features.worlds import VOCABULARY, finished_run_make, run_make, sae_make
 
 pytestmark = pytest.mark.django_db
 
@@ -173,6 +173,23 @@ def test_context_width_and_line_breaks_follow_the_url(client_in, sae):
     text = shown(client_in, sae, 4, width="full", breaks="1")
     assert "<br>" in text and 'href="?width=5&amp;breaks=1"' in text
     assert "<br>" not in shown(client_in, sae, 4)
+
+
+def test_words_or_tokens_follow_the_url(client_in, sae):
+    tokens, words = shown(client_in, sae, 5), shown(client_in, sae, 5, words="1")
+    assert 'href="?words=1"' in tokens and "Words or tokens" in tokens
+    # "Ġwind" is one token and one word; the two full stops behind it are two of each.
+    assert "the peak&#x27;s word is outlined" in words.replace("'", "&#x27;")
+    assert words.count('class="token peak"') == tokens.count('class="token peak"') > 0
+
+
+def test_a_word_on_the_page_has_the_strength_of_its_strongest_token(client_in, sae, monkeypatch):
+    monkeypatch.setattr("tests.apps.features.worlds.VOCABULARY", [*VOCABULARY[:6], "Ġthe", "ly"])
+    other = sae_make()
+    finished_run_make(other)
+    text = shown(client_in, other, 5, words="1")
+    assert '<span class="token peak" style="--a:1.000" data-tip="·windlyly · 5 ·' in text
+    assert "tokens Ġwind ly ly" in text
 
 
 def test_the_first_feature_has_no_previous_and_the_last_no_next(client_in, sae):

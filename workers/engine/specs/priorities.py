@@ -15,4 +15,5 @@ PRIORITIES: dict[str, int] = {
     "evaluate": 60,
     "feature_run": 70,
     "export": 80,
+    "feature_language": 90,
 }

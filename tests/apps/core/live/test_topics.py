@@ -34,6 +34,7 @@ SUBJECTS = {
     topics.TRAININGS: lambda: run_make().job,
     topics.EVALUATIONS: lambda: sae_make().evaluations.get().job,
     topics.FEATURE_RUNS: lambda: feature_worlds.run_make(feature_worlds.sae_make())[1],
+    topics.LANGUAGE_ANALYSES: lambda: feature_worlds.language_make(feature_worlds.sae_make()).job,
     topics.TRIED_TEXTS: lambda: feature_worlds.tried_make(feature_worlds.sae_make()).job,
     topics.EXPERIMENTS: lambda: experiment_make(feature_worlds.sae_make()).job,
     topics.EXPORTS: lambda: export_make().job,
