@@ -14,12 +14,11 @@ from apps.features.models import FeatureRun
 from workers.engine.specs.features import DefaultView
 from workers.engine.text.token_kinds import TOKEN_KIND_WORDS, TokenKind, token_kinds
 from workers.engine.text.tokens import token_texts
+from workers.engine.text.words import word_at, words
 
 WEAK = "weak"
 WEAKEST_CHOICES = (0.0, 0.1, 0.3, 0.5)
 """Shares of the maximum that the page offers."""
-UNKNOWN = "\0"
-"""Beside a token that stands without its text: neither letter nor blank."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,16 @@ class ReadingFilter:
             return WEAK
         if kind == "silent" or not self.hidden:
             return ""
-        texts = token_texts(example.tokens)
-        at = example.peak
-        before, after = "".join(texts[:at])[-1:], "".join(texts[at + 1 :])[:1]
-        kinds = token_kinds(example.tokens[at], texts[at], before=before, after=after)
+        scheme, at = example.scheme or None, example.peak
+        found = words(example.tokens, scheme)
+        word = found[word_at(found, at)]
+        text = token_texts(example.tokens, scheme)[at]
+        kinds = token_kinds(example.tokens[at], text, is_part=word.stop - word.start > 1)
         return next((found.value for found in TokenKind if found in kinds & self.hidden), "")
 
     def hides_token(self, token: TopToken) -> bool:
         """Whether a row of the top tokens is out of sight. Without its text no token counts as a part of a word."""
-        return bool(self.hidden & token_kinds(token.token, token.text, before=UNKNOWN, after=UNKNOWN))
+        return bool(self.hidden & token_kinds(token.token, token.text))
 
     @property
     def kind_chips(self) -> list[Chip]:

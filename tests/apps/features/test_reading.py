@@ -6,6 +6,7 @@ import pytest
 from django.http import QueryDict
 from django.urls import reverse
 
+from apps.features.artifacts import Example
 from apps.features.reading import ReadingFilter
 from apps.features.services import feature_run_start
 from tests.apps.features.worlds import finished_run_make, sae_make
@@ -99,3 +100,14 @@ def test_the_json_has_all_examples_and_says_which_are_out_of_sight(client_in, sa
     found = client_in.get(reverse("api:feature", args=[sae.features.get(index=4).pk])).json()
     by_kind = {group["kind"]: [example["hidden_by"] for example in group["examples"]] for group in found["examples"]}
     assert set(by_kind["top"]) == {"punctuation"} and set(by_kind["silent"]) == {""}
+
+
+def test_a_peak_inside_a_word_is_a_part_of_it_and_a_whole_word_is_not():
+    reading = ReadingFilter(frozenset({TokenKind.FRAGMENT}))
+
+    def example(tokens: tuple[str, ...], peak: int) -> Example:
+        return Example(tokens, (0.0,) * len(tokens), peak, 1.0, context=0, group=0, scheme="byte_level")
+
+    assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 2), 1.0) == "fragment"
+    assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 1), 1.0) == "fragment"
+    assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 3), 1.0) == ""

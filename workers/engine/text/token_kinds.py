@@ -9,9 +9,11 @@ from enum import StrEnum
 
 from workers.engine.text.stop_words import STOP_WORDS
 from workers.engine.text.token_filters import is_punctuation, is_white_space
-from workers.engine.text.tokens import BYTE_FALLBACK
 
-_SPECIAL = re.compile(r"<\|.+\|>|</?\w+>|\[[A-Z]+\]")
+_SPECIAL = re.compile(
+    r"<[|｜].*[|｜]>|</?(s|pad|unk|bos|eos|sos|mask|cls|sep|start_of_turn|end_of_turn|unused\d+|extra_id_\d+)>"
+    r"|\[(CLS|SEP|PAD|UNK|MASK)\]"
+)
 _SEPARATORS = str.maketrans("", "", ".,:/-")
 
 
@@ -36,27 +38,27 @@ TOKEN_KIND_WORDS = {
 }
 
 
-def token_kinds(raw: str, text: str, *, before: str, after: str) -> frozenset[TokenKind]:
-    """The kinds of a token that the vocabulary spells `raw` and that shows `text` between the texts `before` and `after`.
+def is_special(raw: str) -> bool:
+    """Whether a raw token is no text but marks the ends and turns of documents: <|…|>, <s>, </s>, [CLS] and the like."""
+    return bool(_SPECIAL.fullmatch(raw.strip()))
 
-    special: <|…|>, <s>, </s>, [CLS] and the like. punctuation: nothing but marks, symbols or blanks. number: digits, with
-    separators. fragment: letters that go on a word before them or that the next token goes on. single_letter: one letter
-    of a script with capitals. stop_word: one of STOP_WORDS, whole.
+
+def token_kinds(raw: str, text: str, *, is_part: bool = False) -> frozenset[TokenKind]:
+    """The kinds of a token that the vocabulary spells `raw` and that shows `text`; `is_part`: other tokens belong to its word
+    (text/words.py).
+
+    special: `is_special`, and nothing else then. punctuation: nothing but marks, symbols or blanks. number: digits, with
+    separators. fragment: letters that are only a part of their word. single_letter: one letter of a script with capitals.
+    stop_word: one of STOP_WORDS, whole.
     """
-    if _SPECIAL.fullmatch(raw) and not BYTE_FALLBACK.fullmatch(raw):
+    if is_special(raw):
         return frozenset({TokenKind.SPECIAL})
     core = text.strip()
-    is_part = _goes_on(before, text) or _goes_on(text, after)
     judged = {
         TokenKind.PUNCTUATION: is_punctuation(text) or is_white_space(text),
         TokenKind.NUMBER: core.translate(_SEPARATORS).isnumeric(),
-        TokenKind.FRAGMENT: is_part,
+        TokenKind.FRAGMENT: is_part and any(map(str.isalpha, core)),
         TokenKind.SINGLE_LETTER: len(core) == 1 and core.lower() != core.upper(),
         TokenKind.STOP_WORD: core.lower() in STOP_WORDS and not is_part,
     }
     return frozenset(kind for kind, holds in judged.items() if holds)
-
-
-def _goes_on(left: str, right: str) -> bool:
-    """Whether a word runs over the border between two texts."""
-    return left[-1:].isalpha() and right[:1].isalpha()
