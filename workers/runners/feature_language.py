@@ -16,7 +16,7 @@ from workers.engine.specs.feature_language import (
 )
 from workers.runners.base import Runner, folder_take_over
 
-PARSER_BYTES = 800 * 2**20
+PARSER_BYTES = 640 * 2**20
 """Resident size of the English pipeline with a batch of documents, measured."""
 
 

@@ -34,8 +34,8 @@ STRINGS = {"lower": LOWER, "lemma": LEMMA, "pos": POS, "dep": DEP, "entity": ENT
 """Columns that hold strings, with spaCy's attribute."""
 NUMBERS = {"context": pa.int32(), "document": pa.int16(), "start": pa.int32(), "length": pa.int16(), "head": pa.int16()}
 ATTRIBUTES = [IDX, LENGTH, HEAD, *STRINGS.values()]
-BATCH_TOKENS = 16_384
-"""Parsed together: more takes memory, fewer takes time."""
+BATCH_TOKENS = 4_096
+"""Parsed together: with more the caches overflow, with fewer small matrices cost; a wish is heard between batches."""
 SAVE_EVERY_S = 20.0
 
 
