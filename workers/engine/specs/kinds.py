@@ -1,5 +1,6 @@
 """Every job kind and its Spec: the one list that supervisor, child, forms and pages share."""
 
+from workers.engine.specs.ablation import AblateInputs, AblateSpec
 from workers.engine.specs.activations import ActivationCacheInputs, ActivationCacheSpec
 from workers.engine.specs.base import Inputs, Spec
 from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportSpec, DatasetLookupInputs, DatasetLookupSpec
@@ -32,6 +33,7 @@ _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
     (EvaluateSpec, EvaluateInputs),
     (FeatureRunSpec, FeatureRunInputs),
     (TryTextSpec, TryTextInputs),
+    (AblateSpec, AblateInputs),
     (SteerSpec, SteerInputs),
     (ExportSpec, ExportInputs),
 )

@@ -5,6 +5,7 @@ PRIORITIES: dict[str, int] = {
     "dataset_lookup": 5,
     "language_model_lookup": 5,
     "try_text": 8,
+    "ablate": 9,
     "steer": 10,
     "dataset_import": 20,
     "language_model_import": 20,
