@@ -12,7 +12,9 @@ from django.http import HttpRequest
 from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.features import services
-from apps.features.models import Feature, FeatureRun, TriedText
+from apps.features.ablation_services import ablation_delete, ablation_start
+from apps.features.models import Ablation, Feature, FeatureRun, TriedText
+from workers.engine.specs.ablation import AblateSpec
 
 
 class WordsActionForm(ActionForm):
@@ -53,7 +55,7 @@ class FeatureAdmin(admin.ModelAdmin):
     ]
     readonly_fields = [*numbers, "top_tokens", "promoted_tokens", "label_source", "changed_at"]
     action_form = WordsActionForm
-    actions = ["label_rename", "labels_merge", "category_rename", "labels_clear"]
+    actions = ["label_rename", "labels_merge", "category_rename", "labels_clear", "ablate"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -86,6 +88,17 @@ class FeatureAdmin(admin.ModelAdmin):
     def labels_clear(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
         """Notes and stars stay."""
         self._try(request, lambda: services.labels_clear(features=features))
+
+    @admin.action(description="Measure what the language model loses without the selected features")
+    def ablate(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """A job for each feature, with the usual options."""
+        for feature in features:
+            try:
+                started = ablation_start(spec=AblateSpec(sae=feature.sae_id, index=feature.index), user=request.user)
+            except AppError as error:
+                self.message_user(request, f"{feature}: {error.message} {error.hint}", messages.ERROR)
+            else:
+                self.message_user(request, f"{feature}: job {started.job.pk} measures it.")
 
     def _reword(
         self, request: HttpRequest, features: QuerySet[Feature], column: str, service: Callable[..., int], many: str
@@ -138,3 +151,14 @@ class TriedTextAdmin(RowAdmin):
     def delete_row(self, row: TriedText) -> int:
         """Nothing lies on disk."""
         return services.tried_text_delete(tried=row)
+
+
+@admin.register(Ablation)
+class AblationAdmin(RowAdmin):
+    list_display = ["id", "feature", "run", "created_by", "created_at", "ready_at"]
+    list_filter = ["feature__sae"]
+    list_select_related = ["feature__sae", "run__sae", "created_by"]
+
+    def delete_row(self, row: Ablation) -> int:
+        """Nothing lies on disk."""
+        return ablation_delete(ablation=row)

@@ -8,6 +8,8 @@ from apps.core.api import accepted, api, paged
 from apps.core.errors import AppError
 from apps.core.spec_forms import spec_from_json
 from apps.core.streaming import streamed
+from apps.features.ablation_services import ablation_delete, ablation_start
+from apps.features.ablations import ablation_get, ablation_json
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
 from apps.features.selectors import (
@@ -21,6 +23,7 @@ from apps.features.selectors import (
 from apps.features.services import feature_run_delete, feature_run_start, feature_update, text_try, tried_text_delete
 from apps.features.trying import tried_json
 from apps.saes.selectors import sae_get
+from workers.engine.specs.ablation import AblateSpec
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.try_text import TryTextSpec
 
@@ -94,3 +97,19 @@ def tried_text(request: HttpRequest, pk: int) -> Any:
     if request.method == "DELETE":
         return {"deleted": pk, "freed_bytes": tried_text_delete(tried=tried)}
     return tried_json(tried)
+
+
+@api("GET", "POST", "DELETE", spec=AblateSpec)
+def ablation(request: HttpRequest, pk: int) -> Any:
+    """What the language model loses without the feature. POST measures it: 202 with the job; `sae` and `index` are those of
+    the feature."""
+    found = feature_get(pk)
+    if request.method == "POST":
+        body = request.json if isinstance(request.json, dict) else {}
+        spec = spec_from_json(AblateSpec, {**body, "sae": found.sae_id, "index": found.index})
+        started = ablation_start(spec=spec, user=request.user)
+        return accepted(started.job, f"/api/v1/features/{pk}/ablation")
+    measured = ablation_get(found)
+    if request.method == "DELETE":
+        return {"deleted": measured.pk, "freed_bytes": ablation_delete(ablation=measured)}
+    return ablation_json(measured)

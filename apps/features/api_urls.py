@@ -7,6 +7,7 @@ from apps.features import api
 urlpatterns = [
     path("", api.features, name="features"),
     path("/<int:pk>", api.feature, name="feature"),
+    path("/<int:pk>/ablation", api.ablation, name="feature-ablation"),
     path("/examples", api.examples, name="feature-examples"),
     path("/try", api.try_text, name="feature-try"),
     path("/tried/<int:pk>", api.tried_text, name="tried-text"),

@@ -3,8 +3,9 @@
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import FEATURE_RUNS, TRIED_TEXTS
-from apps.features.models import FeatureRun, TriedText
+from apps.core.live.topics import ABLATIONS, FEATURE_RUNS, TRIED_TEXTS
+from apps.features.ablations import ablation_context
+from apps.features.models import Ablation, FeatureRun, TriedText
 from apps.features.trying import tried_context
 
 
@@ -24,3 +25,13 @@ def tried_text(pk: str) -> str | None:
     if tried is None:
         return None
     return render_to_string("features/tried.html", {**tried_context(tried), "is_pushed": True})
+
+
+@renders(ABLATIONS)
+def ablation(pk: str) -> str | None:
+    """ablations/<id>: what the model loses without the feature, or how its job stands."""
+    rows = Ablation.objects.select_related("feature__sae")
+    found = rows.filter(pk=pk).first() if pk.isdecimal() else None
+    if found is None:
+        return None
+    return render_to_string("features/ablated.html", {**ablation_context(found), "is_pushed": True})

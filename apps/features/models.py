@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from django.db import models
 from django.urls import reverse
 
-from apps.core.live.topics import FEATURE_RUNS, TRIED_TEXTS
+from apps.core.live.topics import ABLATIONS, FEATURE_RUNS, TRIED_TEXTS
 from apps.datasets.models import Tokenization
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
@@ -108,3 +108,26 @@ class TriedText(Subject):
         """The page with everything in its address, so that a link shows the same to others."""
         asked = {"sae": self.sae_id, "text": self.text} | ({"other": self.other} if self.other else {})
         return f"{reverse('features:try')}?{urlencode(asked)}"
+
+
+class Ablation(Subject):
+    """What the language model loses without a feature, on the contexts of one feature run; `report` is the full AblateResult.
+
+    One row for each feature and run: measuring again overwrites it.
+    """
+
+    ENTITY = ABLATIONS
+
+    feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="ablations")
+    run = models.ForeignKey(FeatureRun, on_delete=models.CASCADE, related_name="ablations")
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["feature", "run"], name="one_ablation_for_feature_and_run")]
+
+    def __str__(self) -> str:
+        return f"ablation of feature {self.feature.index} of {self.feature.sae}"
+
+    def get_absolute_url(self) -> str:
+        return f"{self.feature.get_absolute_url()}#ablation"

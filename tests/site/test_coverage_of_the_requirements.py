@@ -89,6 +89,7 @@ KINDS = {
     "evaluate": (("saes:detail", [1]), "saes/1/evaluate", "evaluate", "saes.Evaluation"),
     "feature_run": (("features:new", []), "features/extraction", "feature_run", "features.FeatureRun"),
     "try_text": (("features:try", []), "features/try", "try_text", "features.TriedText"),
+    "ablate": (("features:ablation", [1, 1]), "features/1/ablation", "ablate", "features.Ablation"),
     "steer": (("steering:new", []), "steering/generate", "steer", "steering.Experiment"),
     "export": (("saes:detail", [1]), "exports", "export", "exports.Export"),
 }

@@ -13,6 +13,7 @@ SAES = "saes"
 EVALUATIONS = "evaluations"
 FEATURE_RUNS = "feature-runs"
 TRIED_TEXTS = "tried-texts"
+ABLATIONS = "ablations"
 EXPERIMENTS = "experiments"
 EXPORTS = "exports"
 SYSTEM = "system"
@@ -31,6 +32,7 @@ ENTITIES = (
     EVALUATIONS,
     FEATURE_RUNS,
     TRIED_TEXTS,
+    ABLATIONS,
     EXPERIMENTS,
     EXPORTS,
 )
