@@ -10,6 +10,7 @@ from apps.core.spec_forms import spec_from_json
 from apps.core.streaming import streamed
 from apps.features.ablation_services import ablation_delete, ablation_start
 from apps.features.ablations import ablation_get, ablation_json
+from apps.features.counterparts import counterparts_json, counterparts_of
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
 from apps.features.selectors import (
@@ -113,3 +114,10 @@ def ablation(request: HttpRequest, pk: int) -> Any:
     if request.method == "DELETE":
         return {"deleted": measured.pk, "freed_bytes": ablation_delete(ablation=measured)}
     return ablation_json(measured)
+
+
+@api("GET")
+def counterparts(request: HttpRequest, pk: int) -> Any:
+    """The same feature in other SAEs of the language model: the nearest decoder rows of each, by cosine."""
+    found = feature_get(pk)
+    return counterparts_json(counterparts_of(found.sae, found.index))

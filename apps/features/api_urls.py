@@ -8,6 +8,7 @@ urlpatterns = [
     path("", api.features, name="features"),
     path("/<int:pk>", api.feature, name="feature"),
     path("/<int:pk>/ablation", api.ablation, name="feature-ablation"),
+    path("/<int:pk>/counterparts", api.counterparts, name="feature-counterparts"),
     path("/examples", api.examples, name="feature-examples"),
     path("/try", api.try_text, name="feature-try"),
     path("/tried/<int:pk>", api.tried_text, name="tried-text"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.features import ablation_views, try_views, views
+from apps.features import ablation_views, counterpart_views, try_views, views
 
 app_name = "features"
 urlpatterns = [
@@ -20,4 +20,5 @@ urlpatterns = [
     path("sae/<int:sae_id>/<int:index>/notes/", views.feature_notes, name="notes"),
     path("sae/<int:sae_id>/<int:index>/star/", views.feature_star, name="star"),
     path("sae/<int:sae_id>/<int:index>/ablation/", ablation_views.ablation_measure, name="ablation"),
+    path("sae/<int:sae_id>/<int:index>/others/", counterpart_views.counterparts_page, name="counterparts"),
 ]
