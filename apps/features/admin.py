@@ -13,8 +13,10 @@ from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.features import services
 from apps.features.ablation_services import ablation_delete, ablation_start
-from apps.features.models import Ablation, Feature, FeatureRun, TriedText
+from apps.features.map_services import feature_map_delete, feature_map_start
+from apps.features.models import Ablation, Feature, FeatureMap, FeatureRun, TriedText
 from workers.engine.specs.ablation import AblateSpec
+from workers.engine.specs.feature_map import FeatureMapSpec
 
 
 class WordsActionForm(ActionForm):
@@ -136,10 +138,21 @@ class FeatureRunAdmin(RowAdmin):
     list_display = ["id", "sae", "tokenization", "tokens", "alive", "bytes", "ready_at"]
     list_filter = ["sae"]
     list_select_related = ["sae", "tokenization__dataset", "tokenization__language_model"]
+    actions = ["delete_rows", "map_features"]
 
     def delete_row(self, row: FeatureRun) -> int:
         """Words on features stay."""
         return services.feature_run_delete(run=row)
+
+    @admin.action(description="Map the features of the selected runs' SAEs")
+    def map_features(self, request: HttpRequest, runs: QuerySet[FeatureRun]) -> None:
+        """One map for each SAE, with the usual options."""
+
+        def start(run: FeatureRun) -> str:
+            made = feature_map_start(spec=FeatureMapSpec(sae=run.sae_id), user=request.user)
+            return f"is mapped by job {made.job.pk}"
+
+        self.each(request, runs, start)
 
 
 @admin.register(TriedText)
@@ -162,3 +175,14 @@ class AblationAdmin(RowAdmin):
     def delete_row(self, row: Ablation) -> int:
         """Nothing lies on disk."""
         return ablation_delete(ablation=row)
+
+
+@admin.register(FeatureMap)
+class FeatureMapAdmin(RowAdmin):
+    list_display = ["id", "sae", "method", "bytes", "created_by", "created_at", "ready_at"]
+    list_filter = ["sae"]
+    list_select_related = ["sae", "created_by"]
+
+    def delete_row(self, row: FeatureMap) -> int:
+        """With its file."""
+        return feature_map_delete(feature_map=row)

@@ -13,6 +13,9 @@ from apps.features.ablations import ablation_get, ablation_json
 from apps.features.counterparts import counterparts_json, counterparts_of
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
+from apps.features.map_services import feature_map_delete, feature_map_start
+from apps.features.maps import map_get, map_json, map_points
+from apps.features.models import FeatureMap
 from apps.features.selectors import (
     feature_evidence_json,
     feature_get,
@@ -25,6 +28,7 @@ from apps.features.services import feature_run_delete, feature_run_start, featur
 from apps.features.trying import tried_json
 from apps.saes.selectors import sae_get
 from workers.engine.specs.ablation import AblateSpec
+from workers.engine.specs.feature_map import FeatureMapSpec
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.try_text import TryTextSpec
 
@@ -121,3 +125,35 @@ def counterparts(request: HttpRequest, pk: int) -> Any:
     """The same feature in other SAEs of the language model: the nearest decoder rows of each, by cosine."""
     found = feature_get(pk)
     return counterparts_json(counterparts_of(found.sae, found.index))
+
+
+@api("GET", "POST", spec=FeatureMapSpec)
+def feature_maps(request: HttpRequest) -> Any:
+    """Feature maps, newest first, of one SAE by ?sae=; POST lays one out: 202 with the job."""
+    if request.method == "POST":
+        made = feature_map_start(spec=spec_from_json(FeatureMapSpec, request.json), user=request.user)
+        return accepted(made.job, f"/api/v1/features/maps/{made.pk}")
+    sae = request.GET.get("sae", "")
+    if sae and not sae.isdecimal():
+        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
+    found = FeatureMap.objects.select_related("sae")
+    return paged(found.filter(sae=sae_get(int(sae))) if sae else found, request, map_json)
+
+
+@api("GET", "DELETE")
+def feature_map(request: HttpRequest, pk: int) -> Any:
+    """One feature map; DELETE removes it with its file."""
+    found = map_get(pk)
+    if request.method == "DELETE":
+        return {"deleted": pk, "freed_bytes": feature_map_delete(feature_map=found)}
+    return map_json(found)
+
+
+@api("GET")
+def feature_map_points(request: HttpRequest, pk: int) -> Any:
+    """The points of a map as columns: index, x, y and the value of ?colour=density, maximum, score or category; `matches`
+    says which the list's filters keep, null when there are none."""
+    found = map_get(pk)
+    if not found.is_ready:
+        raise AppError("not_ready", f"{found} is not laid out yet.", "Wait for its job.", status=409)
+    return map_points(found, request.GET)

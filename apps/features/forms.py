@@ -6,6 +6,7 @@ from django import forms
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
+from apps.features.areas import AreaField, area_narrow
 from apps.features.models import Feature
 from apps.features.selectors import SORT_CHOICES, feature_list
 from apps.features.services import MOST_CATEGORY_CHARACTERS, MOST_LABEL_CHARACTERS, MOST_NOTES_CHARACTERS
@@ -46,6 +47,7 @@ class FeatureFilterForm(forms.Form):
         label="Label",
         choices=[("", "with or without"), ("yes", "with"), ("no", "without")],
     )
+    area = AreaField()
     sort = forms.ChoiceField(required=False, label="Sort by", choices=SORT_CHOICES)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +61,8 @@ class FeatureFilterForm(forms.Form):
         chosen: dict[str, Any] = dict(self.cleaned_data)
         chosen["min_maximum"], chosen["max_maximum"] = chosen.pop("min_max"), chosen.pop("max_max")
         chosen["sort"] = chosen["sort"] or "index"
-        return feature_list(sae=sae, **chosen)
+        area = chosen.pop("area")
+        return area_narrow(feature_list(sae=sae, **chosen), area)
 
     def require_valid(self) -> None:
         """AppError "bad_filter" with the first bad field."""

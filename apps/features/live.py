@@ -3,9 +3,9 @@
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import ABLATIONS, FEATURE_RUNS, TRIED_TEXTS
+from apps.core.live.topics import ABLATIONS, FEATURE_MAPS, FEATURE_RUNS, TRIED_TEXTS
 from apps.features.ablations import ablation_context
-from apps.features.models import Ablation, FeatureRun, TriedText
+from apps.features.models import Ablation, FeatureMap, FeatureRun, TriedText
 from apps.features.trying import tried_context
 
 
@@ -35,3 +35,13 @@ def ablation(pk: str) -> str | None:
     if found is None:
         return None
     return render_to_string("features/ablated.html", {**ablation_context(found), "is_pushed": True})
+
+
+@renders(FEATURE_MAPS)
+def feature_map(pk: str) -> str | None:
+    """feature-maps/<id>: what the layout's job is doing, or that the map is there."""
+    found = FeatureMap.objects.select_related("sae").filter(pk=pk).first() if pk.isdecimal() else None
+    if found is None:
+        return None
+    job = None if found.is_ready else found.job
+    return render_to_string("features/map_state.html", {"newest": found, "job": job, "is_pushed": True})

@@ -1,11 +1,13 @@
 """Feature runs and features: what is known, and said, about each latent of an SAE."""
 
+from pathlib import Path
 from urllib.parse import urlencode
 
 from django.db import models
 from django.urls import reverse
 
-from apps.core.live.topics import ABLATIONS, FEATURE_RUNS, TRIED_TEXTS
+from apps.core.live.topics import ABLATIONS, FEATURE_MAPS, FEATURE_RUNS, TRIED_TEXTS
+from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
@@ -131,3 +133,29 @@ class Ablation(Subject):
 
     def get_absolute_url(self) -> str:
         return f"{self.feature.get_absolute_url()}#ablation"
+
+
+class FeatureMap(Subject):
+    """A layout of an SAE's features on a plane; the places lie in saes/<sae>/maps/<id>/. `report` is the FeatureMapResult."""
+
+    ENTITY = FEATURE_MAPS
+
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="feature_maps")
+    method = models.CharField(max_length=10)
+    """As asked for until it is ready, then what was used."""
+    bytes = models.BigIntegerField(default=0)
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"map {self.pk} of {self.sae}"
+
+    def get_absolute_url(self) -> str:
+        return f"{reverse('features:map', args=[self.sae_id])}?{urlencode({'map': self.pk})}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its file lies: with the SAE, so that it goes with it."""
+        return data_path("saes", self.sae_id, "maps", self.pk)

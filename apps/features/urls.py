@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.features import ablation_views, counterpart_views, try_views, views
+from apps.features import ablation_views, counterpart_views, map_views, try_views, views
 
 app_name = "features"
 urlpatterns = [
@@ -12,6 +12,8 @@ urlpatterns = [
     path("runs/<int:pk>/delete/", views.feature_run_remove, name="run-delete"),
     path("sae/<int:sae_id>/", views.feature_list_page, name="list"),
     path("sae/<int:sae_id>/overview/", views.feature_overview, name="overview"),
+    path("sae/<int:sae_id>/map/", map_views.map_page, name="map"),
+    path("maps/<int:pk>/delete/", map_views.map_remove, name="map-delete"),
     path("sae/<int:sae_id>/selected/", views.feature_selected, name="selected"),
     path("sae/<int:sae_id>/random/", views.feature_random_page, name="random"),
     path("sae/<int:sae_id>/go/", views.feature_go, name="go"),

@@ -88,6 +88,7 @@ KINDS = {
     "train": (("training:new", []), "trainings", "train", "training.TrainingRun"),
     "evaluate": (("saes:detail", [1]), "saes/1/evaluate", "evaluate", "saes.Evaluation"),
     "feature_run": (("features:new", []), "features/extraction", "feature_run", "features.FeatureRun"),
+    "feature_map": (("features:map", [1]), "features/maps", "feature_map", "features.FeatureMap"),
     "try_text": (("features:try", []), "features/try", "try_text", "features.TriedText"),
     "ablate": (("features:ablation", [1, 1]), "features/1/ablation", "ablate", "features.Ablation"),
     "steer": (("steering:new", []), "steering/generate", "steer", "steering.Experiment"),

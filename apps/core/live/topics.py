@@ -14,6 +14,7 @@ EVALUATIONS = "evaluations"
 FEATURE_RUNS = "feature-runs"
 TRIED_TEXTS = "tried-texts"
 ABLATIONS = "ablations"
+FEATURE_MAPS = "feature-maps"
 EXPERIMENTS = "experiments"
 EXPORTS = "exports"
 SYSTEM = "system"
@@ -33,6 +34,7 @@ ENTITIES = (
     FEATURE_RUNS,
     TRIED_TEXTS,
     ABLATIONS,
+    FEATURE_MAPS,
     EXPERIMENTS,
     EXPORTS,
 )

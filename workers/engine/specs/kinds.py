@@ -5,6 +5,7 @@ from workers.engine.specs.activations import ActivationCacheInputs, ActivationCa
 from workers.engine.specs.base import Inputs, Spec
 from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportSpec, DatasetLookupInputs, DatasetLookupSpec
 from workers.engine.specs.exports import ExportInputs, ExportSpec
+from workers.engine.specs.feature_map import FeatureMapInputs, FeatureMapSpec
 from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
 from workers.engine.specs.language_models import (
     LanguageModelImportInputs,
@@ -32,6 +33,7 @@ _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
     (TrainSpec, TrainInputs),
     (EvaluateSpec, EvaluateInputs),
     (FeatureRunSpec, FeatureRunInputs),
+    (FeatureMapSpec, FeatureMapInputs),
     (TryTextSpec, TryTextInputs),
     (AblateSpec, AblateInputs),
     (SteerSpec, SteerInputs),

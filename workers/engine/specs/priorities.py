@@ -15,5 +15,6 @@ PRIORITIES: dict[str, int] = {
     "train": 50,
     "evaluate": 60,
     "feature_run": 70,
+    "feature_map": 75,
     "export": 80,
 }
