@@ -99,18 +99,27 @@ def verdict(effect: AblationEffect) -> str:
     return "harder to predict without it" if effect.mean > 0 else "easier to predict without it"
 
 
-def signed(value: float | None) -> str:
-    """+0.123, −0.0045, 0; a dash for None."""
+def signed(value: float | None, decimals: int | None = None) -> str:
+    """+0.123, −0.0000451, 0; a dash for None. Three significant digits, or so many `decimals`; never as a power of ten."""
     if value is None:
         return "–"
-    text = f"{abs(value):.3g}" if value else "0"
-    return ("+" if value > 0 else "−" if value < 0 else "") + text
+    if value == 0:
+        return "0"
+    decimals = _decimals(value, 3) if decimals is None else decimals
+    return f"{'+' if value > 0 else '−'}{abs(value):.{decimals}f}"
 
 
 def effect_words(effect: AblationEffect) -> str:
-    """+0.123 ± 0.02."""
-    error = "" if effect.stderr is None or not effect.stderr else f" ± {effect.stderr:.2g}"
-    return signed(effect.mean) + error
+    """+0.123 ± 0.020: the error with two significant digits, the mean with as many decimals."""
+    if not effect.stderr:
+        return signed(effect.mean)
+    decimals = _decimals(effect.stderr, 2)
+    return f"{signed(effect.mean, decimals)} ± {effect.stderr:.{decimals}f}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Decimals that show so many significant digits of `value`."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(value))))
 
 
 MEANS = {

@@ -9,6 +9,7 @@ from apps.core.errors import AppError, NotFound
 from apps.features.areas import places_read
 from apps.features.forms import FeatureFilterForm
 from apps.features.models import FeatureMap
+from apps.features.services import PATH_SEPARATOR
 from apps.saes.models import Sae
 from workers.engine.specs.feature_map import METHOD_NAMES, NEAREST, FeatureMapResult
 
@@ -121,9 +122,9 @@ def _colour(query: Any) -> str:
 
 
 def _value(value: Any, colour: str) -> Any:
-    """A category by its first part; numbers with four significant digits."""
+    """A category by its first two parts; numbers with four significant digits."""
     if colour == "category":
-        return value.split(" > ")[0]
+        return PATH_SEPARATOR.join(value.split(PATH_SEPARATOR)[:2])
     return None if value is None else float(f"{value:.4g}")
 
 

@@ -35,7 +35,7 @@ RIGHT = "0,-0.1;1.1,-0.1;1.1,0.1;0,0.1"
 @pytest.fixture
 def sae(db):
     sae = described_sae_make()
-    feature_label_set(feature=sae.features.get(index=4), label="wind", category="Weather > Dry")
+    feature_label_set(feature=sae.features.get(index=4), label="wind", category="Weather > Dry > Windy")
     return sae
 
 
@@ -103,7 +103,7 @@ def test_one_map_at_a_time_is_laid_out(sae):
     [
         ("density", [0.001, 0.002, 0.003, 0.004, 0.005]),
         ("maximum", [1, 2, 3, 4, 5]),
-        ("category", ["", "", "", "Weather", ""]),
+        ("category", ["", "", "", "Weather > Dry", ""]),
     ],
 )
 def test_the_points_are_columns_of_the_placed_features(sae, colour, values):
