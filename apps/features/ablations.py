@@ -17,6 +17,8 @@ LEAST_SHARE = 0.02
 NOISE = 2.0
 """A mean within so many standard errors of 0 is called no effect."""
 FORMULA = "CE(x − f·W_dec) − CE(x)"
+UNIT = "millinats"
+"""One feature of thousands seldom moves a prediction by a whole nat."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def delta_strip(shown: AblatedContext, scale: float) -> DeltaStrip:
                 text=visible(text),
                 share=f"{share:.3f}" if tinted else "",
                 tone=("positive" if delta > 0 else "negative") if tinted else "",
-                tip=f"{visible(text)} · Δ {delta:+.3g} nats" + (f" · fires {value:.3g}" if value else ""),
-                spoken=f"{delta:+.2g}" if tinted else "",
+                tip=f"{visible(text)} · Δ {signed(delta)} {UNIT}" + (f" · fires {value:.3g}" if value else ""),
+                spoken=signed(delta) if tinted else "",
                 fires=value > 0,
                 is_peak=is_peak,
             )
@@ -100,26 +102,27 @@ def verdict(effect: AblationEffect) -> str:
 
 
 def signed(value: float | None, decimals: int | None = None) -> str:
-    """+0.123, −0.0000451, 0; a dash for None. Three significant digits, or so many `decimals`; never as a power of ten."""
+    """Nats in UNIT: +123, −0.0451, 0; a dash for None. Three significant digits, or so many `decimals`; never as a power of
+    ten."""
     if value is None:
         return "–"
     if value == 0:
         return "0"
     decimals = _decimals(value, 3) if decimals is None else decimals
-    return f"{'+' if value > 0 else '−'}{abs(value):.{decimals}f}"
+    return f"{'+' if value > 0 else '−'}{1000 * abs(value):.{decimals}f}"
 
 
 def effect_words(effect: AblationEffect) -> str:
-    """+0.123 ± 0.020: the error with two significant digits, the mean with as many decimals."""
+    """+123 ± 20 in UNIT: the error with two significant digits, the mean with as many decimals."""
     if not effect.stderr:
         return signed(effect.mean)
     decimals = _decimals(effect.stderr, 2)
-    return f"{signed(effect.mean, decimals)} ± {effect.stderr:.{decimals}f}"
+    return f"{signed(effect.mean, decimals)} ± {1000 * effect.stderr:.{decimals}f}"
 
 
 def _decimals(value: float, digits: int) -> int:
-    """Decimals that show so many significant digits of `value`."""
-    return max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    """Decimals that show so many significant digits of `value` nats in UNIT."""
+    return max(0, digits - 1 - math.floor(math.log10(1000 * abs(value))))
 
 
 MEANS = {
@@ -148,10 +151,10 @@ def ablation_metrics(result: AblateResult) -> list[dict[str, Any]]:
             {
                 "label": label,
                 "value": effect_words(effect),
-                "unit": "nats",
+                "unit": UNIT,
                 "n": effect.predictions,
                 "n_unit": f"tokens, {effect.contexts} contexts",
-                "help": f"{words} ± is the standard error, each context counted as one draw.",
+                "help": f"{words} ± is the standard error, each context counted as one draw. 1,000 {UNIT} are a nat.",
                 "formula": FORMULA,
                 "note": verdict(effect),
             }

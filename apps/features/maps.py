@@ -65,7 +65,8 @@ def map_words(feature_map: FeatureMap) -> str:
     """How a ready map was made: "UMAP (umap-learn 0.5.12) of 4,608 features"."""
     result = FeatureMapResult.from_json(feature_map.report)
     package = f" ({result.package})" if result.package else ""
-    return f"{METHOD_NAMES[result.method]}{package} of {result.points:,} features"
+    name = METHOD_NAMES[result.method]
+    return f"{name[:1].upper()}{name[1:]}{package} of {result.points:,} features"
 
 
 def map_metrics(feature_map: FeatureMap) -> list[dict[str, Any]]:
@@ -100,6 +101,7 @@ def map_points(feature_map: FeatureMap, query: Any) -> dict[str, Any]:
     columns = [rows.get(index, none) for index in placed.tolist()]
     made = {
         "colour": colour,
+        "colour_words": dict(COLOURS)[colour],
         "index": placed.tolist(),
         "x": [round(value, DIGITS) for value in xy_F2[placed, 0].tolist()],
         "y": [round(value, DIGITS) for value in xy_F2[placed, 1].tolist()],

@@ -72,11 +72,11 @@ def test_bad_options_and_a_second_start_are_refused_in_words(client_in, sae):
 def test_the_page_shows_what_was_measured_with_its_error_n_and_method(client_in, sae):
     ablation_make(sae, is_ready=True)
     text = page(client_in, sae)
-    assert "+0.800 ± 0.050" in text and "harder to predict without it" in text
-    assert "−0.200 ± 0.020" in text and "easier to predict without it" in text
+    assert "+800 ± 50" in text and "harder to predict without it" in text
+    assert "−200 ± 20" in text and "easier to predict without it" in text
     assert "no effect beyond the noise of 8 contexts" in text and "tokens, 4 contexts" in text
     assert "Measure again" in text and "1 more context<" in text
-    assert 'data-tone="positive" style="--a:1.000" data-tip=". · Δ +0.8 nats"' in text
+    assert 'data-tone="positive" style="--a:1.000" data-tip=". · Δ +800 millinats"' in text
 
 
 def test_the_old_numbers_stay_while_it_is_measured_again_and_after_it_failed(client_in, sae):
@@ -84,9 +84,9 @@ def test_the_old_numbers_stay_while_it_is_measured_again_and_after_it_failed(cli
     again = ablation_start(spec=AblateSpec(sae=sae.pk, index=5))
     assert again == first
     renderers_discover()
-    assert "+0.800 ± 0.050" in page(client_in, sae) and 'data-state="queued"' in fragment(first.topic)
+    assert "+800 ± 50" in page(client_in, sae) and 'data-state="queued"' in fragment(first.topic)
     Job.objects.filter(pk=again.job.pk).update(state="failed", error_message="The disk is full.")
-    assert "The disk is full." in fragment(first.topic) and "+0.800 ± 0.050" in fragment(first.topic)
+    assert "The disk is full." in fragment(first.topic) and "+800 ± 50" in fragment(first.topic)
     assert fragment("ablations/999") is None
 
 
@@ -99,6 +99,13 @@ def test_the_numbers_belong_to_the_run_whose_contexts_were_read(sae):
     assert ablation_of(feature) is None
     feature_run_delete(run=ablation.run)
     assert not Ablation.objects.exists()
+
+
+def test_a_run_whose_contexts_are_being_read_is_not_deleted(sae):
+    ablation = ablation_make(sae)
+    with pytest.raises(AppError, match="still works on ablation"):
+        feature_run_delete(run=ablation.run)
+    assert Ablation.objects.get() == ablation
 
 
 @pytest.mark.parametrize(
@@ -146,8 +153,8 @@ def test_the_command_prints_the_means_and_the_contexts(sae, capsys, monkeypatch)
     monkeypatch.setattr(command.SpecCommand, "follow", lambda self, job, **known: finished(job))
     call_command("ablate", sae=sae.pk, index=5, wait=True)
     printed = capsys.readouterr().out
-    assert "At the peak      +0.800 ± 0.050 nats, 4 tokens in 4 contexts: harder" in printed
-    assert "+0.800  <|end|> the·wind.↵" in printed
+    assert "At the peak      +800 ± 50 millinats, 4 tokens in 4 contexts: harder" in printed
+    assert "+800  <|end|> the·wind.↵" in printed
     with pytest.raises(CommandError, match="fired nowhere"):
         call_command("ablate", sae=sae.pk, index=0)
 
@@ -193,11 +200,11 @@ def test_tokens_that_hardly_change_share_a_span_and_those_that_fire_are_marked()
     [
         (None, None, "–", "nothing to predict"),
         (0.0, 0.0, "0", "exactly no effect"),
-        (0.5, None, "+0.500", "of one context, without an error"),
-        (0.5, 0.3, "+0.50 ± 0.30", "no effect beyond the noise of 3 contexts"),
-        (3.42e-05, 3e-05, "+0.000034 ± 0.000030", "no effect beyond the noise of 3 contexts"),
-        (123.4, 21.0, "+123 ± 21", "harder to predict without it"),
-        (-0.5, 0.1, "−0.50 ± 0.10", "easier to predict without it"),
+        (0.5, None, "+500", "of one context, without an error"),
+        (0.5, 0.3, "+500 ± 300", "no effect beyond the noise of 3 contexts"),
+        (3.42e-05, 3e-05, "+0.034 ± 0.030", "no effect beyond the noise of 3 contexts"),
+        (0.01234, 0.0021, "+12.3 ± 2.1", "harder to predict without it"),
+        (-0.5, 0.1, "−500 ± 100", "easier to predict without it"),
     ],
 )
 def test_a_mean_is_put_in_words(mean, stderr, words, said):

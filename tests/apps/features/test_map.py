@@ -61,7 +61,7 @@ def test_bad_options_are_refused_at_their_field(client_in, sae):
 def test_the_page_names_the_method_and_how_far_it_can_be_trusted(client_in, sae):
     made = map_make(sae, is_ready=True)
     text = page(client_in, sae).text
-    assert "neighbour graph of 5 features" in text and "UMAP" not in text.partition("map-layout")[0]
+    assert "Neighbour graph of 5 features" in text and "UMAP" not in text.partition("map-layout")[0]
     assert "25 %" in text and "by chance 1 %" in text and "<noscript>" in text
     assert f'data-points="/api/v1/features/maps/{made.pk}/points"' in text
 
@@ -186,7 +186,7 @@ def test_the_endpoints_start_list_show_and_delete(client_in, sae):
     assert started.status_code == 202 and started.json()["url"] == url
     assert client_in.get(f"{url}/points").status_code == 409 and client_in.delete(url).status_code == 409
     draft = data_path("tmp", f"job-{made.job.pk}")
-    draft.mkdir(parents=True)
+    draft.mkdir(parents=True, exist_ok=True)
     (draft / "map.safetensors").write_bytes(b"x")
     FeatureMapRunner().finish(made.job, made.job.loaded_spec, map_result_make(), str(draft))
     Job.objects.update(state="succeeded")
@@ -225,7 +225,7 @@ def test_the_command_prints_method_and_trust(sae, capsys, monkeypatch):
     monkeypatch.setattr(command.SpecCommand, "follow", lambda self, job, **known: finished(job))
     call_command("feature_map", sae=sae.pk, wait=True)
     printed = capsys.readouterr().out
-    assert "neighbour graph of 5 features in 1.5 s; of the 10 nearest by cosine 25 %" in printed
+    assert "Neighbour graph of 5 features in 1.5 s; of the 10 nearest by cosine 25 %" in printed
     with pytest.raises(CommandError):
         call_command("feature_map", sae=999)
 

@@ -1,7 +1,7 @@
 """`manage.py ablate --sae 1 --index 5 --wait`: what the language model loses without a feature."""
 
 from apps.features.ablation_services import ablation_start
-from apps.features.ablations import MEANS, delta_strips, effect_words, verdict
+from apps.features.ablations import MEANS, UNIT, delta_strips, effect_words, verdict
 from apps.features.models import Ablation
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
@@ -20,7 +20,7 @@ class Command(SpecCommand):
         result = AblateResult.from_json(Ablation.objects.get(pk=job.subject_id).report)
         for name, (label, _) in MEANS.items():
             effect = getattr(result, name)
-            words = f"{effect_words(effect)} nats, {effect.predictions:,} tokens in {effect.contexts} contexts"
+            words = f"{effect_words(effect)} {UNIT}, {effect.predictions:,} tokens in {effect.contexts} contexts"
             self.stdout.write(f"{label:<16} {words}: {verdict(effect)}")
         for strip in delta_strips(result):
             text = "".join(span.text for span in strip.spans)
