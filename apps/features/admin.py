@@ -14,10 +14,14 @@ from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.core.streaming import streamed
 from apps.features import collection_services, services
+from apps.features.ablation_services import ablation_delete, ablation_start
 from apps.features.bulk import bulk_apply
 from apps.features.example_export import FORMATS, examples_exported
-from apps.features.models import Collection, Feature, FeatureRun, LanguageAnalysis, TriedText
+from apps.features.map_services import feature_map_delete, feature_map_start
+from apps.features.models import Ablation, Collection, Feature, FeatureMap, FeatureRun, LanguageAnalysis, TriedText
+from workers.engine.specs.ablation import AblateSpec
 from workers.engine.specs.feature_language import FeatureLanguageSpec
+from workers.engine.specs.feature_map import FeatureMapSpec
 
 
 class WordsActionForm(ActionForm):
@@ -60,7 +64,7 @@ class FeatureAdmin(admin.ModelAdmin):
     action_form = WordsActionForm
     actions = [
         *("label_rename", "labels_merge", "category_rename", "category_set", "labels_clear"),
-        *("star", "unstar", "collect", "examples_export"),
+        *("star", "unstar", "collect", "examples_export", "ablate"),
     ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -129,6 +133,17 @@ class FeatureAdmin(admin.ModelAdmin):
         else:
             self.message_user(request, said)
 
+    @admin.action(description="Measure what the language model loses without the selected features")
+    def ablate(self, request: HttpRequest, features: QuerySet[Feature]) -> None:
+        """A job for each feature, with the usual options."""
+        for feature in features:
+            try:
+                started = ablation_start(spec=AblateSpec(sae=feature.sae_id, index=feature.index), user=request.user)
+            except AppError as error:
+                self.message_user(request, f"{feature}: {error.message} {error.hint}", messages.ERROR)
+            else:
+                self.message_user(request, f"{feature}: job {started.job.pk} measures it.")
+
     def _reword(
         self, request: HttpRequest, features: QuerySet[Feature], column: str, service: Callable[..., int], many: str
     ) -> None:
@@ -165,7 +180,7 @@ class FeatureRunAdmin(RowAdmin):
     list_display = ["id", "sae", "tokenization", "tokens", "alive", "bytes", "ready_at"]
     list_filter = ["sae"]
     list_select_related = ["sae", "tokenization__dataset", "tokenization__language_model"]
-    actions = ["delete_rows", "language_analyse"]
+    actions = ["delete_rows", "language_analyse", "map_features"]
 
     @admin.action(description="Analyse the language of all their features")
     def language_analyse(self, request: HttpRequest, runs: QuerySet[FeatureRun]) -> None:
@@ -175,6 +190,16 @@ class FeatureRunAdmin(RowAdmin):
     def delete_row(self, row: FeatureRun) -> int:
         """Words on features stay."""
         return services.feature_run_delete(run=row)
+
+    @admin.action(description="Map the features of the selected runs' SAEs")
+    def map_features(self, request: HttpRequest, runs: QuerySet[FeatureRun]) -> None:
+        """One map for each SAE, with the usual options."""
+
+        def start(run: FeatureRun) -> str:
+            made = feature_map_start(spec=FeatureMapSpec(sae=run.sae_id), user=request.user)
+            return f"is mapped by job {made.job.pk}"
+
+        self.each(request, runs, start)
 
 
 def _analysis_job(request: HttpRequest, run: FeatureRun) -> int:
@@ -217,3 +242,25 @@ class CollectionAdmin(RowAdmin):
         """Nothing lies on disk; the features stay."""
         collection_services.collection_delete(collection=row)
         return 0
+
+
+@admin.register(Ablation)
+class AblationAdmin(RowAdmin):
+    list_display = ["id", "feature", "run", "created_by", "created_at", "ready_at"]
+    list_filter = ["feature__sae"]
+    list_select_related = ["feature__sae", "run__sae", "created_by"]
+
+    def delete_row(self, row: Ablation) -> int:
+        """Nothing lies on disk."""
+        return ablation_delete(ablation=row)
+
+
+@admin.register(FeatureMap)
+class FeatureMapAdmin(RowAdmin):
+    list_display = ["id", "sae", "method", "bytes", "created_by", "created_at", "ready_at"]
+    list_filter = ["sae"]
+    list_select_related = ["sae", "created_by"]
+
+    def delete_row(self, row: FeatureMap) -> int:
+        """With its file."""
+        return feature_map_delete(feature_map=row)

@@ -10,10 +10,15 @@ from apps.core.errors import AppError
 from apps.core.json_bodies import fields_check
 from apps.core.spec_forms import spec_from_json
 from apps.core.streaming import streamed
+from apps.features.ablation_services import ablation_delete, ablation_start
+from apps.features.ablations import ablation_get, ablation_json
+from apps.features.counterparts import counterparts_json, counterparts_of
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import FeatureFilterForm
 from apps.features.language import language_analysis_get, language_analysis_json, language_json
-from apps.features.models import Feature
+from apps.features.map_services import feature_map_delete, feature_map_start
+from apps.features.maps import map_get, map_json, map_points
+from apps.features.models import Feature, FeatureMap
 from apps.features.selectors import (
     FoundFeatures,
     feature_evidence_json,
@@ -38,7 +43,9 @@ from apps.features.services import (
 from apps.features.trying import tried_json
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
+from workers.engine.specs.ablation import AblateSpec
 from workers.engine.specs.feature_language import FeatureLanguageSpec
+from workers.engine.specs.feature_map import FeatureMapSpec
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.try_text import TryTextSpec
 
@@ -159,3 +166,58 @@ def tried_text(request: HttpRequest, pk: int) -> Any:
     if request.method == "DELETE":
         return {"deleted": pk, "freed_bytes": tried_text_delete(tried=tried)}
     return tried_json(tried)
+
+
+@api("GET", "POST", "DELETE", spec=AblateSpec)
+def ablation(request: HttpRequest, pk: int) -> Any:
+    """What the language model loses without the feature. POST measures it: 202 with the job; `sae` and `index` are those of
+    the feature."""
+    found = feature_get(pk)
+    if request.method == "POST":
+        body = request.json if isinstance(request.json, dict) else {}
+        spec = spec_from_json(AblateSpec, {**body, "sae": found.sae_id, "index": found.index})
+        started = ablation_start(spec=spec, user=request.user)
+        return accepted(started.job, f"/api/v1/features/{pk}/ablation")
+    measured = ablation_get(found)
+    if request.method == "DELETE":
+        return {"deleted": measured.pk, "freed_bytes": ablation_delete(ablation=measured)}
+    return ablation_json(measured)
+
+
+@api("GET")
+def counterparts(request: HttpRequest, pk: int) -> Any:
+    """The same feature in other SAEs of the language model: the nearest decoder rows of each, by cosine."""
+    found = feature_get(pk)
+    return counterparts_json(counterparts_of(found.sae, found.index))
+
+
+@api("GET", "POST", spec=FeatureMapSpec)
+def feature_maps(request: HttpRequest) -> Any:
+    """Feature maps, newest first, of one SAE by ?sae=; POST lays one out: 202 with the job."""
+    if request.method == "POST":
+        made = feature_map_start(spec=spec_from_json(FeatureMapSpec, request.json), user=request.user)
+        return accepted(made.job, f"/api/v1/features/maps/{made.pk}")
+    sae = request.GET.get("sae", "")
+    if sae and not sae.isdecimal():
+        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
+    found = FeatureMap.objects.select_related("sae")
+    return paged(found.filter(sae=sae_get(int(sae))) if sae else found, request, map_json)
+
+
+@api("GET", "DELETE")
+def feature_map(request: HttpRequest, pk: int) -> Any:
+    """One feature map; DELETE removes it with its file."""
+    found = map_get(pk)
+    if request.method == "DELETE":
+        return {"deleted": pk, "freed_bytes": feature_map_delete(feature_map=found)}
+    return map_json(found)
+
+
+@api("GET")
+def feature_map_points(request: HttpRequest, pk: int) -> Any:
+    """The points of a map as columns: index, x, y and the value of ?colour=density, maximum, score or category; `matches`
+    says which the list's filters keep, null when there are none."""
+    found = map_get(pk)
+    if not found.is_ready:
+        raise AppError("not_ready", f"{found} is not laid out yet.", "Wait for its job.", status=409)
+    return map_points(found, request.GET)

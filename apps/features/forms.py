@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
+from apps.features.areas import AreaField, area_narrow
 from apps.features.collection_services import MOST_ADDRESS_CHARACTERS
 from apps.features.models import Collection, Feature
 from apps.features.selectors import SORT_CHOICES, feature_list
@@ -102,6 +103,7 @@ class FeatureFilterForm(forms.Form):
         choices=[("", "with or without"), ("yes", "with"), ("no", "without")],
         help_text="With or without label and category.",
     )
+    area = AreaField()
     sort = forms.ChoiceField(required=False, label="Sort by", choices=SORT_CHOICES, help_text="The order of the list.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -154,7 +156,8 @@ class FeatureFilterForm(forms.Form):
         }
         chosen["indices"] = chosen.pop("features")
         chosen["sort"] = chosen["sort"] or "index"
-        return feature_list(sae=sae, **chosen)
+        area = chosen.pop("area")
+        return area_narrow(feature_list(sae=sae, **chosen), area)
 
     def require_valid(self) -> None:
         """AppError "bad_filter" with the first bad field."""

@@ -3,8 +3,9 @@
 from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
-from apps.core.live.topics import FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
-from apps.features.models import FeatureRun, LanguageAnalysis, TriedText
+from apps.core.live.topics import ABLATIONS, FEATURE_MAPS, FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
+from apps.features.ablations import ablation_context
+from apps.features.models import Ablation, FeatureMap, FeatureRun, LanguageAnalysis, TriedText
 from apps.features.trying import tried_context
 
 
@@ -33,3 +34,23 @@ def tried_text(pk: str) -> str | None:
     if tried is None:
         return None
     return render_to_string("features/tried.html", {**tried_context(tried), "is_pushed": True})
+
+
+@renders(ABLATIONS)
+def ablation(pk: str) -> str | None:
+    """ablations/<id>: what the model loses without the feature, or how its job stands."""
+    rows = Ablation.objects.select_related("feature__sae")
+    found = rows.filter(pk=pk).first() if pk.isdecimal() else None
+    if found is None:
+        return None
+    return render_to_string("features/ablated.html", {**ablation_context(found), "is_pushed": True})
+
+
+@renders(FEATURE_MAPS)
+def feature_map(pk: str) -> str | None:
+    """feature-maps/<id>: what the layout's job is doing, or that the map is there."""
+    found = FeatureMap.objects.select_related("sae").filter(pk=pk).first() if pk.isdecimal() else None
+    if found is None:
+        return None
+    job = None if found.is_ready else found.job
+    return render_to_string("features/map_state.html", {"newest": found, "job": job, "is_pushed": True})

@@ -1,12 +1,14 @@
 """Feature runs and features: what is known, and said, about each latent of an SAE."""
 
+from pathlib import Path
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
-from apps.core.live.topics import FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
+from apps.core.live.topics import ABLATIONS, FEATURE_MAPS, FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
+from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
 from apps.features.index_sets import IndexSetField
 from apps.jobs.models import Job, Subject
@@ -212,3 +214,52 @@ class TriedText(Subject):
         """The page with everything in its address, so that a link shows the same to others."""
         asked = {"sae": self.sae_id, "text": self.text} | ({"other": self.other} if self.other else {})
         return f"{reverse('features:try')}?{urlencode(asked)}"
+
+
+class Ablation(Subject):
+    """What the language model loses without a feature, on the contexts of one feature run; `report` is the full AblateResult.
+
+    One row for each feature and run: measuring again overwrites it.
+    """
+
+    ENTITY = ABLATIONS
+
+    feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="ablations")
+    run = models.ForeignKey(FeatureRun, on_delete=models.CASCADE, related_name="ablations")
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["feature", "run"], name="one_ablation_for_feature_and_run")]
+
+    def __str__(self) -> str:
+        return f"ablation of feature {self.feature.index} of {self.feature.sae}"
+
+    def get_absolute_url(self) -> str:
+        return f"{self.feature.get_absolute_url()}#ablation"
+
+
+class FeatureMap(Subject):
+    """A layout of an SAE's features on a plane; the places lie in saes/<sae>/maps/<id>/. `report` is the FeatureMapResult."""
+
+    ENTITY = FEATURE_MAPS
+
+    sae = models.ForeignKey(Sae, on_delete=models.CASCADE, related_name="feature_maps")
+    method = models.CharField(max_length=10)
+    """As asked for until it is ready, then what was used."""
+    bytes = models.BigIntegerField(default=0)
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"map {self.pk} of {self.sae}"
+
+    def get_absolute_url(self) -> str:
+        return f"{reverse('features:map', args=[self.sae_id])}?{urlencode({'map': self.pk})}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its file lies: with the SAE, so that it goes with it."""
+        return data_path("saes", self.sae_id, "maps", self.pk)

@@ -103,6 +103,8 @@ def feature_run_delete(*, run: FeatureRun) -> int:
         jobs_require_none_active(entity=run.ENTITY, pk=run.lead_id or run.pk, name=str(run))
         for analysis in run.language_analyses.select_related("run__sae"):
             jobs_require_none_active(entity=analysis.ENTITY, pk=analysis.pk, name=str(analysis))
+        for ablation in run.ablations.select_related("feature__sae"):
+            jobs_require_none_active(entity=ablation.ENTITY, pk=ablation.pk, name=str(ablation))
         run.followers.update(lead=None)
         folder = data_path("features", run.pk)
         publish(run.topic)

@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from apps.features import collection_views, language_views, list_views, try_views, views
+from apps.features import (
+    ablation_views,
+    collection_views,
+    counterpart_views,
+    language_views,
+    list_views,
+    map_views,
+    try_views,
+    views,
+)
 
 app_name = "features"
 urlpatterns = [
@@ -22,6 +31,8 @@ urlpatterns = [
     path("sae/<int:sae_id>/<int:index>/row/words/", list_views.feature_row_words, name="row-words"),
     path("sae/<int:sae_id>/<int:index>/row/star/", list_views.feature_row_star, name="row-star"),
     path("sae/<int:sae_id>/overview/", views.feature_overview, name="overview"),
+    path("sae/<int:sae_id>/map/", map_views.map_page, name="map"),
+    path("maps/<int:pk>/delete/", map_views.map_remove, name="map-delete"),
     path("sae/<int:sae_id>/selected/", views.feature_selected, name="selected"),
     path("sae/<int:sae_id>/random/", views.feature_random_page, name="random"),
     path("sae/<int:sae_id>/go/", views.feature_go, name="go"),
@@ -30,4 +41,6 @@ urlpatterns = [
     path("sae/<int:sae_id>/<int:index>/notes/", views.feature_notes, name="notes"),
     path("sae/<int:sae_id>/<int:index>/language/", language_views.language_start, name="language"),
     path("sae/<int:sae_id>/<int:index>/star/", views.feature_star, name="star"),
+    path("sae/<int:sae_id>/<int:index>/ablation/", ablation_views.ablation_measure, name="ablation"),
+    path("sae/<int:sae_id>/<int:index>/others/", counterpart_views.counterparts_page, name="counterparts"),
 ]

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
+from apps.features.ablation_views import ablation_part
 from apps.features.bulk import BulkForm
 from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
@@ -123,6 +124,7 @@ def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
         {
             **context,
             **_words_context(feature),
+            **ablation_part(feature),
             "evidence": evidence,
             "trouble": trouble,
             "copies": copies,

@@ -14,7 +14,13 @@ from apps.jobs.services import job_enqueue, jobs_require_none_active
 from apps.saes.models import Evaluation, Sae
 from workers.engine.specs.saes import EvaluateSpec
 
-DEPENDENTS = {"evaluations": "", "feature_runs": "features", "exports": "exports", "experiments": ""}
+DEPENDENTS = {
+    "evaluations": "",
+    "feature_runs": "features",
+    "feature_maps": "",
+    "exports": "exports",
+    "experiments": "",
+}
 """What goes with an SAE: reverse relation → data folder of its rows, empty where they have none of their own."""
 
 

@@ -105,3 +105,28 @@ def test_kl_recovered_is_one_for_the_identity_and_zero_for_zeros():
     assert metrics.kl_recovered(0.0, 2.5) == 1
     assert metrics.kl_recovered(2.5, 2.5) == 0
     assert math.isnan(metrics.kl_recovered(0.0, 0.0))
+
+
+def test_the_mean_over_contexts_has_the_standard_error_of_independent_contexts():
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(40, 7)) + generator.normal(size=(40, 1))
+    mean, stderr = metrics.clustered_mean(torch.tensor(values.sum(1)), torch.full((40,), 7))
+    assert mean == pytest.approx(values.mean())
+    assert stderr == pytest.approx(values.mean(1).std(ddof=1) / np.sqrt(40))
+
+
+def test_the_standard_error_over_contexts_of_unequal_lengths_is_what_repeated_draws_show():
+    generator = np.random.default_rng(1)
+    found = []
+    for _ in range(2000):
+        counts = generator.integers(1, 20, 60)
+        sums = np.array([(generator.normal() + generator.normal(size=n)).sum() for n in counts])
+        found.append(metrics.clustered_mean(torch.tensor(sums), torch.tensor(counts)))
+    means, errors = np.array(found).T
+    assert errors.mean() == pytest.approx(means.std(), rel=0.08)
+
+
+def test_a_mean_of_one_context_or_none_says_what_it_lacks():
+    mean, stderr = metrics.clustered_mean(torch.tensor([3.0]), torch.tensor([2]))
+    assert mean == 1.5 and math.isnan(stderr)
+    assert all(map(math.isnan, metrics.clustered_mean(torch.zeros(0), torch.zeros(0))))

@@ -97,7 +97,9 @@ KINDS = {
         "feature_language",
         "features.LanguageAnalysis",
     ),
+    "feature_map": (("features:map", [1]), "features/maps", "feature_map", "features.FeatureMap"),
     "try_text": (("features:try", []), "features/try", "try_text", "features.TriedText"),
+    "ablate": (("features:ablation", [1, 1]), "features/1/ablation", "ablate", "features.Ablation"),
     "steer": (("steering:new", []), "steering/generate", "steer", "steering.Experiment"),
     "export": (("saes:detail", [1]), "exports", "export", "exports.Export"),
 }

@@ -101,3 +101,19 @@ def kl_divergence(clean_NV: Tensor, changed_NV: Tensor) -> Tensor:
 def kl_recovered(kl_sae: float, kl_zero: float) -> float:
     """(KL_zero - KL_sae) / KL_zero, both from the clean predictions. nan when zeros change nothing."""
     return (kl_zero - kl_sae) / kl_zero if kl_zero else float("nan")
+
+
+def clustered_mean(sums_C: Tensor, counts_C: Tensor) -> tuple[float, float]:
+    """Mean m = Σ_c s_c / Σ_c n_c over the values of C contexts, and its standard error with contexts as the draws:
+
+        SE = √( C / (C - 1) · Σ_c (s_c - m n_c)² ) / Σ_c n_c
+
+    Values of one context are not independent, so it counts as one draw (ratio estimator; Cochran 1977, 6.3). With equal
+    n_c it is the usual standard error of the contexts' means. nan for fewer than two contexts, the mean too for none.
+    """
+    sums_C, counts_C = sums_C.double(), counts_C.double()
+    total, contexts = counts_C.sum(), len(counts_C)
+    mean = sums_C.sum() / total
+    squares = (sums_C - mean * counts_C).square().sum()
+    stderr = (contexts / (contexts - 1) * squares).sqrt() / total if contexts > 1 else torch.tensor(float("nan"))
+    return mean.item(), stderr.item()

@@ -14,6 +14,8 @@ EVALUATIONS = "evaluations"
 FEATURE_RUNS = "feature-runs"
 LANGUAGE_ANALYSES = "language-analyses"
 TRIED_TEXTS = "tried-texts"
+ABLATIONS = "ablations"
+FEATURE_MAPS = "feature-maps"
 EXPERIMENTS = "experiments"
 EXPORTS = "exports"
 SYSTEM = "system"
@@ -33,6 +35,8 @@ ENTITIES = (
     FEATURE_RUNS,
     LANGUAGE_ANALYSES,
     TRIED_TEXTS,
+    ABLATIONS,
+    FEATURE_MAPS,
     EXPERIMENTS,
     EXPORTS,
 )

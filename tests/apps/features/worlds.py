@@ -247,6 +247,13 @@ def language_found(word: str) -> FeatureLanguage:
     )  # fmt: skip
 
 
+def described_sae_make() -> Sae:
+    """An SAE whose feature run is done."""
+    sae = sae_make()
+    finished_run_make(sae)
+    return sae
+
+
 def tried_make(sae: Sae, *, other: str = "", is_ready: bool = False) -> TriedText:
     """A text that is tried, with its job; the answer: feature 5 fires on "wind", and on the second text not at all."""
     tried = text_try(spec=TryTextSpec(sae=sae.pk, text="The wind", other=other))

@@ -68,12 +68,18 @@ def normalized(x_BD: Tensor, how: str) -> Tensor:
 def denormalized(out_BD: Tensor, x_BD: Tensor, how: str) -> Tensor:
     """`out_BD`, in the units of normalized(x_BD), in those of x_BD. For layer_norm by the standard deviation alone,
     without the epsilon, as SAELens does."""
+    rescaled_BD = rescaled(out_BD, x_BD, how)
+    return rescaled_BD + x_BD.mean(dim=-1, keepdim=True) if how == "layer_norm" else rescaled_BD
+
+
+def rescaled(step_BD: Tensor, x_BD: Tensor, how: str) -> Tensor:
+    """Like `denormalized` for a difference of two outputs: scaled alike, without the mean that both have."""
     match how:
         case "constant_norm_rescale":
-            return out_BD / _constant_norm_scale(x_BD)
+            return step_BD / _constant_norm_scale(x_BD)
         case "layer_norm":
-            return out_BD * x_BD.std(dim=-1, keepdim=True) + x_BD.mean(dim=-1, keepdim=True)
-    return out_BD
+            return step_BD * x_BD.std(dim=-1, keepdim=True)
+    return step_BD
 
 
 def jumped_(pre_BF: Tensor, threshold_F: Tensor) -> Tensor:

@@ -29,6 +29,16 @@ def ce_sum(logits_BTV: Tensor, ids_BT: Tensor, is_token_BT: Tensor) -> float:
     )
 
 
+def ce_tokens(logits_BTV: Tensor, ids_BT: Tensor, is_token_BT: Tensor) -> Tensor:
+    """Cross-entropies of the tokens that came, context after context: (P,) float32 in nats."""
+    return torch.cat(
+        [
+            cross_entropy(logits_PV, came_P, reduction="none")
+            for came_P, logits_PV in _by_context(ids_BT, is_token_BT, logits_BTV)
+        ]
+    )
+
+
 def kl_sum(clean_BTV: Tensor, changed_BTV: Tensor, ids_BT: Tensor, is_token_BT: Tensor) -> float:
     """Σ of KL(clean ‖ changed) over the same predictions, in nats."""
     return sum(

@@ -31,6 +31,7 @@ from workers.engine.saes.encoding import (
     gated_,
     jumped_,
     normalized,
+    rescaled,
     sae_check,
 )
 from workers.engine.specs.encode import DENSE_ELEMENTS, TRANSCODERS, EncodeSpec
@@ -138,6 +139,18 @@ class Sae:
                 f"decode needs the activations: this SAE normalises each token ({spec.normalize_activations})."
             )
         return denormalized(out_BE, x_BD.to(out_BE.dtype), spec.normalize_activations)
+
+    @torch.no_grad()
+    def contribution(self, latent: int, f_B: Tensor, x_BD: Tensor) -> Tensor:
+        """What one latent with activations `f_B` adds to decode(f, x): (B, E) float32, zeros where f is 0. It belongs to the
+        site that the SAE answers."""
+        spec = self.encode_spec
+        if spec.rescale_acts_by_decoder_norm:
+            f_B = f_B / self.decoder_norm_F[latent]
+        out_BE = f_B[:, None] * self.W_dec[latent]
+        if spec.architecture in TRANSCODERS:
+            return out_BE
+        return rescaled(out_BE, x_BD.to(out_BE.dtype), spec.normalize_activations)
 
     @torch.no_grad()
     def reconstruct(self, x_BD: Tensor) -> Tensor:

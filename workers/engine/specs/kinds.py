@@ -1,10 +1,12 @@
 """Every job kind and its Spec: the one list that supervisor, child, forms and pages share."""
 
+from workers.engine.specs.ablation import AblateInputs, AblateSpec
 from workers.engine.specs.activations import ActivationCacheInputs, ActivationCacheSpec
 from workers.engine.specs.base import Inputs, Spec
 from workers.engine.specs.datasets import DatasetImportInputs, DatasetImportSpec, DatasetLookupInputs, DatasetLookupSpec
 from workers.engine.specs.exports import ExportInputs, ExportSpec
 from workers.engine.specs.feature_language import FeatureLanguageInputs, FeatureLanguageSpec
+from workers.engine.specs.feature_map import FeatureMapInputs, FeatureMapSpec
 from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
 from workers.engine.specs.language_models import (
     LanguageModelImportInputs,
@@ -33,7 +35,9 @@ _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
     (EvaluateSpec, EvaluateInputs),
     (FeatureRunSpec, FeatureRunInputs),
     (FeatureLanguageSpec, FeatureLanguageInputs),
+    (FeatureMapSpec, FeatureMapInputs),
     (TryTextSpec, TryTextInputs),
+    (AblateSpec, AblateInputs),
     (SteerSpec, SteerInputs),
     (ExportSpec, ExportInputs),
 )

@@ -5,6 +5,7 @@ PRIORITIES: dict[str, int] = {
     "dataset_lookup": 5,
     "language_model_lookup": 5,
     "try_text": 8,
+    "ablate": 9,
     "steer": 10,
     "dataset_import": 20,
     "language_model_import": 20,
@@ -14,6 +15,7 @@ PRIORITIES: dict[str, int] = {
     "train": 50,
     "evaluate": 60,
     "feature_run": 70,
+    "feature_map": 75,
     "export": 80,
     "feature_language": 90,
 }

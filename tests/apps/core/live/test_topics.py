@@ -14,6 +14,8 @@ from tests.apps import prepared
 from tests.apps.core.live.sockets import next_news, socket, source_is_listening, until_silent
 from tests.apps.exports.worlds import export_make
 from tests.apps.features import worlds as feature_worlds
+from tests.apps.features.ablation_worlds import ablation_make
+from tests.apps.features.map_worlds import map_make
 from tests.apps.monitoring.test_monitoring import reading
 from tests.apps.steering.worlds import experiment_make
 from tests.apps.training.worlds import draft_make, evaluation_result_make, run_make, sae_make
@@ -36,6 +38,8 @@ SUBJECTS = {
     topics.FEATURE_RUNS: lambda: feature_worlds.run_make(feature_worlds.sae_make())[1],
     topics.LANGUAGE_ANALYSES: lambda: feature_worlds.language_make(feature_worlds.sae_make()).job,
     topics.TRIED_TEXTS: lambda: feature_worlds.tried_make(feature_worlds.sae_make()).job,
+    topics.ABLATIONS: lambda: ablation_make(feature_worlds.described_sae_make()).job,
+    topics.FEATURE_MAPS: lambda: map_make(feature_worlds.sae_make()).job,
     topics.EXPERIMENTS: lambda: experiment_make(feature_worlds.sae_make()).job,
     topics.EXPORTS: lambda: export_make().job,
 }

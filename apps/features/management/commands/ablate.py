@@ -1,0 +1,27 @@
+"""`manage.py ablate --sae 1 --index 5 --wait`: what the language model loses without a feature."""
+
+from apps.features.ablation_services import ablation_start
+from apps.features.ablations import MEANS, UNIT, delta_strips, effect_words, verdict
+from apps.features.models import Ablation
+from apps.jobs.commands import SpecCommand
+from apps.jobs.models import Job
+from workers.engine.specs.ablation import AblateResult, AblateSpec
+
+
+class Command(SpecCommand):
+    help = "Take a feature out of the language model wherever it fires and print the change in cross-entropy."
+    spec_class = AblateSpec
+
+    def start(self, spec: AblateSpec) -> Job:
+        return ablation_start(spec=spec).job
+
+    def show(self, job: Job) -> None:
+        """The four means, then the token behind the peak of each context kept."""
+        result = AblateResult.from_json(Ablation.objects.get(pk=job.subject_id).report)
+        for name, (label, _) in MEANS.items():
+            effect = getattr(result, name)
+            words = f"{effect_words(effect)} {UNIT}, {effect.predictions:,} tokens in {effect.contexts} contexts"
+            self.stdout.write(f"{label:<16} {words}: {verdict(effect)}")
+        for strip in delta_strips(result):
+            text = "".join(span.text for span in strip.spans)
+            self.stdout.write(f"  {strip.at_peak_words:>9}  {text}")
