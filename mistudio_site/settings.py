@@ -109,6 +109,8 @@ def _database() -> dict:
         raise ImproperlyConfigured(
             "DATABASE_URL must be a PostgreSQL address (postgresql://…); leave it empty for SQLite."
         )
+    # What PostgreSQL's manual advises for solid-state disks: else it reads whole tables where an index has all it needs.
+    database.setdefault("OPTIONS", {}).setdefault("options", "-c random_page_cost=1.1")
     return database
 
 

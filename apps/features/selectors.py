@@ -176,7 +176,7 @@ class FoundFeatures:
             reduce(Q.__or__, [Q(sae=sae_id, index__in=indices) for sae_id, indices in by_sae.items()], Q(pk__in=[]))
         )
         known = {(row.sae_id, row.index): row for row in rows}
-        return [known[place] for place in places]
+        return [known[place] for place in places if place in known]
 
     def _places(self, start: int, stop: int) -> list[tuple[int, int]]:
         """SAE and index of the features of a page. Late pages are counted from the end: what lies before is sorted too."""
@@ -190,7 +190,10 @@ def feature_random(sae: Sae) -> Feature | None:
     """Any feature that fires; None when there is none."""
     alive = sae.features.filter(density__gt=0)
     count = alive.count()
-    return FoundFeatures(alive)[(place := random.randrange(count)) : place + 1][0] if count else None
+    if not count:
+        return None
+    place = random.randrange(count)
+    return FoundFeatures(alive)[place : place + 1][0]
 
 
 def categories_of(sae: Sae) -> list[str]:

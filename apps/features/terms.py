@@ -7,6 +7,7 @@ are found by their beginning, whatever their case. A category is found by its wh
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import lru_cache
+from itertools import chain, islice
 
 import numpy as np
 from django.db import connection, transaction
@@ -22,7 +23,8 @@ MOST_CHARACTERS = FeatureTerm._meta.get_field("text").max_length
 AT_ONCE = 500
 """Terms read or written by one statement."""
 
-INSERT = f"INSERT INTO {FeatureTerm._meta.db_table} (sae_id, kind, text, features) VALUES (%s, %s, %s, %s)"
+INSERT = f"INSERT INTO {FeatureTerm._meta.db_table} (sae_id, kind, text, features) VALUES "
+INSERTED_AT_ONCE = 200
 
 Term = tuple[int, str]
 """Kind and text."""
@@ -113,7 +115,8 @@ def token_terms_replace(*, sae_id: int, kind: int, texts: Mapping[int, str], ids
     for token_id, part in zip(known.tolist(), np.split(features[order].astype(np.uint32), starts[1:])):
         members.setdefault(texts[token_id], []).append(part)
     FeatureTerm.objects.filter(sae=sae_id, kind=kind).delete()
+    # Tens of thousands of rows while others wait for the lock: making model instances would take most of the time.
     rows = ((sae_id, kind, text, union(parts).astype("<u4").tobytes()) for text, parts in members.items())
     with connection.cursor() as cursor:
-        # Tens of thousands of rows while others wait for the lock: making model instances would take most of the time.
-        cursor.executemany(INSERT, rows)
+        while part := list(islice(rows, INSERTED_AT_ONCE)):
+            cursor.execute(INSERT + ", ".join(["(%s, %s, %s, %s)"] * len(part)), list(chain.from_iterable(part)))

@@ -204,7 +204,7 @@ def feature_find_again(walker: Walker) -> None:
     expect(page.locator("tr[data-row]")).to_have_count(1)
     row = page.locator("tr[data-row]")
     expect(row).to_contain_text(CATEGORY)
-    expect(row.get_by_role("img", name="starred")).to_be_visible()
+    expect(row.get_by_role("button", name="Star feature")).to_have_attribute("aria-pressed", "true")
     row.get_by_role("link").first.click()
 
 

@@ -34,7 +34,6 @@ def sae(db):
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
-            cursor.execute("SET random_page_cost = 1.1")  # what its manual advises where no disk turns
     return sae
 
 
