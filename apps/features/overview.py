@@ -2,15 +2,20 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from django.urls import reverse
 
 from apps.core.charts import Chart, Series
 from apps.saes.models import Sae
 
-MOST_LABELLED = 20_000
-"""Of more points the pointer says the number alone: labels would be larger than the picture."""
+CELLS = (240, 160)
+"""Across and up: of the features in one cell the most frequent is drawn. More points than that cover each other, and the chart
+draws each as an element of the page, since Plotly's faster points compile code, which the page's security policy forbids."""
 DENSE = 0.1
 """Above this density a feature is seldom readable."""
+
+Row = tuple[int, str, float, float]
+"""Index, label, density, maximum."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +33,40 @@ def overview(sae: Sae) -> Overview | None:
     rows = list(sae.features.values_list("index", "label", "density", "maximum").order_by("index"))
     if not rows:
         return None
-    alive = [row for row in rows if row[2] > 0]
+    alive = [row for row in rows if row[2] > 0 and row[3] > 0]
     dense = sum(row[2] > DENSE for row in alive)
     return Overview(_chart(sae, alive), len(rows), len(rows) - len(alive), dense)
 
 
-def _chart(sae: Sae, alive: list[tuple[int, str, float, float]]) -> Chart:
+def _one_for_each_cell(alive: list[Row]) -> list[tuple[Row, int]]:
+    """The features to draw, each with how many more lie in its cell; cells are even on the logarithms."""
+    if not alive:
+        return []
+    cells = np.zeros(len(alive), np.int64)
+    for column, parts in zip((2, 3), CELLS):
+        logs = np.log([row[column] for row in alive])
+        width = max(float(np.ptp(logs)), 1e-9) / parts
+        cells = cells * parts + np.minimum(((logs - logs.min()) / width).astype(np.int64), parts - 1)
+    by_density = np.argsort([-row[2] for row in alive], kind="stable")
+    _, first, counts = np.unique(cells[by_density], return_index=True, return_counts=True)
+    return [(alive[by_density[at]], int(count) - 1) for at, count in zip(first, counts)]
+
+
+def _chart(sae: Sae, alive: list[Row]) -> Chart:
+    drawn = _one_for_each_cell(alive)
     labels = [
         f"{index}{f' {label}' if label else ''}<br>density {density:.3g}, max {maximum:.3g}"
-        for index, label, density, maximum in alive
+        f"{f'<br>{others:,} more at this place' if others else ''}"
+        for (index, label, density, maximum), others in drawn
     ]
-    indices = [str(index) for index, *_ in alive]
     list_url = reverse("features:list", args=[sae.pk])
     points = Series(
         "features",
-        [row[2] for row in alive],
-        [row[3] for row in alive],
+        [row[2] for row, _ in drawn],
+        [row[3] for row, _ in drawn],
         kind="points",
-        labels=labels if len(alive) <= MOST_LABELLED else indices,
-        links=[f"{index}/" for index in indices],
+        labels=labels,
+        links=[f"{row[0]}/" for row, _ in drawn],
     )
     return Chart(
         id="feature-overview",
@@ -61,7 +81,12 @@ def _chart(sae: Sae, alive: list[tuple[int, str, float, float]]) -> Chart:
         height=340,
         help="Each point is a feature that fires. Far to the right are features that fire almost everywhere, far to the left "
         "those that a longer text would tell more about. A click opens the feature, a box drawn over points lists them.",
-        summary=f"{len(alive):,} features that fire.",
+        summary=f"{len(alive):,} features that fire."
+        + (
+            f" Where several lie on one place, one stands for them: {len(drawn):,} points."
+            if len(drawn) < len(alive)
+            else ""
+        ),
         link_base=list_url,
         select_url=reverse("features:selected", args=[sae.pk]),
     )

@@ -4,12 +4,13 @@ a text's answer arrives by itself and its address shows it again.
 The engine's answer is put into the rows; tests/engine/features/test_trying.py reads texts for real.
 """
 
+import numpy as np
 import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from apps.core.live.publishing import publish
-from apps.features.models import TriedText
+from apps.features.models import Feature, TriedText
 from apps.features.services import feature_label_set
 from apps.jobs.models import Job
 from tests.apps.features.worlds import finished_run_make, sae_make, try_result_make
@@ -114,6 +115,20 @@ def test_a_text_is_tried_and_its_address_shows_the_answer_again(page: Page, sae)
     page.goto(address)
     expect(page.locator("#answer")).to_contain_text("read in 0.3 s")
     assert TriedText.objects.count() == 1, "the same text is not read twice"
+
+
+def test_thousands_of_features_are_drawn_on_the_page_of_the_sae(page: Page):
+    """As SVG: faster ways to draw points compile code, which the page's security policy forbids."""
+    large = sae_make(d_sae=6_000)
+    run = finished_run_make(large)
+    assert run.alive == 5_999
+    places = np.stack(np.meshgrid(np.arange(100), np.arange(60)), -1).reshape(-1, 2)
+    rows = list(large.features.order_by("index"))
+    for row, (x, y) in zip(rows, places):
+        row.density, row.maximum = 10 ** (-5 + x / 25), 10 ** (y / 20)
+    Feature.objects.bulk_update(rows, ["density", "maximum"])
+    page.goto(f"/saes/{large.pk}/")
+    expect(page.locator("#feature-overview .scatterlayer .point")).to_have_count(6_000)
 
 
 def _answer(tried: TriedText) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from django.urls import reverse
 
@@ -41,9 +42,22 @@ def test_dense_features_are_counted_and_listed(client_in, sae):
     assert "2</data> fire on more than" in page and "?min_density=0.1&amp;sort=density" in page
 
 
-def test_many_points_are_named_by_their_number_alone(client_in, sae, monkeypatch):
-    monkeypatch.setattr(module, "MOST_LABELLED", 3)
-    assert chart(client_in, sae)[1]["series"][0]["labels"] == ["1", "2", "3", "4", "5"]
+def test_of_features_on_one_place_the_most_frequent_stands_for_all(client_in, sae):
+    sae.features.filter(index__in=[1, 2]).update(density=0.0021, maximum=2.001)
+    sae.features.filter(index=3).update(density=0.0021001, maximum=2.0)
+    page, drawn = chart(client_in, sae)
+    (points,) = drawn["series"]
+    assert [link.rstrip("/") for link in points["links"]] == ["3", "4", "5"]
+    assert points["labels"][0].endswith("2 more at this place") and "more" not in points["labels"][1]
+    assert "5 features that fire" in page and "3 points" in page
+
+
+def test_as_many_points_are_drawn_as_a_page_can_bear(client_in, sae):
+    generator = np.random.default_rng(0)
+    alive = [(i, "", *(10 ** generator.uniform([-6, -1], [0, 3])).tolist()) for i in range(60_000)]
+    drawn = module._one_for_each_cell(alive)
+    assert len(drawn) <= module.CELLS[0] * module.CELLS[1]
+    assert sum(1 + others for _, others in drawn) == len(alive)
 
 
 def test_a_box_over_points_is_a_filter_of_the_list(client_in, sae):
