@@ -41,7 +41,7 @@ from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
-from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.features import DefaultView, FeatureRunSpec
 
 PAGE_SIZE = 50
 RUNS_PAGE_SIZE = 25
@@ -58,13 +58,19 @@ def feature_run_list_page(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
-    """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone."""
+    """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone. Where the newest run leaves rare
+    features out at first, an address that says nothing of it is led to one that does: what acts on the list sees the same."""
     sae = sae_get(sae_id)
+    run = feature_run_newest(sae)
+    rare_below = DefaultView.from_json(run.view).min_density if run is not None else 0.0
+    if rare_below and "min_density" not in request.GET:
+        asked = request.GET.copy()
+        asked["min_density"] = f"{rare_below:g}"
+        return redirect(f"{request.path}?{asked.urlencode()}")
     form = FeatureFilterForm(request.GET)
     found = form.found(sae=sae.pk) if form.is_valid() else Feature.objects.none()
     page: Page = Paginator(FoundFeatures(found), PAGE_SIZE).get_page(request.GET.get("page"))
     snippets = snippets_of(list(page))
-    run = feature_run_newest(sae)
     is_narrowed = bool(form.errors) or form.narrows
     context = {
         "sae": sae,
@@ -74,6 +80,8 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
         "run": run,
         "job": run.job if run and not run.is_ready else None,
         "is_narrowed": is_narrowed,
+        "rare_below": rare_below if request.GET.get("min_density") == f"{rare_below:g}" else 0.0,
+        "rare": sae.features.filter(density__lt=rare_below).count() if rare_below else 0,
         "categories": categories_of(sae),
         "bulk": BulkForm(),
         "has_features": is_narrowed or page.paginator.count > 0,

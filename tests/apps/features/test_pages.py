@@ -233,7 +233,7 @@ def test_a_feature_whose_files_are_gone_says_so(client_in, sae):
 
 
 def test_the_feature_page_takes_few_queries(client_in, sae, django_assert_max_num_queries):
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         shown(client_in, sae, 5)
 
 

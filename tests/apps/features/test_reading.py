@@ -111,3 +111,29 @@ def test_a_peak_inside_a_word_is_a_part_of_it_and_a_whole_word_is_not():
     assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 2), 1.0) == "fragment"
     assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 1), 1.0) == "fragment"
     assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 3), 1.0) == ""
+
+
+def test_the_list_leaves_rare_features_out_at_first_and_says_so(client_in, sae):
+    url = reverse("features:list", args=[sae.pk])
+    assert "leaves out" not in client_in.get(url).text
+    view_set(sae, min_density=0.003)
+    answer = client_in.get(url, {"sort": "density"}, follow=True)
+    assert answer.redirect_chain == [(f"{url}?sort=density&min_density=0.003", 302)]
+    assert "leaves out" in answer.text and 'title="3">3</data> features below' in answer.text
+    assert listed(answer.text) == ["5", "4", "3"]
+    everything = client_in.get(url, {"sort": "density", "min_density": ""})
+    assert listed(everything.text) == ["5", "4", "3", "2", "1", "0"] and "leaves out" not in everything.text
+
+
+def test_all_that_match_is_what_the_list_shows(client_in, sae):
+    """Changing many features acts on the list's address, so rare ones that are out of sight stay as they are."""
+    view_set(sae, min_density=0.003)
+    page = client_in.get(reverse("features:list", args=[sae.pk]), follow=True).text
+    action = re.search(r'id="bulk" action="([^"]+)"', page)[1].replace("&amp;", "&")
+    client_in.post(action, {"action": "star", "everything": "1"})
+    assert list(sae.features.filter(is_starred=True).values_list("index", flat=True)) == [3, 4, 5]
+
+
+def listed(page: str) -> list[str]:
+    """The feature numbers of the list's rows, in order."""
+    return re.findall(r'<th scope="row"><a href="/features/sae/\d+/(\d+)/"', page)
