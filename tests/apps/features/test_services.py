@@ -8,7 +8,16 @@ from apps.core.storage import data_path, folder_bytes
 from apps.features import services
 from apps.features.models import Feature
 from apps.saes.models import Sae
-from tests.apps.features.worlds import finished_run_make, language_model_make, run_make, sae_make, tokenization_make
+from apps.saes.services import sae_delete
+from tests.apps.features.ablation_worlds import ablation_make
+from tests.apps.features.worlds import (
+    finished_run_make,
+    language_make,
+    language_model_make,
+    run_make,
+    sae_make,
+    tokenization_make,
+)
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.features import FeatureRunSpec
 
@@ -152,3 +161,14 @@ def test_clearing_takes_words_but_neither_notes_nor_stars(sae):
     services.labels_clear(features=Feature.objects.filter(index=1))
     feature.refresh_from_db()
     assert (feature.label, feature.notes, feature.is_starred) == ("", "wet", True)
+
+
+@pytest.mark.parametrize("work", [lambda sae: language_make(sae, 1), lambda sae: ablation_make(sae, 5)])
+def test_an_sae_whose_features_are_at_work_cannot_be_deleted(work):
+    sae = sae_make()
+    finished_run_make(sae)
+    work(sae)
+    with pytest.raises(AppError) as refused:
+        sae_delete(sae=sae)
+    assert refused.value.status == 409
+    assert Sae.objects.filter(pk=sae.pk).exists()
