@@ -84,7 +84,7 @@ TEMPLATES = [
             ],
             "builtins": [
                 "apps.core.templatetags.studio",
-                "lucide.templatetags.lucide",
+                "apps.core.templatetags.icons",
                 "template_partials.templatetags.partials",
             ],
         },

