@@ -11,7 +11,8 @@ comes from).
               histograms, examples in groups, near misses, top tokens, neighbours, scores. `encoder` is the product of all
               tokens with all latents that both need: `ratio_beyond_encoder` leaves it out of both
     with_lm   the bare forward of the same model and precision, cut behind the layer, beside the whole run
-    memory    peak of ours over `tokens` tokens, in a process of its own, beside the dense activations that naive keeps
+    memory    peak of ours over `tokens` tokens, in a process of its own, files apart, beside the dense activations that naive
+              keeps
 
 Describing costs by the latent rather than by the token, so it is measured over firings of `tokens` tokens, made at random with
 densities that spread over three decades, and shared out among them.
@@ -23,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -188,26 +190,44 @@ class FeatureRunBench:
         return {"peak_mb": peak / 1e6, "naive_mb": naive_bytes / 1e6, "naive_over_ours": naive_bytes / peak}
 
 
+class AnonymousMemory:
+    """Bytes of this process that no file backs, looked at every few milliseconds; result files are mapped and do not count."""
+
+    def __init__(self) -> None:
+        self.peak, self._ends = 0, threading.Event()
+        self._before = self.now()
+        self._thread = threading.Thread(target=self._watch)
+
+    def now(self) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+    def _watch(self) -> None:
+        while not self._ends.wait(0.003):
+            self.peak = max(self.peak, self.now() - self._before)
+
+    def __enter__(self) -> "AnonymousMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+
 def peak_bytes(tokens: int) -> int:
     """Of encoding random activations batch by batch, keeping what fires, and describing it, over what stood before."""
     generator = torch.Generator().manual_seed(0)
     sae, contexts = sae_make(torch.zeros(576)), contexts_of(np.arange(50_000), -(-tokens // T))
-    texts = [f" word{number}" for number in range(50_000)]
-    with tempfile.TemporaryDirectory() as scratch:
-        firings, status = Firings(Path(scratch) / "firings", D_SAE), Path("/proc/self/status").read_text
-        before = next(int(line.split()[1]) for line in status().splitlines() if line.startswith("VmRSS"))
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    texts, places = [f" word{number}" for number in range(50_000)], contexts.tokens.size
+    with tempfile.TemporaryDirectory() as scratch, AnonymousMemory() as memory:
+        firings = Firings(Path(scratch) / "firings", D_SAE)
         for start in range(0, len(contexts), BATCH_CONTEXTS):
-            x_PD = torch.randn(BATCH_CONTEXTS * T, 576, generator=generator)
-            latents, positions = sae.encode_sparse(x_PD), start * T + np.arange(len(x_PD))
-            is_there = latents.token_N < len(contexts.tokens.reshape(-1)) - start * T
-            firings.add(
-                positions[: len(contexts.tokens.reshape(-1)) - start * T],
-                *(part[is_there].numpy() for part in (latents.token_N, latents.latent_N, latents.value_N)),
-            )
+            positions = np.arange(start * T, min((start + BATCH_CONTEXTS) * T, places))
+            found = sae.encode_sparse(torch.randn(len(positions), 576, generator=generator))
+            firings.add(positions, found.token_N.numpy(), found.latent_N.numpy(), found.value_N.numpy())
         describe(Path(scratch) / "described", sae, firings, contexts, texts)
-        peak = next(int(line.split()[1]) for line in status().splitlines() if line.startswith("VmHWM"))
-    return (peak - before) * 1024
+    return memory.peak
 
 
 @torch.no_grad()
