@@ -14,9 +14,15 @@ hypothesis_settings.register_profile("mistudio", deadline=None, suppress_health_
 hypothesis_settings.load_profile("mistudio")
 
 
+LONGEST = ("test_on_postgresql.py", "pipeline", "browser")
+"""Below this folder: what takes minutes in one process begins first, so that none is left to wait for at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side, the tests of one file share a process, and so its fixtures; those that read the trained tiny pipeline
     share one whatever their file."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: (*LONGEST, name := item.path.relative_to(here).parts[0]).index(name))
     for item in items:
         reads_pipeline = {"prepared", "trained"} & set(getattr(item, "fixturenames", ()))
         item.add_marker(pytest.mark.xdist_group("tiny pipeline" if reads_pipeline else str(item.path)))
