@@ -111,6 +111,11 @@ class Job(models.Model):
         return self.spec_class.RESUMES
 
     @property
+    def finishes(self) -> bool:
+        """Whether it can end early and keep what it has."""
+        return self.spec_class.FINISHES
+
+    @property
     def percent(self) -> int | None:
         """Done share of the phase; never 100 before the end, None when the total is unknown."""
         if self.state == State.SUCCEEDED:

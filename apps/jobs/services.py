@@ -120,8 +120,9 @@ def job_pause(*, job: Job) -> None:
 
 
 def job_finish(*, job: Job) -> None:
-    """Ask a running training to stop now and keep what it has."""
-    _require_resumable(job)
+    """Ask a running job to stop now and keep what it has. Only some kinds can: "cannot_finish" otherwise."""
+    if not job.finishes:
+        raise AppError("cannot_finish", f"{job.title} is of use only whole.", "Cancel it, or wait.", status=409)
     job_wish(job=job, wish=Wish.FINISH)
 
 

@@ -19,6 +19,7 @@ SPEC_VALUES = {
     "train": {"activation_cache": 1},
     "evaluate": {"sae": 1, "tokenization": 1},
     "feature_run": {"sae": 1, "tokenization": 1},
+    "feature_language": {"run": 1},
     "steer": {"sae": 1, "features": [{"index": 0, "strength": 1.0}], "prompt": "Hello"},
     "export": {"sae": 1},
 }

@@ -33,9 +33,9 @@ CANCEL = Action("cancel", "Cancel", "x", "Cancel this job? What it made so far i
 
 
 def actions_of(job: Job) -> list[Action]:
-    """What may be asked of the job in its state; only kinds that resume can pause, finish early and checkpoint."""
+    """What may be asked of the job in its state; only some kinds can pause and checkpoint, or finish early."""
     if job.state == State.RUNNING and job.resumes:
-        return [PAUSE, CHECKPOINT, FINISH, CANCEL]
+        return [PAUSE, CHECKPOINT, *([FINISH] if job.finishes else []), CANCEL]
     if job.state == State.PAUSED:
         return [RESUME, CANCEL]
     if job.state in (State.FAILED, State.CANCELLED):

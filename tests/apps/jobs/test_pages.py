@@ -9,13 +9,17 @@ from apps.core.storage import data_path
 from apps.jobs.models import Job, JobEvent
 from apps.jobs.templatetags.jobs import actions_of, progress_words
 from workers.engine.specs.datasets import DatasetImportSpec
+from workers.engine.specs.feature_language import FeatureLanguageSpec
+from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.training import TrainSpec
 
 pytestmark = pytest.mark.django_db
 
 
 def job_make(state="queued", kind="train", **values) -> Job:
-    spec = TrainSpec(activation_cache=1) if kind == "train" else DatasetImportSpec(source="hub", repo_id="a/b")
+    known = {"train": TrainSpec(activation_cache=1), "feature_run": FeatureRunSpec(sae=1, tokenization=1)}
+    known["feature_language"] = FeatureLanguageSpec(run=1)
+    spec = known.get(kind) or DatasetImportSpec(source="hub", repo_id="a/b")
     values = {"title": spec.TITLE, "priority": 50, "spec": spec.to_json(), "queue": spec.QUEUE, **values}
     return Job.objects.create(kind=kind, state=state, **values)
 
@@ -91,6 +95,8 @@ def test_a_missing_job_is_a_404_page(client_in):
     ("state", "kind", "names"),
     [
         ("running", "train", ["pause", "checkpoint", "finish", "cancel"]),
+        ("running", "feature_run", ["pause", "checkpoint", "finish", "cancel"]),
+        ("running", "feature_language", ["pause", "checkpoint", "cancel"]),
         ("running", "dataset_import", ["cancel"]),
         ("queued", "train", ["cancel"]),
         ("paused", "train", ["resume", "cancel"]),

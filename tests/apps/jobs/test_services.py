@@ -101,11 +101,15 @@ def test_cancelling_an_ended_job_is_refused():
         job_cancel(job=job)
 
 
-@pytest.mark.parametrize("ask", [job_pause, job_finish])
-def test_a_kind_without_checkpoints_cannot_be_paused_or_finished(ask):
-    job = make_job("tokenize")
+def test_a_kind_without_checkpoints_cannot_be_paused():
     with pytest.raises(AppError, match="keeps no checkpoints"):
-        ask(job=job)
+        job_pause(job=make_job("tokenize"))
+
+
+@pytest.mark.parametrize("kind", ["tokenize", "feature_language"])
+def test_a_kind_that_is_of_use_only_whole_cannot_finish_early(kind):
+    with pytest.raises(AppError, match="of use only whole"):
+        job_finish(job=make_job(kind))
 
 
 def test_a_paused_job_goes_back_into_the_queue():

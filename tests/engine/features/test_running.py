@@ -303,14 +303,14 @@ def test_a_transcoder_fires_on_what_it_reads_and_writes_where_it_answers(tmp_pat
 
 
 class Interrupting(Progress):
-    """Wishes an interruption once `after` tokens are read."""
+    """Wishes an interruption, or something else, once `after` tokens are read."""
 
-    def __init__(self, after):
+    def __init__(self, after, wish="interrupt"):
         super().__init__()
-        self._after = after
+        self._after, self._wished = after, wish
 
     def wish(self):
-        return "interrupt" if self._name == "Reading contexts" and self._done >= self._after else None
+        return self._wished if self._name == "Reading contexts" and self._done >= self._after else None
 
 
 def assert_same(first, second):
@@ -330,6 +330,18 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_files(tmp_path):
     assert any("Resumed after" in line.get("text", "") for line in progress.lines)
     assert result.contexts == TRAIN + HELDOUT
     assert_same(whole, resumed)
+
+
+def test_a_run_that_is_asked_to_finish_describes_what_it_has_read(tmp_path):
+    world, progress = World(tmp_path), Interrupting(300, "finish")
+    result, files = world.run(progress=progress, name="early")
+    assert any("Finished early" in line.get("text", "") for line in progress.lines)
+    read = result.contexts
+    assert 300 <= result.tokens_read == read * T < world.tokens.size
+    included = world.dense[:read][world.is_included[:read]]
+    assert result.saes[0].tokens == len(included)
+    np.testing.assert_array_equal(files["statistics"]["count"], (included > 0).sum(0))
+    assert files["examples"]["context"].max() < read
 
 
 def test_a_run_killed_while_it_writes_goes_on_from_the_noted_place(tmp_path, monkeypatch):

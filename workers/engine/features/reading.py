@@ -63,6 +63,7 @@ class Reading:
         ]
         self.batch_contexts = spec.batch_contexts
         self._done = 0
+        self.tokens_read = 0
         self._saved_at = time.monotonic()
 
     def run(self, progress: Progress) -> float:
@@ -75,6 +76,9 @@ class Reading:
         begun_at, begun_tokens = time.perf_counter(), tokens_before[self._done]
         while self._done < len(contexts):
             self._obey(progress)
+            if self._done and progress.wish() == "finish":
+                progress.event(f"Finished early, as asked: {self._done:,} of {len(contexts):,} contexts were read.")
+                break
             self._batch(progress)
             read = int(tokens_before[self._done])
             rate = (read - begun_tokens) / (time.perf_counter() - begun_at)
@@ -83,7 +87,13 @@ class Reading:
                 self._save()
         self._save()
         progress.resumable = False
-        return float(contexts.token_count - begun_tokens) / max(time.perf_counter() - begun_at, 1e-9)
+        self.tokens_read = int(tokens_before[self._done])
+        return float(self.tokens_read - begun_tokens) / max(time.perf_counter() - begun_at, 1e-9)
+
+    @property
+    def contexts_read(self) -> int:
+        """Fewer than there are when the run was asked to finish early."""
+        return self._done
 
     def _batch(self, progress: Progress) -> None:
         """The next contexts; when memory runs out, fewer at once."""

@@ -3,7 +3,7 @@ a tokenization.
 
     1. Contexts run through the language model up to the last hook site; included positions are encoded by every SAE; every
        firing goes to disk (reading.py, firings.py). The training part is read first, then the held-out part, up to
-       `max_tokens` tokens. A killed run goes on there.
+       `max_tokens` tokens. A killed run goes on there; one that is asked to finish describes what it has read.
     2. SAE after SAE, range after range of latents, all of a latent's firings at hand (describing.py).
     3. Logit lists from the weights alone (logit_lens.py).
 
@@ -70,8 +70,8 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     shutil.rmtree(Path(inputs.job_dir) / READING)
     return FeatureRunResult(
         saes=described,
-        contexts=len(contexts),
-        tokens_read=contexts.token_count,
+        contexts=reading.contexts_read,
+        tokens_read=reading.tokens_read,
         tokens_per_s=tokens_per_s,
         batch_contexts=reading.batch_contexts,
     )

@@ -134,6 +134,8 @@ class Spec(Record):
     """True for a question whose answer is looked at once: a day later rows and jobs go, and lists of jobs leave it out."""
     RESUMES: ClassVar[bool] = False
     """True when a killed run goes on from its last checkpoint."""
+    FINISHES: ClassVar[bool] = False
+    """True when it can end early and keep what it has so far."""
     SCHEMA: ClassVar[int] = 1
 
     def __post_init__(self) -> None:

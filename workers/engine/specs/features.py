@@ -52,6 +52,7 @@ class FeatureRunSpec(Spec):
     TITLE: ClassVar[str] = "Find features"
     ENGINE: ClassVar[str] = "features.running:feature_run"
     RESUMES: ClassVar[bool] = True
+    FINISHES: ClassVar[bool] = True
 
     sae: int = option(label="SAE", reference="saes.Sae", help="The SAE whose latents are described.")
     more_saes: tuple[int, ...] = option(

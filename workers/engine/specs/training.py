@@ -92,6 +92,7 @@ class TrainSpec(Spec):
     TITLE: ClassVar[str] = "Train SAE"
     ENGINE: ClassVar[str] = "training.training:train"
     RESUMES: ClassVar[bool] = True
+    FINISHES: ClassVar[bool] = True
     SCHEMA: ClassVar[int] = 2
 
     name: str = option("", label="Name", help="How the run is called; empty makes one from the settings.")
