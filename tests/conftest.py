@@ -19,13 +19,9 @@ LONGEST = ("test_on_postgresql.py", "pipeline", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, the tests of one file share a process, and so its fixtures; those that read the trained tiny pipeline
-    share one whatever their file."""
+    """The longest first. Side by side, the tests of one file share a process, and so its fixtures."""
     here = Path(__file__).parent
     items.sort(key=lambda item: (*LONGEST, name := item.path.relative_to(here).parts[0]).index(name))
-    for item in items:
-        reads_pipeline = {"prepared", "trained"} & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("tiny pipeline" if reads_pipeline else str(item.path)))
 
 
 @pytest.fixture(scope="session")
