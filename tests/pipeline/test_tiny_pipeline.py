@@ -76,7 +76,14 @@ def studio(trained, tmp_path):
 
 
 def warm_children(studio: ScratchStudio) -> list[psutil.Process]:
-    return [p for p in studio.family() if "--serve" in p.cmdline()]
+    return [process for process in studio.family() if serves(process)]
+
+
+def serves(process: psutil.Process) -> bool:
+    try:
+        return "--serve" in process.cmdline()
+    except psutil.NoSuchProcess:  # it ended meanwhile, or only its parent's look at it is missing
+        return False
 
 
 def steer(studio: ScratchStudio, sae: int, seed: int) -> None:
