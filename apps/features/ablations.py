@@ -6,8 +6,9 @@ from typing import Any
 
 from apps.core.errors import NotFound
 from apps.features.models import Ablation, Feature
+from apps.jobs.subjects import with_job
 from workers.engine.specs.ablation import AblatedContext, AblateResult, AblationEffect
-from workers.engine.text.decoding import visible
+from workers.engine.text.decoding import control_marked, visible
 from workers.engine.text.tokens import token_texts
 
 SHOWN_AT_ONCE = 3
@@ -57,7 +58,7 @@ def delta_strip(shown: AblatedContext, scale: float) -> DeltaStrip:
             quiet += text
             continue
         if quiet:
-            spans.append(DeltaSpan(_quiet(quiet)))
+            spans.append(DeltaSpan(control_marked(quiet)))
             quiet = ""
         tinted = share >= LEAST_SHARE
         spans.append(
@@ -72,14 +73,9 @@ def delta_strip(shown: AblatedContext, scale: float) -> DeltaStrip:
             )
         )
     if quiet:
-        spans.append(DeltaSpan(_quiet(quiet)))
+        spans.append(DeltaSpan(control_marked(quiet)))
     after = shown.peak + 1
     return DeltaStrip(shown.context, shown.deltas[after] if after < len(shown.deltas) else None, tuple(spans))
-
-
-def _quiet(text: str) -> str:
-    """Marks for control characters; blanks within stay blanks."""
-    return " ".join(visible(part) if part else "" for part in text.split(" "))
 
 
 def delta_strips(result: AblateResult) -> list[DeltaStrip]:
@@ -198,15 +194,14 @@ def ablation_context(ablation: Ablation | None) -> dict[str, Any]:
 
 def ablation_json(ablation: Ablation) -> dict[str, Any]:
     """An ablation as the API and `--json` show it; `result` is an AblateResult, null until it was measured."""
-    job = ablation.job
-    return {
+    shown = {
         "id": ablation.pk,
         "ready": ablation.is_ready,
         "feature": ablation.feature_id,
         "run": ablation.run_id,
         "result": ablation.report or None,
-        "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
         "ready_at": ablation.ready_at.isoformat() if ablation.ready_at else None,
         "url": ablation.get_absolute_url(),
         "topic": ablation.topic,
     }
+    return with_job(shown, ablation)

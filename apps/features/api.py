@@ -197,11 +197,8 @@ def feature_maps(request: HttpRequest) -> Any:
     if request.method == "POST":
         made = feature_map_start(spec=spec_from_json(FeatureMapSpec, request.json), user=request.user)
         return accepted(made.job, f"/api/v1/features/maps/{made.pk}")
-    sae = request.GET.get("sae", "")
-    if sae and not sae.isdecimal():
-        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
-    found = FeatureMap.objects.select_related("sae")
-    return paged(found.filter(sae=sae_get(int(sae))) if sae else found, request, map_json)
+    sae, found = _sae_asked(request), FeatureMap.objects.select_related("sae")
+    return paged(found if sae is None else found.filter(sae=sae), request, map_json)
 
 
 @api("GET", "DELETE")

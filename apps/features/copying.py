@@ -71,7 +71,7 @@ def _strongest(evidence: Evidence) -> tuple[Example, ...]:
 
 def _marked(example: Example) -> str:
     """The example's text in one line, its peak in bold; by a tag, since ** binds to no comma and no word's middle."""
-    texts = token_texts(example.tokens)
+    texts = token_texts(example.tokens, example.scheme or None)
     before, peak, after = "".join(texts[: example.peak]), texts[example.peak], "".join(texts[example.peak + 1 :])
     blank = " " if peak[:1] == " " and peak.strip() else ""
     shown = visible(peak.removeprefix(blank))

@@ -12,6 +12,7 @@ from apps.features.artifacts import unreadable
 from apps.features.models import Feature, LanguageAnalysis
 from apps.features.services import language_folder
 from apps.jobs.states import State
+from apps.jobs.subjects import with_job
 from workers.engine.specs.feature_language import ANALYSES, ANALYSES_BATCH, FeatureLanguage
 from workers.engine.text.decoding import visible
 from workers.engine.text.tokens import token_texts
@@ -176,31 +177,26 @@ def language_json(feature: Feature) -> dict[str, Any]:
     rows = analyses_of(feature)
     finished, row = rows.newest, rows.under_way or rows.newest
     found = None if finished is None else analysis_read(finished, feature.index)
-    return {
+    shown = {
         "feature": feature.pk,
         "index": feature.index,
         "ready": finished is not None,
         "parser": finished.report["parser"] if finished else None,
         "analysis": None if found is None else found.to_json(),
-        "job": None if row is None else _job_json(row),
         "url": f"{feature.get_absolute_url()}?panel=language",
     }
+    return {**shown, "job": None} if row is None else with_job(shown, row)
 
 
 def language_analysis_json(row: LanguageAnalysis) -> dict[str, Any]:
     """A language analysis as the API and `--json` show it; `report` is a FeatureLanguageResult."""
-    return {
+    shown = {
         "id": row.pk,
         "ready": row.is_ready,
         "run": row.run_id,
         "index": row.index,
         "report": row.report or None,
-        "job": _job_json(row),
         "url": row.get_absolute_url(),
         "topic": row.topic,
     }
-
-
-def _job_json(row: LanguageAnalysis) -> dict[str, Any] | None:
-    job = row.job
-    return None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()}
+    return with_job(shown, row)

@@ -10,6 +10,7 @@ from apps.features.areas import places_read
 from apps.features.forms import FeatureFilterForm
 from apps.features.models import FeatureMap
 from apps.features.services import PATH_SEPARATOR
+from apps.jobs.subjects import with_job
 from apps.saes.models import Sae
 from workers.engine.specs.feature_map import METHOD_NAMES, NEAREST, FeatureMapResult
 
@@ -141,17 +142,16 @@ def _matches(sae: Sae, query: Any, placed: np.ndarray) -> list[int] | None:
 
 def map_json(feature_map: FeatureMap) -> dict[str, Any]:
     """A map as the API and `--json` show it; `result` is a FeatureMapResult, null until it is laid out."""
-    job = feature_map.job
-    return {
+    shown = {
         "id": feature_map.pk,
         "ready": feature_map.is_ready,
         "sae": {"id": feature_map.sae_id, "name": str(feature_map.sae)},
         "method": feature_map.method,
         "result": feature_map.report or None,
         "bytes": feature_map.bytes,
-        "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
         "created_at": feature_map.created_at.isoformat(),
         "ready_at": feature_map.ready_at.isoformat() if feature_map.ready_at else None,
         "url": feature_map.get_absolute_url(),
         "topic": feature_map.topic,
     }
+    return with_job(shown, feature_map)

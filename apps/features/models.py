@@ -1,5 +1,7 @@
 """Feature runs and features: what is known, and said, about each latent of an SAE."""
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -41,6 +43,10 @@ class FeatureRun(Subject):
 
     def get_absolute_url(self) -> str:
         return reverse("features:list", args=[self.sae_id])
+
+    def parts(self) -> Iterable[Subject]:
+        """Analyses and ablations on its examples."""
+        return chain(self.language_analyses.select_related("run__sae"), self.ablations.select_related("feature__sae"))
 
     @property
     def jobs(self) -> models.QuerySet[Job]:

@@ -19,6 +19,8 @@ from workers.engine.text.words import word_at, words
 WEAK = "weak"
 WEAKEST_CHOICES = (0.0, 0.1, 0.3, 0.5)
 """Shares of the maximum that the page offers."""
+NEED_THE_WORD = frozenset({TokenKind.FRAGMENT, TokenKind.STOP_WORD})
+"""Kinds that only the whole word tells; the others are seen by the token alone."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,10 @@ class ReadingFilter:
             return WEAK
         if kind == "silent" or not self.hidden:
             return ""
-        scheme, at = example.scheme or None, example.peak
-        found = words(example.tokens, scheme)
-        word = found[word_at(found, at)]
-        text = token_texts(example.tokens, scheme)[at]
-        kinds = token_kinds(example.tokens[at], text, is_part=word.stop - word.start > 1)
-        return next((found.value for found in TokenKind if found in kinds & self.hidden), "")
+        text = token_texts(example.tokens, example.scheme or None)[example.peak]
+        is_part = bool(self.hidden & NEED_THE_WORD) and _is_part_of_word(example)
+        kinds = token_kinds(example.tokens[example.peak], text, is_part=is_part)
+        return next((hidden.value for hidden in TokenKind if hidden in kinds & self.hidden), "")
 
     def hides_token(self, token: TopToken) -> bool:
         """Whether a row of the top tokens is out of sight. Without its text no token counts as a part of a word."""
@@ -70,8 +70,8 @@ class ReadingFilter:
     def kind_chips(self) -> list[Chip]:
         """A switch for each kind of token."""
         return [
-            Chip(words, kind in self.hidden, self._hide_value(self.hidden ^ {kind}))
-            for kind, words in TOKEN_KIND_WORDS.items()
+            Chip(name, kind in self.hidden, self._hide_value(self.hidden ^ {kind}))
+            for kind, name in TOKEN_KIND_WORDS.items()
         ]
 
     @property
@@ -107,6 +107,13 @@ def groups_shown(groups: Iterable[ExampleGroup], reading: ReadingFilter, maximum
         kept = tuple(example for example in group.examples if not reading.hides(example, maximum))
         made.append(ShownGroup(group, kept, len(group.examples) - len(kept)))
     return made
+
+
+def _is_part_of_word(example: Example) -> bool:
+    """Whether the peak's word has other tokens too."""
+    found = words(example.tokens, example.scheme or None)
+    word = found[word_at(found, example.peak)]
+    return word.stop - word.start > 1
 
 
 def _share(text: str, otherwise: float) -> float:

@@ -16,6 +16,7 @@ from apps.features.models import Collection, Feature, FeatureRun, TriedText
 from apps.features.reading import ReadingFilter
 from apps.features.search import features_firing_on, features_in_category, part_found, query_parts
 from apps.jobs.models import Job
+from apps.jobs.subjects import with_job
 from apps.saes.models import Sae
 from workers.engine.specs.features import DefaultView
 
@@ -306,8 +307,7 @@ def example_json(example: artifacts.Example) -> dict[str, Any]:
 
 def feature_run_json(run: FeatureRun) -> dict[str, Any]:
     """The feature run as the API and `--json` show it."""
-    job = run.job
-    return {
+    shown = {
         "id": run.pk,
         "ready": run.is_ready,
         "sae": {"id": run.sae_id, "name": str(run.sae)},
@@ -316,9 +316,9 @@ def feature_run_json(run: FeatureRun) -> dict[str, Any]:
         "alive": run.alive,
         "bytes": run.bytes,
         "view": DefaultView.from_json(run.view).to_json(),
-        "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
         "created_at": run.created_at.isoformat(),
         "ready_at": run.ready_at.isoformat() if run.ready_at else None,
         "url": run.get_absolute_url(),
         "topic": run.topic,
     }
+    return with_job(shown, run)

@@ -101,10 +101,8 @@ def feature_run_delete(*, run: FeatureRun) -> int:
     """
     with transaction.atomic():
         jobs_require_none_active(entity=run.ENTITY, pk=run.lead_id or run.pk, name=str(run))
-        for analysis in run.language_analyses.select_related("run__sae"):
-            jobs_require_none_active(entity=analysis.ENTITY, pk=analysis.pk, name=str(analysis))
-        for ablation in run.ablations.select_related("feature__sae"):
-            jobs_require_none_active(entity=ablation.ENTITY, pk=ablation.pk, name=str(ablation))
+        for part in run.parts():
+            jobs_require_none_active(entity=part.ENTITY, pk=part.pk, name=str(part))
         run.followers.update(lead=None)
         folder = data_path("features", run.pk)
         publish(run.topic)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.features.models import Feature, TriedText
+from apps.jobs.subjects import with_job
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.try_text import TokenFeatures, TryTextResult, TryTextSpec
 from workers.engine.text.decoding import visible
@@ -112,15 +113,14 @@ def tried_before(spec: TryTextSpec) -> TriedText | None:
 
 def tried_json(tried: TriedText) -> dict[str, Any]:
     """A tried text as the API and `--json` show it; `answer` is a TryTextResult."""
-    job = tried.job
-    return {
+    shown = {
         "id": tried.pk,
         "ready": tried.is_ready,
         "sae": tried.sae_id,
         "text": tried.text,
         "other": tried.other,
         "answer": tried.report or None,
-        "job": None if job is None else {"id": job.pk, "state": job.state, "url": job.get_absolute_url()},
         "url": tried.get_absolute_url(),
         "topic": tried.topic,
     }
+    return with_job(shown, tried)

@@ -72,6 +72,7 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
     page: Page = Paginator(FoundFeatures(found), PAGE_SIZE).get_page(request.GET.get("page"))
     snippets = snippets_of(list(page))
     is_narrowed = bool(form.errors) or form.narrows
+    leaves_out = bool(rare_below) and request.GET["min_density"] == f"{rare_below:g}"
     context = {
         "sae": sae,
         "form": form,
@@ -80,8 +81,8 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
         "run": run,
         "job": run.job if run and not run.is_ready else None,
         "is_narrowed": is_narrowed,
-        "rare_below": rare_below if request.GET.get("min_density") == f"{rare_below:g}" else 0.0,
-        "rare": sae.features.filter(density__lt=rare_below).count() if rare_below else 0,
+        "rare_below": rare_below,
+        "rare": sae.features.filter(density__lt=rare_below).count() if leaves_out else 0,
         "categories": categories_of(sae),
         "bulk": BulkForm(),
         "has_features": is_narrowed or page.paginator.count > 0,

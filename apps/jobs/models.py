@@ -1,5 +1,6 @@
 """Jobs: the queue of record for every long operation, and what each one said on its way."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
@@ -212,6 +213,10 @@ class Subject(models.Model):
     @property
     def is_ready(self) -> bool:
         return self.ready_at is not None
+
+    def parts(self) -> "Iterable[Subject]":
+        """Rows that go with this one and may have jobs of their own: it is not deleted while one of them works."""
+        return ()
 
     @property
     def jobs(self) -> models.QuerySet[Job]:

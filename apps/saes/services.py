@@ -22,8 +22,6 @@ DEPENDENTS = {
     "experiments": "",
 }
 """What goes with an SAE: reverse relation → data folder of its rows, empty where they have none of their own."""
-OF_DEPENDENTS = {"feature_runs": ("language_analyses", "ablations")}
-"""What goes with those: reverse relations of theirs."""
 
 
 def sae_rename(*, sae: Sae, name: str) -> None:
@@ -93,8 +91,7 @@ def sae_delete(*, sae: Sae) -> int:
         folders = [data_path("saes", sae.pk)]
         for relation, folder in DEPENDENTS.items():
             for row in getattr(sae, relation).all():
-                inner = [own for name in OF_DEPENDENTS.get(relation, ()) for own in getattr(row, name).all()]
-                for each in (row, *inner):
+                for each in (row, *row.parts()):
                     jobs_require_none_active(entity=each.ENTITY, pk=each.pk, name=str(each))
                 if folder:
                     folders.append(data_path(folder, row.pk))

@@ -6,13 +6,6 @@ const MOST_POINTS = 4000; // a page left open for days stays quick; a reload dra
 const MOST_IN_LEGEND = 12; // of more lines the pointer says which is which
 const FOLLOW_MS = 2000;
 const MARKERS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star"];
-const probe = document.body.appendChild(Object.assign(document.createElement("span"), { className: "chart-probe" }));
-
-// The token's colour under the current theme: light-dark() is resolved only where it is used.
-function colour(token) {
-  probe.style.color = `var(--${token})`;
-  return getComputedStyle(probe).color;
-}
 
 function smoothed(values, weight) {
   let mean = null, norm = 0;

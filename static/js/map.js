@@ -7,12 +7,10 @@ const MOST_CATEGORIES = 7;
 const SHADES = 64;
 const NEAR_PX = 12;
 const CLICK_PX = 4;
-const probe = document.body.appendChild(Object.assign(document.createElement("span"), { className: "chart-probe" }));
 
 // The token's colour under the current theme as [r, g, b].
 function ink(token) {
-  probe.style.color = `var(--${token})`;
-  return getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+  return colour(token).match(/[\d.]+/g).slice(0, 3).map(Number);
 }
 
 const css = (rgb) => `rgb(${rgb.map(Math.round).join(" ")})`;

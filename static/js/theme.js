@@ -10,6 +10,13 @@ function themeChoose(choice) {
   document.dispatchEvent(new Event("studio:theme"));
 }
 
+// A token's colour under the current theme, for what scripts draw: light-dark() is resolved only where it is used.
+function colour(token) {
+  colour.probe ??= document.body.appendChild(Object.assign(document.createElement("span"), { className: "chart-probe" }));
+  colour.probe.style.color = `var(--${token})`;
+  return getComputedStyle(colour.probe).color;
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-theme-choice]");
   if (button) themeChoose(button.dataset.themeChoice);

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django import template
 
-from workers.engine.text.decoding import visible
+from workers.engine.text.decoding import control_marked, visible
 from workers.engine.text.tokens import token_texts
 from workers.engine.text.words import word_at, words
 
@@ -103,11 +103,11 @@ def spans(strip: Strip, scale: float | None = None) -> list[Span]:
             silent += text
             continue
         if silent:
-            made.append(Span(_inner(silent)))
+            made.append(Span(control_marked(silent)))
             silent = ""
         made.append(_active(text, strip.raws[position], float(value), top, position == strip.peak))
     if silent:
-        made.append(Span(_inner(silent)))
+        made.append(Span(control_marked(silent)))
     return made
 
 
@@ -122,13 +122,6 @@ def kept_spans(tokens: Sequence[str], kept: Sequence[bool], scheme: str = "") ->
         Span(visible(text), tip=f"{visible(text)} · token {raw}", breaks="\n" in text, is_removed=not stays)
         for text, raw, stays in zip(texts, tokens, kept)
     ]
-
-
-def _inner(text: str) -> str:
-    """Marks for control characters; spaces stay spaces, since neighbours tell where they are."""
-    core = text.strip(" ")
-    left = len(text) - len(text.lstrip(" "))
-    return " " * left + visible(core) + " " * (len(text) - left - len(core))
 
 
 def _active(text: str, raw: str, value: float, top: float, is_peak: bool) -> Span:

@@ -40,9 +40,14 @@ MARKS = {ord("\n"): "↵", ord("\t"): "⇥", 0x7F: "␡", 0xA0: "⍽", 0xAD: "�
 CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32)} | MARKS
 
 
+def control_marked(text: str) -> str:
+    """`text` on one line with marks for control characters; spaces stay spaces, where neighbours tell where they are."""
+    return text.translate(CONTROL_PICTURES)
+
+
 def visible(text: str) -> str:
     """`text` on one line with marks for what the eye misses: ↵ ⇥, control characters, spaces at either end as ·."""
-    text = text.translate(CONTROL_PICTURES)
+    text = control_marked(text)
     core = text.strip(" ")
     if not core:
         return "·" * len(text)
