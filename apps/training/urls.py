@@ -16,7 +16,7 @@ urlpatterns = [
     path("<int:pk>/again", views.again, name="again"),
     path("<int:pk>/rename", views.rename, name="rename"),
     path("<int:pk>/delete", views.delete, name="delete"),
-    path("<int:pk>/points/<slug:figure>", views.points, name="points"),
+    path("<int:pk>/points", views.points, name="points"),
     path("<int:pk>/checkpoints/retention", views.checkpoint_retention, name="checkpoint-retention"),
     path("<int:pk>/checkpoints/<int:checkpoint>/delete", views.checkpoint_delete, name="checkpoint-delete"),
 ]
