@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from apps.activations.models import ActivationCache
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, spec_page
-from apps.core.spec_forms import spec_form
+from apps.core.spec_forms import SpecForm, spec_form
 from apps.core.storage import data_path, folder_bytes
 from apps.datasets.models import Tokenization
 from apps.jobs.states import State
@@ -108,7 +108,7 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
     """Memory and time of the run that the form describes, asked for while it is filled in."""
     form = spec_form(TrainSpec)(request.POST)
     if not form.is_valid():
-        return render(request, "training/new.html#estimate", {"is_valid": False})
+        return render(request, "training/new.html#estimate", {"is_valid": False, "refused": _refused(form)})
     spec = form.spec()
     try:
         origin = origin_of(spec)
@@ -128,6 +128,14 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
         "band": expected_l0(spec, origin),
     }
     return render(request, "training/new.html#estimate", context)
+
+
+def _refused(form: SpecForm) -> list[str]:
+    """What is wrong with a form, one sentence for each field: "Hook sites: A value is needed." """
+    return [
+        f"{form.fields[name].label}: {' '.join(errors)}" if name in form.fields else " ".join(errors)
+        for name, errors in form.errors.items()
+    ]
 
 
 @require_GET

@@ -201,7 +201,9 @@ def test_the_estimate_knows_memory_and_the_time_of_earlier_runs(client_in):
     TrainRunner().metrics(run.job, [point(10)])  # 1,000 tokens/s
     page = client_in.post("/training/new/estimate", body).content.decode()
     assert "about 5 s" in page and "largest d_sae" in page
-    assert "cannot be used yet" in client_in.post("/training/new/estimate", {**body, "k": 0}).content.decode()
+    assert "k: The least allowed is 1." in client_in.post("/training/new/estimate", {**body, "k": 0}).content.decode()
+    from_text = client_in.post("/training/new/estimate", {**body, "source": "text"}).content.decode()
+    assert "Hook sites: A value is needed." in from_text
 
 
 def test_a_comparison_names_the_only_difference_and_its_effect(client_in):
