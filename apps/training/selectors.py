@@ -8,7 +8,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
-from apps.core.references import references_to
+from apps.core.references import reference_words, references_to
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
 from apps.training.models import Checkpoint, MetricPoint, RunMember, TrainingRun
@@ -42,7 +42,7 @@ def stays_because(run: TrainingRun) -> str:
     job = run.job
     if job is not None and job.is_active:
         return f"job {job.pk} still works on it"
-    names = [f"{row._meta.verbose_name} “{row}”" for row in references_to(run)]
+    names = [reference_words(row) for row in references_to(run)]
     return f"{', '.join(names)} came of it" if names else ""
 
 

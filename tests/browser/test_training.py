@@ -165,7 +165,7 @@ def test_a_run_is_paused_resumed_and_finished_early(page: Page):
     expect(card).to_have_attribute("data-state", "queued")
     learning(run)
     publish(run.topic, run.job.topic)
-    page.get_by_role("button", name="Finish now").click()
+    page.get_by_role("button", name="Stop and keep the SAE").click()
     page.get_by_role("button", name="Yes").click()
     expect(card).to_contain_text("stopping: stop and keep the result")
     sae = run_finish(run)

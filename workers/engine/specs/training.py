@@ -93,6 +93,7 @@ class TrainSpec(Spec):
     ENGINE: ClassVar[str] = "training.training:train"
     RESUMES: ClassVar[bool] = True
     FINISHES: ClassVar[bool] = True
+    FINISH_WORDS: ClassVar[str] = "Stop and keep the SAE"
     SCHEMA: ClassVar[int] = 2
 
     name: str = option("", label="Name", help="How the run is called; empty makes one from the settings.")
