@@ -50,6 +50,7 @@ class Chart:
     With `follow_url` and `topic` a live chart asks follow_url?after=<last x> for {"series": [{"name", "x", "y"}]}
     whenever the topic speaks, and adds those points. Charts of one `follow_url` that know what they were made of,
     `follow_after`, share one request: ?after=<follow_after> is answered by {"after", "charts": {id: {"series", …}}}.
+    `topic` may be several, with spaces between.
     """
 
     id: str
@@ -69,7 +70,7 @@ class Chart:
     help: str = ""
     formula: str = ""
     follow_url: str = ""
-    follow_after: int | None = None
+    follow_after: int | str | None = None
     topic: str = ""
     link_base: str = ""
     select_url: str = ""

@@ -152,7 +152,6 @@ def histogram_chart(run: TrainingRun, view: View) -> Chart | None:
     series = _histogram_series(member)
     if not series.x and not is_learning(run):
         return None
-    newest = f"{len(series.x)} histograms, the newest at step {series.x[-1]:,}." if series.x else "No histogram yet."
     return Chart(
         id=DENSITIES,
         title="Densities over time",
@@ -161,14 +160,22 @@ def histogram_chart(run: TrainingRun, view: View) -> Chart | None:
         series=[series],
         help="How many latents fire on which share of tokens, over the last 500 to 1,000 steps. Latents that never fired are "
         "in no bin.",
-        summary=newest if run.members.count() == 1 else f"SAE {member_words(member)}. {newest}",
+        summary=_histogram_summary(member, series),
         **_following(run, view, int(series.x[-1]) if series.x else 0),
     )
 
 
-def histogram_news(run: TrainingRun, view: View) -> Series:
-    """The map as it is now."""
-    return _histogram_series(shown_members(run, view)[0])
+def histogram_news(run: TrainingRun, view: View) -> tuple[Series, str]:
+    """The map as it is now, and its summary."""
+    member = shown_members(run, view)[0]
+    series = _histogram_series(member)
+    return series, _histogram_summary(member, series)
+
+
+def _histogram_summary(member: RunMember, series: Series) -> str:
+    count = f"{len(series.x)} histogram{'' if len(series.x) == 1 else 's'}"
+    newest = f"{count}, the newest at step {series.x[-1]:,}." if series.x else "No histogram yet."
+    return newest if len(member.run.members.all()) == 1 else f"SAE {member_words(member)}. {newest}"
 
 
 def _histogram_series(member: RunMember) -> Series:
@@ -289,6 +296,8 @@ def spread_words(figure: Figure, points: dict[str, list[dict[str, Any]]]) -> str
     if not known:
         return "No points yet."
     (least, at_least), (most, at_most) = min(known), max(known)
+    if least == most:
+        return f"Now {compact(least)} for {at_least if len(known) == 1 else 'all'}."
     return f"Now from {compact(least)} ({at_least}) to {compact(most)} ({at_most})."
 
 

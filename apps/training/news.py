@@ -33,7 +33,8 @@ def chart_news(run: TrainingRun, view: View, *, after: int) -> dict[str, Any]:
     charts = {figure.id: _figure_news(figure, points, view) for figure in FIGURES}
     charts["pareto"] = {"series": [pareto_news(run, view).to_json()], "replaces": True}
     if _has_histogram(points, after):
-        charts[DENSITIES] = {"series": [histogram_news(run, view).to_json()], "replaces": True}
+        series, summary = histogram_news(run, view)
+        charts[DENSITIES] = {"series": [series.to_json()], "summary": summary, "replaces": True}
     return {"after": newest, "charts": {name: news for name, news in charts.items() if news}}
 
 

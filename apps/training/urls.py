@@ -11,6 +11,7 @@ urlpatterns = [
     path("new/estimate", views.estimate_part, name="estimate"),
     path("what-if/", views.what_if_page, name="what-if"),
     path("compare/", views.compare_page, name="compare"),
+    path("compare/points", views.compare_points, name="compare-points"),
     path("delete/", views.delete_several, name="delete-several"),
     path("<int:pk>/", views.detail_page, name="detail"),
     path("<int:pk>/again", views.again, name="again"),

@@ -20,9 +20,16 @@ from apps.jobs.states import State
 from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.training import services
-from apps.training.charts import AXES, View, histogram_chart, pareto_chart, run_charts
+from apps.training.charts import AXES, View, histogram_chart, is_learning, pareto_chart, run_charts
 from apps.training.comparison import RESULTS, command_of, comparison_words, effective_words, option_rows, settings_of
-from apps.training.comparison_charts import MOST_RUNS, colours_of, compare_charts
+from apps.training.comparison_charts import (
+    MOST_DIGITS,
+    MOST_RUNS,
+    after_read,
+    colours_of,
+    compare_charts,
+    compare_news,
+)
 from apps.training.estimates import device_fits, training_estimate
 from apps.training.forms import train_form
 from apps.training.live import live_context
@@ -46,8 +53,6 @@ from workers.engine.specs.training import TrainSpec
 PAGE_SIZE = 25
 MOST_OFFERED = 50
 """Newest runs to choose from when another one is compared."""
-MOST_DIGITS = 18
-"""Of a whole number in an address: more do not fit into the database."""
 
 
 @require_GET
@@ -180,9 +185,7 @@ def compare_page(request: HttpRequest) -> HttpResponse:
     view = View.from_query(request.GET)
     show_all = request.GET.get("all") == "1"
     rows = option_rows(runs) if runs else []
-    among = _whole_numbers(request.GET.get("among", "").split(","))[:MOST_OFFERED]
-    among = list(dict.fromkeys([*among, *(run.pk for run in runs)]))
-    colours = colours_of(runs, among)
+    colours = colours_of(_among(request, runs))
     context = {
         "runs": runs,
         "columns": _columns(runs, colours),
@@ -190,8 +193,9 @@ def compare_page(request: HttpRequest) -> HttpResponse:
         "others": []
         if len(runs) >= MOST_RUNS
         else training_list().exclude(pk__in=[run.pk for run in runs])[:MOST_OFFERED],
+        "topics": [run.topic for run in runs if is_learning(run)],
         "ids": _ids(runs),
-        "among": ",".join(map(str, among)),
+        "among": ",".join(map(str, colours)),
         "view": view,
         "axes": [(name, words) for name, (_, words) in AXES.items()],
         "charts": compare_charts(runs, view, colours),
@@ -200,6 +204,20 @@ def compare_page(request: HttpRequest) -> HttpResponse:
         "words": comparison_words(runs) if len(runs) > 1 else [],
     }
     return render(request, "training/compare.html", context)
+
+
+@require_GET
+def compare_points(request: HttpRequest) -> JsonResponse:
+    """What the charts of a comparison have not seen yet: ?after=3-120,7-40, runs that learn and the newest steps known."""
+    runs = _runs_asked_for(request)
+    colours, after = colours_of(_among(request, runs)), after_read(request.GET.get("after", ""))
+    return JsonResponse(compare_news(runs, View.from_query(request.GET), colours, after))
+
+
+def _among(request: HttpRequest, runs: list[TrainingRun]) -> list[int]:
+    """The runs that the comparison began with, by ?among=, and those that joined it."""
+    asked = _whole_numbers(request.GET.get("among", "").split(","))[:MOST_OFFERED]
+    return list(dict.fromkeys([*asked, *(run.pk for run in runs)]))
 
 
 def _columns(runs: list[TrainingRun], colours: Mapping[int, int]) -> list[dict[str, Any]]:

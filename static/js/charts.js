@@ -178,7 +178,7 @@ const chartsStart = () => figures().forEach(chartStart);
 document.addEventListener("studio:theme", () => figures().forEach(draw));
 document.addEventListener("htmx:afterSettle", chartsStart);
 document.addEventListener("studio:topic", (event) => {
-  for (const figure of figures()) if (figure.dataset.follow && figure.dataset.topicOf === event.detail.topic) follow(figure.dataset.follow);
+  for (const figure of figures()) if (figure.dataset.follow && figure.dataset.topicOf.split(" ").includes(event.detail.topic)) follow(figure.dataset.follow);
 });
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-axis]");

@@ -185,6 +185,21 @@ def test_a_run_out_of_memory_is_started_again_with_one_click(page: Page):
     assert again.spec["micro_batch_size"] == 512 and again.job.state == State.QUEUED
 
 
+def test_a_comparison_follows_every_run_that_learns(page: Page):
+    cache = cache_make()
+    first, second = (learning(run_make(cache, name=name)) for name in ("alpha", "beta"))
+    for run in (first, second):
+        tell(run, point(10), point(20))
+    page.goto(f"/training/compare/?ids={first.pk},{second.pk}")
+    expect(page.locator("#live-dot")).to_have_text("live")
+    tell(second, point(30, fvu=0.125), point(40, fvu=0.0625))
+    lines = "document.getElementById('fvu').chart.series.map((series) => series.x.length)"
+    until(page, lines, [2, 4])
+    expect(page.get_by_role("row", name="FVU")).to_contain_text("0.0625")
+    tell(first, point(30))
+    until(page, lines, [3, 4])
+
+
 def test_runs_are_chosen_compared_and_deleted(page: Page):
     cache = cache_make()
     first, second = run_make(cache, name="alpha"), run_make(cache, name="beta", k=2)

@@ -2,9 +2,10 @@
 
 import pytest
 
+from apps.jobs.states import State
 from apps.training.charts import View
 from apps.training.comparison_charts import colours_of, compare_charts
-from tests.apps.training.worlds import cache_make, point, run_make
+from tests.apps.training.worlds import cache_make, point, run_make, state_set
 from workers.runners.train import TrainRunner
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
@@ -19,7 +20,7 @@ def test_a_comparison_has_a_line_for_every_sae_of_every_run_in_its_runs_colour()
     one, sweep = run_make(cache, name="one"), run_make(cache, name="sweep", sweep_k=(2, 4))
     tell(one, point(10))
     tell(sweep, point(10, 0, fvu=0.2), point(10, 1, fvu=0.1))
-    charts = compare_charts([one, sweep], View(), colours_of([one, sweep], [one.pk, sweep.pk]))
+    charts = compare_charts([one, sweep], View(), colours_of([one.pk, sweep.pk]))
     fvu = charts[0]
     assert fvu.summary == f"Now from 0.1 (run {sweep.pk}, SAE 1) to 0.5 (run {one.pk})."
     names = [series.name for series in fvu.series]
@@ -32,7 +33,7 @@ def test_a_comparison_has_a_line_for_every_sae_of_every_run_in_its_runs_colour()
 def test_runs_that_must_share_a_colour_differ_in_their_dash():
     cache = cache_make()
     runs = [run_make(cache, name=str(number)) for number in range(8)]
-    lines = compare_charts(runs, View(), colours_of(runs, [run.pk for run in runs]))[0].series
+    lines = compare_charts(runs, View(), colours_of([run.pk for run in runs]))[0].series
     assert len({(series.colour, series.dash) for series in lines}) == 8
 
 
@@ -52,3 +53,29 @@ def test_a_run_keeps_its_colour_on_the_page_when_others_are_left_out_or_change_p
     among = ",".join(map(str, ids))
     assert swatches(f"ids={ids[2]},{ids[1]}&among={among}") == {ids[2]: 3, ids[1]: 2}
     assert swatches(f"ids={ids[2]}&run={ids[0]}&among={ids[1]},{ids[2]}") == {ids[2]: 2, ids[0]: 3}, "one joined"
+
+
+def test_charts_of_a_comparison_follow_the_runs_that_learn(client_in):
+    cache = cache_make()
+    done, one, two = (run_make(cache, name=name) for name in ("done", "one", "two"))
+    state_set(done.job, State.FAILED)
+    for run, steps in ((done, (10, 20)), (one, (10, 20, 30)), (two, (10,))):
+        tell(run, *[point(step) for step in steps])
+    page = client_in.get(f"/training/compare/?ids={done.pk},{one.pk},{two.pk}")
+    charts = page.context["charts"]
+    assert {chart.topic for chart in charts} == {f"{one.topic} {two.topic}"}
+    assert {chart.follow_after for chart in charts} == {f"{one.pk}-30,{two.pk}-10"}
+    assert f'data-refresh="{one.topic} {two.topic}"' in page.content.decode()
+    tell(two, point(20), point(30))
+    news = client_in.get(f"{charts[0].follow_url}&after={charts[0].follow_after}").json()
+    assert news["after"] == f"{one.pk}-30,{two.pk}-30"
+    drawn = [(s["name"], s["x"], s["colour"]) for s in news["charts"]["fvu"]["series"]]
+    assert drawn == [(f"{one.pk} one", [30], 2), (f"{two.pk} two", [10, 20, 30], 3)]
+    assert client_in.get(f"{charts[0].follow_url}&after=nonsense").json() == {"after": "", "charts": {}}
+
+
+def test_charts_of_ended_runs_ask_for_nothing(client_in):
+    run = run_make()
+    state_set(run.job, State.FAILED)
+    (first, *_) = client_in.get(f"/training/compare/?ids={run.pk}").context["charts"]
+    assert not first.follow_url and not first.topic

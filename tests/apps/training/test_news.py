@@ -54,6 +54,7 @@ def test_the_map_of_densities_is_sent_again_only_when_there_is_a_new_histogram()
     tell(run, point(20, density_histogram=counts))
     news = chart_news(run, View(x="time"), after=0)["charts"][DENSITIES]
     assert news["replaces"] and news["series"][0]["x"] == [20] and len(news["series"][0]["z"]) == 28
+    assert news["summary"] == "1 histogram, the newest at step 20."
     assert DENSITIES not in chart_news(run, View(x="time"), after=20)["charts"]
 
 
