@@ -184,4 +184,7 @@ def _effect(first: TrainingRun, run: TrainingRun) -> str:
         parts.append(f"L0 {100 * (run.l0 / first.l0 - 1):+.0f} %")
     if first.fvu is not None and run.fvu is not None:
         parts.append(f"FVU {run.fvu - first.fvu:+.3f}")
-    return ": " + ", ".join(parts).replace("-", "−") if parts else ""
+    if not parts:
+        return ""
+    apart = f", after {run.step:,} steps instead of {first.step:,}" if run.step != first.step else ""
+    return ": " + ", ".join(parts).replace("-", "−") + apart

@@ -83,10 +83,16 @@ def default_name(spec: TrainSpec, hook_sites: Sequence[HookSite]) -> str:
 
 
 def member_name(run: TrainingRun, member: RunMember) -> str:
-    """What a member's SAE is called: the run's name, and in a sweep what sets this one apart."""
-    if run.members.count() == 1:
+    """What a member's SAE is called: as a run that had trained it alone, or by a name somebody gave the run and what sets
+    this one apart."""
+    members = list(run.members.all())
+    if len(members) == 1:
         return run.name
-    option = spec_load(TrainSpec, run.spec).coefficient_name
+    spec = spec_load(TrainSpec, run.spec)
+    if run.name == default_name(spec, list(dict.fromkeys(each.hook_site for each in members))):
+        alone = default_name(spec.members()[member.index].spec, [member.hook_site])
+        return f"{alone}, seed {member.seed}" if len(spec.sweep_seeds) > 1 else alone
+    option = spec.coefficient_name
     own = f"{member.hook_site} {member.d_sae} {SPARSITY_WORDS[option]}={member.sparsity:g} seed {member.seed}"
     return f"{run.name[: LONGEST_NAME - len(own) - 3]} [{own}]"
 

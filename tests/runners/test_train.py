@@ -198,7 +198,7 @@ def test_a_finished_sweep_becomes_an_sae_and_an_evaluation_for_each_member():
     TrainRunner().finish(job, job.loaded_spec, result_make(members=2), str(draft_make(job, members=2)))
     saes = list(run.saes.order_by("pk"))
     assert [sae.member.index for sae in saes] == [0, 1]
-    assert [sae.name.rsplit(" [")[1] for sae in saes] == ["3.resid_post 64 k=2 seed 0]", "3.resid_post 64 k=4 seed 0]"]
+    assert [sae.name for sae in saes] == ["TopK 64 k=2 · 3.resid_post", "TopK 64 k=4 · 3.resid_post"]
     assert all((data_path("saes", sae.pk) / "cfg.json").exists() and sae.evaluations.count() == 1 for sae in saes)
 
 

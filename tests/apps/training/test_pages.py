@@ -216,6 +216,9 @@ def test_a_comparison_names_the_only_difference_and_its_effect(client_in):
     TrainingRun.objects.filter(pk=second.pk).update(l0=62.0, fvu=0.221)
     page = client_in.get(f"/training/compare/?run={first.pk}&run={second.pk}").content.decode()
     assert "only in L1 coefficient (1 → 2): L0 −38 %, FVU +0.021." in page
+    TrainingRun.objects.filter(pk=first.pk).update(step=1_200)
+    later = client_in.get(f"/training/compare/?ids={first.pk},{second.pk}").content.decode()
+    assert "FVU +0.021, after 0 steps instead of 1,200." in later
     assert "Batch size" not in page
     assert "Batch size" in client_in.get(f"/training/compare/?ids={first.pk},{second.pk}&all=1").content.decode()
 

@@ -29,6 +29,21 @@ def test_a_run_is_named_after_its_settings_and_hook_site():
     assert run_make(cache, name=" mine ").name == "mine"
 
 
+def test_a_target_is_part_of_the_name_and_a_coefficient_is_not_taken_for_an_l0():
+    run = run_make(architecture="jumprelu", l0_loss="quadratic", target_l0=8.0)
+    assert run.name == "JumpReLU 64 target L0=8 λ=1 · 3.resid_post"
+
+
+def test_saes_of_a_sweep_are_named_as_if_trained_alone_or_after_their_run():
+    cache = cache_make()
+    swept = {"sweep_k": (2, 4), "sweep_seeds": (5, 6)}
+    run, named = run_make(cache, **swept), run_make(cache, name="mine", **swept)
+    assert services.member_name(run, run.members.last()) == "TopK 64 k=4 · 3.resid_post, seed 6"
+    assert services.member_name(named, named.members.last()) == "mine [3.resid_post 64 k=4 seed 6]"
+    services.training_rename(run=run, name="ours")
+    assert services.member_name(run, run.members.first()).startswith("ours [")
+
+
 def test_a_started_run_has_a_queued_job_with_its_spec(owner):
     run = services.training_start(spec=spec_make(cache_make()), user=owner)
     assert run.job.state == State.QUEUED and run.job.queue == "gpu"
