@@ -17,6 +17,7 @@ from apps.jobs.services import job_enqueue, job_retry, jobs_require_none_active
 from apps.training.models import Checkpoint, RunMember, RunText, TrainingRun
 from apps.training.origins import Origin, origin_of
 from apps.training.selectors import training_get, training_job
+from apps.training.validating import sweep_require_distinct
 from apps.training.words import ARCHITECTURE_NAMES, SPARSITY_WORDS
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.hook_site import HookSite
@@ -27,6 +28,7 @@ LONGEST_NAME = 200
 
 def training_start(*, spec: TrainSpec, user: AbstractBaseUser | None = None) -> TrainingRun:
     """Create the run, a member for each of its SAEs, and the job. AppError when what the Spec names does not fit."""
+    sweep_require_distinct(spec)
     origin = origin_of(spec)
     with transaction.atomic():
         run = TrainingRun.objects.create(

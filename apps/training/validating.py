@@ -1,9 +1,11 @@
 """What a researcher may want to know before starting a run that is allowed but unusual: warnings and expectations."""
 
+from apps.core.errors import AppError
 from apps.training.models import RunMember
 from apps.training.origins import Origin
 from workers.engine.specs.training import L1_FAMILY, TOPK_FAMILY, TrainSpec
 
+SWEPT = ("sweep_d_sae", "sweep_k", "sweep_coefficient", "sweep_seeds")
 MOST_PASSES = 4
 K_SHARE = 0.1
 USUAL_L1 = (0.05, 20.0)
@@ -20,6 +22,15 @@ def tokens_there(origin: Origin) -> int:
     if origin.cache:
         return origin.cache.tokens
     return sum(text.contexts * text.context_length for text in origin.tokenizations)
+
+
+def sweep_require_distinct(spec: TrainSpec) -> None:
+    """Refuse a new sweep two of whose SAEs would be the same: AppError "spec_invalid". Stored ones stay as they are."""
+    for name in SWEPT:
+        values = getattr(spec, name)
+        if len(set(values)) < len(values):
+            words = f"{spec.options()[name].label}: a value stands there twice."
+            raise AppError("spec_invalid", words, "Name each once: two alike would train the same SAE.", field=name)
 
 
 def warnings_of(spec: TrainSpec, origin: Origin) -> list[str]:

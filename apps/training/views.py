@@ -44,7 +44,7 @@ from apps.training.selectors import (
     training_list,
     trainings_of,
 )
-from apps.training.validating import expected_l0, tokens_there, warnings_of
+from apps.training.validating import expected_l0, sweep_require_distinct, tokens_there, warnings_of
 from apps.training.what_if import USUAL_EXPANSION, what_if
 from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.base import spec_load
@@ -116,6 +116,7 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
         return render(request, "training/new.html#estimate", {"is_valid": False, "refused": _refused(form)})
     spec = form.spec()
     try:
+        sweep_require_distinct(spec)
         origin = origin_of(spec)
     except AppError as error:
         return render(request, "training/new.html#estimate", {"is_valid": False, "error": error})

@@ -44,6 +44,26 @@ def test_saes_of_a_sweep_are_named_as_if_trained_alone_or_after_their_run():
     assert services.member_name(run, run.members.first()).startswith("ours [")
 
 
+@pytest.mark.parametrize(
+    "swept",
+    [
+        {"sweep_d_sae": (64, 128, 64)},
+        {"sweep_k": (4, 4)},
+        {"sweep_coefficient": (0.5, 1.0, 0.5), "architecture": "standard"},
+        {"sweep_seeds": (0, 0)},
+    ],
+)
+def test_a_sweep_names_no_value_twice(swept, client_in):
+    cache = cache_make()
+    with pytest.raises(AppError, match="stands there twice") as refused:
+        run_make(cache, **swept)
+    assert refused.value.field == next(iter(swept)) and not TrainingRun.objects.exists()
+    body = {"activation_cache": cache.pk, "batch_size": 100, "d_sae": 64, "k": 4, **swept}
+    sent = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in body.items()}
+    assert "stands there twice" in client_in.post("/training/new/estimate", sent).content.decode()
+    assert "stands there twice" in client_in.post("/training/new/", sent).content.decode()
+
+
 def test_a_started_run_has_a_queued_job_with_its_spec(owner):
     run = services.training_start(spec=spec_make(cache_make()), user=owner)
     assert run.job.state == State.QUEUED and run.job.queue == "gpu"

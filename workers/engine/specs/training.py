@@ -553,7 +553,6 @@ class TrainSpec(Spec):
     def check(self) -> None:
         _source_check(self)
         _widths_check(self)
-        _sweep_check(self)
         if self.architecture in WITH_LINEAR_PATH and self.normalize_activations in PER_TOKEN:
             raise SpecInvalid(
                 "The linear path reads activations as they are; scaling each token cannot be folded into it.",
@@ -645,18 +644,6 @@ def _widths_check(spec: TrainSpec) -> None:
             "Give growing sizes, none above d_sae.",
             field="matryoshka_widths",
         )
-
-
-def _sweep_check(spec: TrainSpec) -> None:
-    """No two SAEs of a sweep are the same."""
-    for name in ("sweep_d_sae", "sweep_k", "sweep_coefficient", "sweep_seeds"):
-        values = getattr(spec, name)
-        if len(set(values)) < len(values):
-            raise SpecInvalid(
-                f"{spec.options()[name].label}: a value stands there twice.",
-                "Name each once: two alike would train the same SAE.",
-                field=name,
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
