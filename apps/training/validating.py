@@ -1,7 +1,6 @@
-"""What a researcher may want to know before starting a run that is allowed but unusual: warnings and expectations."""
+"""What a researcher may want to know before starting a run that is allowed but unusual: warnings."""
 
 from apps.core.errors import AppError
-from apps.training.models import RunMember
 from apps.training.origins import Origin
 from workers.engine.specs.training import L1_FAMILY, TOPK_FAMILY, TrainSpec
 
@@ -11,10 +10,6 @@ K_SHARE = 0.1
 USUAL_L1 = (0.05, 20.0)
 """On losses summed over the width, activations of norm √d_in."""
 USUAL_L0 = (0.01, 20.0)
-ALIKE = 1.5
-"""Coefficients that differ by this factor at most are alike."""
-LEAST_RUNS = 2
-MOST_RUNS = 50
 
 
 def tokens_there(origin: Origin) -> int:
@@ -72,27 +67,3 @@ def _schedule_warnings(spec: TrainSpec) -> list[str]:
     if spec.checkpoint_every > spec.steps:
         found.append("There is no checkpoint before the end: a run that is killed starts over.")
     return found
-
-
-def expected_l0(spec: TrainSpec, origin: Origin) -> tuple[float, float] | None:
-    """Least and greatest L0 of earlier SAEs of this architecture, hook site, sparsity and sparsity loss; None where there
-    are fewer than two, or k decides it."""
-    if spec.architecture in TOPK_FAMILY:
-        return None
-    site, sparsity = origin.hook_sites[0], getattr(spec, spec.coefficient_name)
-    earlier = RunMember.objects.filter(
-        run__language_model=origin.language_model,
-        run__ready_at__isnull=False,
-        layer=site.layer,
-        site=site.site,
-        architecture=spec.architecture,
-        sparsity__range=(sparsity / ALIKE, sparsity * ALIKE),
-        l0__isnull=False,
-    ).order_by("-id")
-    if spec.architecture == "jumprelu":
-        earlier = earlier.filter(run__spec__l0_loss=spec.l0_loss)
-    if spec.architecture == "jumprelu" and spec.l0_loss == "quadratic":
-        target = spec.target_l0
-        earlier = earlier.filter(run__spec__target_l0__gte=target / ALIKE, run__spec__target_l0__lte=target * ALIKE)
-    found = list(earlier.values_list("l0", flat=True)[:MOST_RUNS])
-    return (min(found), max(found)) if len(found) >= LEAST_RUNS else None

@@ -30,6 +30,7 @@ from apps.training.comparison_charts import (
     compare_charts,
     compare_news,
 )
+from apps.training.earlier import earlier_saes, expected_l0
 from apps.training.estimates import device_fits, training_estimate
 from apps.training.forms import train_form
 from apps.training.live import live_context
@@ -44,7 +45,7 @@ from apps.training.selectors import (
     training_list,
     trainings_of,
 )
-from apps.training.validating import expected_l0, sweep_require_distinct, tokens_there, warnings_of
+from apps.training.validating import sweep_require_distinct, tokens_there, warnings_of
 from apps.training.what_if import USUAL_EXPANSION, what_if
 from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.base import spec_load
@@ -132,6 +133,9 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
         "passes": tokens / there if there else None,
         "warnings": warnings_of(spec, origin),
         "band": expected_l0(spec, origin),
+        "earlier": earlier_saes(spec, origin),
+        "hook_site": origin.hook_sites[0],
+        "sparsity_label": spec.options()[spec.coefficient_name].label,
     }
     return render(request, "training/new.html#estimate", context)
 

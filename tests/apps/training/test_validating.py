@@ -1,12 +1,10 @@
-"""What is said before a run starts: settings that are allowed and seldom meant, and the L0 that earlier runs had."""
+"""What is said before a run starts: settings that are allowed and seldom meant."""
 
 import pytest
-from django.utils import timezone
 
-from apps.training.models import RunMember, TrainingRun
 from apps.training.origins import origin_of
-from apps.training.validating import expected_l0, tokens_there, warnings_of
-from tests.apps.training.worlds import cache_make, run_make, spec_make, text_spec_make
+from apps.training.validating import tokens_there, warnings_of
+from tests.apps.training.worlds import cache_make, spec_make, text_spec_make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 CALM = {"dead_after_tokens": 1_000, "checkpoint_every": 50}
@@ -50,33 +48,3 @@ def test_tokens_of_a_text_are_its_contexts():
     cache = cache_make()
     assert tokens_there(origin_of(spec_make(cache))) == 3_000
     assert tokens_there(origin_of(text_spec_make(cache))) == 100 * 32
-
-
-def finished(cache, l0: float, **changes) -> None:
-    run = run_make(cache, **{"architecture": "standard", **changes})
-    TrainingRun.objects.filter(pk=run.pk).update(ready_at=timezone.now())
-    RunMember.objects.filter(run=run).update(l0=l0)
-
-
-def test_expected_l0_spans_earlier_runs_of_the_same_kind_and_coefficient():
-    cache = cache_make()
-    spec = spec_make(cache, architecture="standard", l1_coefficient=1.0)
-    finished(cache, 40.0, l1_coefficient=1.2)
-    assert expected_l0(spec, origin_of(spec)) is None, "one run is no band"
-    finished(cache, 90.0, l1_coefficient=0.8)
-    finished(cache, 900.0, l1_coefficient=0.1)
-    run_make(cache, architecture="standard")  # not finished
-    assert expected_l0(spec, origin_of(spec)) == (40.0, 90.0)
-    topk = spec_make(cache)
-    assert expected_l0(topk, origin_of(topk)) is None
-
-
-def test_expected_l0_of_a_target_comes_from_runs_with_such_a_target():
-    cache = cache_make()
-    aimed = {"architecture": "jumprelu", "l0_loss": "quadratic"}
-    for l0, more in ((8.0, {"target_l0": 8.0}), (11.0, {"target_l0": 10.0}), (70.0, {"target_l0": 64.0})):
-        finished(cache, l0, **aimed, **more)
-    finished(cache, 300.0, architecture="jumprelu")
-    near, step = (spec_make(cache, **more) for more in (aimed | {"target_l0": 9.0}, {"architecture": "jumprelu"}))
-    assert expected_l0(near, origin_of(near)) == (8.0, 11.0)
-    assert expected_l0(step, origin_of(step)) is None
