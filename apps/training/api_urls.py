@@ -10,6 +10,7 @@ urlpatterns = [
     path("/delete", api.trainings_delete, name="trainings-delete"),
     path("/<int:pk>", api.training, name="training"),
     path("/<int:pk>/metrics", api.metrics, name="training-metrics"),
+    path("/<int:pk>/points.csv", api.points, name="training-points"),
     path("/<int:pk>/checkpoints", api.checkpoints, name="training-checkpoints"),
     path("/<int:pk>/checkpoints/<int:checkpoint>", api.checkpoint, name="training-checkpoint"),
     path("/<int:pk>/checkpoints/retention", api.checkpoint_retention, name="training-checkpoint-retention"),

@@ -1,5 +1,8 @@
 """Training runs as JSON."""
 
+import csv
+import io
+
 import pytest
 
 from apps.jobs.states import State, Wish
@@ -158,3 +161,27 @@ def test_what_cannot_be_asked_is_said(client_in):
     assert client_in.post(f"/api/v1/trainings/{run.pk}/pause").status_code == 409
     assert client_in.post(f"/api/v1/trainings/{run.pk}/dance").json()["error"]["code"] == "no_such_action"
     assert client_in.get("/api/v1/trainings/999").status_code == 404
+
+
+def test_all_points_are_given_as_a_table(client_in):
+    run = run_make(sweep_k=(2, 4))
+    told = [point(step, member) for step in (10, 20) for member in (0, 1)]
+    told[-1]["values"] |= {"ce_recovered": 0.5, "density_histogram": [0, 3]}
+    TrainRunner().metrics(run.job, told)
+    answer = client_in.get(f"/api/v1/trainings/{run.pk}/points.csv")
+    assert answer["Content-Type"].startswith("text/csv") and f"run-{run.pk}-points.csv" in answer["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+    assert [(row["member"], row["step"], row["sparsity"]) for row in rows] == [
+        ("0", "10", "2.0"),
+        ("1", "10", "4.0"),
+        ("0", "20", "2.0"),
+        ("1", "20", "4.0"),
+    ]
+    last = rows[-1]
+    assert (last["hook_site"], last["ce_recovered"], last["density_histogram"]) == ("3.resid_post", "0.5", "0 3")
+    assert (last["loss"], last["tokens"], rows[0]["ce_recovered"]) == ("5.0", "2000", "")
+    alone = client_in.get(f"/api/v1/trainings/{run.pk}/points.csv?member=1").getvalue().decode()
+    assert len(alone.splitlines()) == 3
+    for asked, status in (("member=x", 400), ("member=7", 404)):
+        assert client_in.get(f"/api/v1/trainings/{run.pk}/points.csv?{asked}").status_code == status
+    assert f"/api/v1/trainings/{run.pk}/points.csv" in client_in.get(f"/training/{run.pk}/").content.decode()

@@ -12,7 +12,16 @@ from apps.saes.models import Sae
 from apps.training.comparison import command_of
 from apps.training.models import TrainingRun
 from apps.training.services import training_start
-from tests.apps.training.worlds import cache_make, evaluation_finish, run_finish, run_make, state_set, text_spec_make
+from tests.apps.training.worlds import (
+    cache_make,
+    evaluation_finish,
+    point,
+    run_finish,
+    run_make,
+    state_set,
+    text_spec_make,
+)
+from workers.runners.train import TrainRunner
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
@@ -125,6 +134,17 @@ def test_the_list_is_narrowed_and_its_numbers_are_short(capsys):
     shown = capsys.readouterr().out
     assert "0.428" in shown and "0.4283" not in shown and "None" not in shown
     assert output(capsys, "training_list", "--state=failed")[0]["fvu"] == 0.4283676450018
+
+
+def test_points_are_printed_as_a_table(capsys):
+    run = run_make()
+    TrainRunner().metrics(run.job, [point(10), point(20)])
+    call_command("training_points", str(run.pk))
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.startswith("member,hook_site,d_sae,sparsity,seed,step,tokens,time_s,loss,mse") and len(rows) == 2
+    assert rows[1].startswith("0,3.resid_post,64,4.0,0,20,2000,2.0,5.0")
+    with pytest.raises(CommandError, match="no member"):
+        call_command("training_points", str(run.pk), "--member=3")
 
 
 def test_evaluate_and_export_queue_their_jobs(capsys):
