@@ -117,8 +117,13 @@ def _argument(name: str, value: Any) -> str:
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
-    text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    text = ",".join(map(_plain, value)) if isinstance(value, tuple) else "" if value is None else _plain(value)
     return f"--{flag} {shlex.quote(text)}"
+
+
+def _plain(value: Any) -> str:
+    """As one types it: 20 for 20.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def effective_words(run: TrainingRun) -> list[tuple[str, str]]:

@@ -78,9 +78,9 @@ def default_name(spec: TrainSpec, hook_sites: Sequence[HookSite]) -> str:
     sites = ", ".join(str(site) for site in hook_sites)
     has_target = spec.architecture == "jumprelu" and spec.l0_loss == "quadratic"
     target = f" target L0={spec.target_l0:g}" if has_target else ""
-    words = (
-        f"{ARCHITECTURE_NAMES[spec.architecture]} {widths}{target} {SPARSITY_WORDS[name]}={sparsity}{seeds} · {sites}"
-    )
+    control = "" if spec.decoder == "trained" else f" {spec.decoder} decoder"
+    what = f"{ARCHITECTURE_NAMES[spec.architecture]} {widths}{target} {SPARSITY_WORDS[name]}={sparsity}{control}{seeds}"
+    words = f"{what} · {sites}"
     return words if len(words) <= LONGEST_NAME else f"{words[: LONGEST_NAME - 1]}…"
 
 

@@ -41,10 +41,17 @@ def test_train_queues_a_run_with_the_options_given(capsys):
 
 def test_the_command_on_a_runs_page_starts_the_same_run():
     cache = cache_make()
-    changed = {"sweep_k": (2, 4), "normalize_decoder": True, "clip_grad_norm": None, "learning_rate": 1e-5}
+    changed = {
+        "sweep_k": (2, 4),
+        "lr_decay_pct": 30.0,
+        "normalize_decoder": True,
+        "clip_grad_norm": None,
+        "learning_rate": 1e-5,
+    }
     run = training_start(spec=text_spec_make(cache, hook_sites=("3.resid_post", "2.resid_post"), **changed))
     program, command, *arguments = shlex.split(command_of(run))
     assert (program, command) == ("manage.py", "train") and "--no-use-cache" in arguments
+    assert "30" in arguments and "30.0" not in arguments
     call_command(command, *arguments)
     again = TrainingRun.objects.exclude(pk=run.pk).get()
     assert again.spec == run.spec

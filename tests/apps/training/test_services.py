@@ -34,6 +34,10 @@ def test_a_target_is_part_of_the_name_and_a_coefficient_is_not_taken_for_an_l0()
     assert run.name == "JumpReLU 64 target L0=8 λ=1 · 3.resid_post"
 
 
+def test_a_control_says_so_in_its_name():
+    assert run_make(decoder="random").name == "TopK 64 k=4 random decoder · 3.resid_post"
+
+
 def test_saes_of_a_sweep_are_named_as_if_trained_alone_or_after_their_run():
     cache = cache_make()
     swept = {"sweep_k": (2, 4), "sweep_seeds": (5, 6)}
