@@ -76,13 +76,28 @@ function layout(chart, height) {
 
 function draw(figure) {
   figure.chart.revision = (figure.chart.revision ?? 0) + 1;
+  figure.isStale = false;
   const plot = figure.querySelector(".chart-plot");
   const height = parseInt(getComputedStyle(plot).getPropertyValue("--chart-height"), 10) || 280;
   Plotly.react(plot, traces(figure.chart), layout(figure.chart, height), { responsive: true, displaylogo: false, modeBarButtonsToRemove: figure.chart.select_url ? ["lasso2d"] : ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: figure.id } });
 }
 
+// A page of live charts would draw for a third of a second every FOLLOW_MS: what nobody sees is drawn when it comes into view.
+const inView = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    target.isInView = isIntersecting;
+    if (isIntersecting && target.isStale) draw(target);
+  }
+}, { rootMargin: "300px" });
+
+function drawNews(figure) {
+  figure.isStale = true;
+  if (figure.isInView) draw(figure);
+}
+
 function chartStart(figure) {
   if (figure.chart) return;
+  inView.observe(figure);
   figure.chart = JSON.parse(document.getElementById(figure.dataset.chart).textContent);
   const tools = figure.querySelector(".chart-tools");
   tools.hidden = !tools.children.length;
@@ -163,13 +178,13 @@ function pointsAdd(figure, fresh) {
     }
     if (series.x.length > MOST_POINTS) for (const key of ["x", "y"]) series[key] = series[key].filter((_, at) => at % 2 === 0);
   }
-  if (added) draw(figure);
+  if (added) drawNews(figure);
 }
 
 // A point that moves (where a run stands) instead of a line that grows.
 function pointsReplace(figure, fresh) {
   for (const series of fresh) Object.assign(figure.chart.series.find((known) => known.name === series.name) ?? {}, series);
-  draw(figure);
+  drawNews(figure);
 }
 
 const figures = () => [...document.querySelectorAll("[data-chart]")];
