@@ -94,7 +94,7 @@ def test_a_question_is_asked_before_a_job_is_cancelled(page, job):
 def test_a_question_that_was_open_while_news_came_is_still_answered(page, job):
     page.goto(job.get_absolute_url())
     expect(page.locator("#live-dot")).to_have_text("live")
-    page.get_by_role("button", name="Finish now").click()
+    page.get_by_role("button", name="Stop and keep the SAE").click()
     job_set(job, done=60)
     page.wait_for_timeout(1500)  # the news arrive; the card waits, for htmx sends nothing from a form swapped away
     page.get_by_role("button", name="Yes").click()
