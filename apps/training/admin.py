@@ -45,7 +45,7 @@ class TrainingRunAdmin(RowAdmin):
     def checkpoint(self, request: HttpRequest, runs: QuerySet[TrainingRun]) -> None:
         self._each(request, runs, _asks(job_services.job_checkpoint), "asked for a checkpoint")
 
-    @admin.action(description="Finish now and keep the SAE", permissions=["change"])
+    @admin.action(description="Stop and keep the SAE", permissions=["change"])
     def finish(self, request: HttpRequest, runs: QuerySet[TrainingRun]) -> None:
         self._each(request, runs, _asks(job_services.job_finish), "asked to finish")
 

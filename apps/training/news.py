@@ -30,7 +30,7 @@ def chart_news(run: TrainingRun, view: View, *, after: int) -> dict[str, Any]:
     """
     points = points_of(shown_members(run, view), most=MOST_READ, since=after)
     newest = max(after, newest_step(points))
-    charts = {figure.id: _figure_news(figure, points, view) for figure in FIGURES}
+    charts = {figure.id: _figure_news(figure, points, view, is_new=newest > after) for figure in FIGURES}
     charts["pareto"] = {"series": [pareto_news(run, view).to_json()], "replaces": True}
     if _has_histogram(points, after):
         series, summary = histogram_news(run, view)
@@ -38,9 +38,10 @@ def chart_news(run: TrainingRun, view: View, *, after: int) -> dict[str, Any]:
     return {"after": newest, "charts": {name: news for name, news in charts.items() if news}}
 
 
-def _figure_news(figure: Figure, points: Points, view: View) -> dict[str, Any] | None:
+def _figure_news(figure: Figure, points: Points, view: View, *, is_new: bool) -> dict[str, Any] | None:
+    """The figure's points, and where it stands, unless the page knows that already and in better words."""
     series = [line.to_json() for line in figure_series(figure, points, view.x) if line.x]
-    return {"series": series, "summary": _now(figure, points)} if series else None
+    return {"series": series, **({"summary": _now(figure, points)} if is_new else {})} if series else None
 
 
 def _now(figure: Figure, points: Points) -> str:

@@ -40,6 +40,13 @@ def test_new_points_come_for_each_sae_from_the_step_that_is_known():
     assert lines(chart_news(run, View(x="time"), after=20), "fvu")[0] == ("SAE 0", [2.0, 3.0])
 
 
+def test_a_page_that_knows_everything_keeps_its_summaries():
+    run = run_make()
+    tell(run, point(10), point(20))
+    assert "summary" not in chart_news(run, View(), after=20)["charts"]["fvu"]
+    assert chart_news(run, View(), after=10)["charts"]["fvu"]["summary"] == "FVU is 0.333 at step 20."
+
+
 def test_ce_measured_later_at_a_known_step_is_not_missed():
     run = run_make()
     tell(run, point(10))
