@@ -92,8 +92,9 @@ def _is_shown(figure: Figure, run: TrainingRun, points: dict[RunMember, list[dic
     return figure.is_sparse and run.spec.get("ce_contexts") != 0 and is_learning(run)
 
 
-def _following(run: TrainingRun, view: View, after: int) -> dict[str, Any]:
-    """How the charts of a run's page follow it: all at one address, knowing its points up to the step `after`."""
+def _following(run: TrainingRun, view: View, after: int | None = None) -> dict[str, Any]:
+    """How the charts of a run's page follow it: all at one address, knowing its points up to the step `after`. Those that
+    are sent whole leave it to the others."""
     query = urlencode({"x": view.x} | ({} if view.member is None else {"member": view.member}))
     return {
         "follow_url": f"{reverse('training:points', args=[run.pk])}?{query}",
@@ -161,7 +162,7 @@ def histogram_chart(run: TrainingRun, view: View) -> Chart | None:
         help="How many latents fire on which share of tokens, over the last 500 to 1,000 steps. Latents that never fired are "
         "in no bin.",
         summary=_histogram_summary(member, series),
-        **_following(run, view, int(series.x[-1]) if series.x else 0),
+        **_following(run, view),
     )
 
 
@@ -229,7 +230,7 @@ def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
         help="Each point is an SAE at this hook site: few latents and little unexplained variance, so down and left, is best. "
         "FVU is that of the last training tokens. A click opens the run.",
         summary=f"{len(others)} other finished SAEs at {first.hook_site} of {run.language_model}.",
-        **_following(run, view, 0),
+        **_following(run, view),
     )
 
 

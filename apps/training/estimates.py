@@ -5,6 +5,7 @@ where it runs along or measures CE at checkpoints.
 """
 
 from dataclasses import dataclass
+from statistics import median
 
 from apps.core.fit import TOO_LARGE, FitWord, fit_word
 from apps.language_models.fit import ModelShape, context_within, model_need
@@ -50,16 +51,16 @@ def training_estimate(*, spec: TrainSpec, origin: Origin) -> Estimate:
     if spec.source != "cache":
         others = others.filter(language_model=origin.language_model)
     tokens, runs = spec.steps * spec.batch_size, list(others[:OTHERS_ASKED])
-    seconds = sorted(
+    seconds = [
         pace.start_s
         + tokens / pace.tokens_per_s * (_work(spec, origin) / _work_of(run) if spec.source == "cache" else 1)
         for run, pace in zip(runs, paces_of(runs))
-    )
+    ]
     return Estimate(
         memory=training_memory(spec, origin.widths),
         lm_bytes=max(_lm_bytes(spec, origin, device) for device in devices()),
         cache_bytes=origin.cache.bytes if origin.cache else 0,
-        seconds=seconds[len(seconds) // 2] if seconds else None,
+        seconds=median(seconds) if seconds else None,
         from_runs=len(seconds),
     )
 

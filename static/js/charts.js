@@ -136,7 +136,8 @@ async function newsFetch(url) {
   const group = figures().filter((figure) => figure.dataset.follow === url);
   if (!group.length) return;
   const address = new URL(url, location.href);
-  address.searchParams.set("after", group[0].dataset.after ?? lastOf(group[0].chart));
+  const told = group.find((figure) => figure.dataset.after !== undefined);
+  address.searchParams.set("after", told ? told.dataset.after : lastOf(group[0].chart));
   try {
     const answer = await fetch(address);
     if (!answer.ok) return;

@@ -143,6 +143,11 @@ def test_every_chart_is_drawn_anew_from_one_request(page: Page):
     page.locator("#density_histogram").scroll_into_view_if_needed()
     until(page, far_below, 1)
     assert 1 <= len(asked) <= 6, "13 charts ask together"
+    page.reload()
+    del asked[:]
+    tell(run, point(60))
+    until(page, "document.getElementById('l0').chart.series[0].x.length", 6)
+    assert "after=50" in asked[0], "only what the page does not show yet"
 
 
 def test_a_value_that_never_changes_is_drawn_at_its_height(page: Page):
