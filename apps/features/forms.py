@@ -9,8 +9,8 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
-from apps.features.areas import AreaField, area_narrow
-from apps.features.collection_services import MOST_ADDRESS_CHARACTERS
+from apps.features.collections.services import MOST_ADDRESS_CHARACTERS
+from apps.features.maps.areas import AreaField, area_narrow
 from apps.features.models import Collection, Feature
 from apps.features.selectors import SORT_CHOICES, feature_list
 from apps.features.services import MOST_CATEGORY_CHARACTERS, MOST_LABEL_CHARACTERS, MOST_NOTES_CHARACTERS

@@ -12,7 +12,7 @@ from django.urls import reverse
 from apps.core.live.topics import ABLATIONS, FEATURE_MAPS, FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
 from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
-from apps.features.index_sets import IndexSetField
+from apps.features.search.index_sets import IndexSetField
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
 
@@ -107,7 +107,7 @@ class Feature(models.Model):
 
 
 class FeatureTerm(models.Model):
-    """What search looks up: a term, and the features of an SAE that it leads to. terms.py says what becomes a term."""
+    """What search looks up: a term, and the features of an SAE that it leads to. search/terms.py says what becomes a term."""
 
     class Kind(models.IntegerChoices):
         FIRES_ON = 1, "token at which a feature fires"

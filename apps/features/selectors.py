@@ -10,11 +10,11 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
 from apps.features import artifacts
-from apps.features.collection_selectors import collection_features
-from apps.features.index_sets import IndexSet, index_set, intersection, within
-from apps.features.models import Collection, Feature, FeatureRun, TriedText
+from apps.features.collections.selectors import collection_features
+from apps.features.models import Collection, Feature, FeatureRun
 from apps.features.reading import ReadingFilter
-from apps.features.search import features_firing_on, features_in_category, part_found, query_parts
+from apps.features.search.index_sets import IndexSet, index_set, intersection, within
+from apps.features.search.queries import features_firing_on, features_in_category, part_found, query_parts
 from apps.jobs.models import Job
 from apps.jobs.subjects import with_job
 from apps.saes.models import Sae
@@ -61,14 +61,6 @@ def feature_run_get(pk: int) -> FeatureRun:
     return found
 
 
-def tried_text_get(pk: int) -> TriedText:
-    """The tried text; NotFound otherwise, as after a day."""
-    found = TriedText.objects.select_related("sae").filter(pk=pk).first()
-    if found is None:
-        raise NotFound("tried text", pk)
-    return found
-
-
 def feature_run_list(*, sae: int | None = None) -> QuerySet[FeatureRun]:
     """Feature runs of all SAEs or of one, newest first, each with `job_state` of its newest job."""
     jobs = Job.objects.filter(subject_entity=FeatureRun.ENTITY, subject_id=OuterRef("pk")).order_by("-id")
@@ -112,8 +104,8 @@ def feature_list(
 ) -> QuerySet[Feature]:
     """Features by words and numbers; what is left out does not narrow.
 
-    `query` is the search box's (search.py); `fires_on` a token; `category` a path, with all below it; `indices` numbers of
-    features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS;
+    `query` is the search box's (search/queries.py); `fires_on` a token; `category` a path, with all below it; `indices`
+    numbers of features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS;
     `labelled` is "yes", "no" or empty; `sort` a key of SORTS.
     """
     found = Feature.objects.select_related("sae")

@@ -4,7 +4,6 @@ Statistics belong to runs, words to people: nothing here changes a number, and n
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -18,15 +17,13 @@ from apps.core.live.publishing import publish
 from apps.core.storage import artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
-from apps.features.models import Feature, FeatureRun, LanguageAnalysis, TriedText
-from apps.features.terms import PATH_SEPARATOR, terms_of, word_terms_change
+from apps.features.models import Feature, FeatureRun
+from apps.features.search.terms import PATH_SEPARATOR, terms_of, word_terms_change
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, jobs_require_none_active, passing_subjects_delete
+from apps.jobs.services import job_enqueue, jobs_require_none_active
 from apps.jobs.states import ACTIVE
 from apps.saes.models import Sae
-from workers.engine.specs.feature_language import FeatureLanguageSpec
 from workers.engine.specs.features import FeatureRunSpec
-from workers.engine.specs.try_text import TryTextSpec
 
 MOST_LABEL_CHARACTERS = 300
 MOST_CATEGORY_CHARACTERS = 200
@@ -108,63 +105,6 @@ def feature_run_delete(*, run: FeatureRun) -> int:
         publish(run.topic)
         run.delete()
     return artifact_remove(folder)
-
-
-# language
-
-
-@transaction.atomic
-def language_analysis_start(*, spec: FeatureLanguageSpec, user: AbstractBaseUser | None = None) -> LanguageAnalysis:
-    """Queue the job that analyses the language of one feature of a run, or of all; what an earlier one found stays shown until
-    it has ended."""
-    run = FeatureRun.objects.select_related("sae").filter(pk=spec.run).first()
-    if run is None:
-        raise NotFound("feature run", spec.run)
-    if not run.is_ready:
-        raise AppError("run_not_ready", f"{run} has not ended yet.", "Wait until its job has ended.", status=409)
-    if spec.feature is not None and spec.feature >= run.sae.d_sae:
-        raise NotFound("feature", spec.feature)
-    analysis, _ = LanguageAnalysis.objects.get_or_create(run=run, index=spec.feature, defaults={"created_by": user})
-    job_enqueue(spec=spec, subject=analysis, user=user)
-    return analysis
-
-
-def language_analysis_delete(*, analysis: LanguageAnalysis) -> int:
-    """Forget an analysis; that of all features takes its files and all parsed contexts of the run along."""
-    with transaction.atomic():
-        jobs_require_none_active(entity=analysis.ENTITY, pk=analysis.pk, name=str(analysis))
-        folder, of_all = language_folder(analysis.run_id), analysis.index is None
-        publish(analysis.topic)
-        analysis.delete()
-    return artifact_remove(folder) if of_all else 0
-
-
-def language_folder(run_id: int) -> Path:
-    """Where the parsed contexts and the analyses of all features of a run lie."""
-    return data_path("features", run_id, "language")
-
-
-# texts to try
-
-
-def text_try(*, spec: TryTextSpec, user: AbstractBaseUser | None = None) -> TriedText:
-    """Write the row of a text to be read and queue its job. Those older than a day go."""
-    sae = Sae.objects.filter(pk=spec.sae).first()
-    if sae is None:
-        raise NotFound("SAE", spec.sae)
-    with transaction.atomic():
-        passing_subjects_delete(TriedText.objects.all())
-        tried = TriedText.objects.create(sae=sae, text=spec.text, other=spec.other, created_by=user)
-        job_enqueue(spec=spec, subject=tried, user=user)
-    return tried
-
-
-def tried_text_delete(*, tried: TriedText) -> int:
-    """Forget a text that was tried; nothing lies on disk."""
-    with transaction.atomic():
-        jobs_require_none_active(entity=tried.ENTITY, pk=tried.pk, name=str(tried))
-        tried.delete()
-    return 0
 
 
 # one feature

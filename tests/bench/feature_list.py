@@ -50,8 +50,8 @@ def world_make(count: int) -> int:
     import numpy as np
 
     from apps.features.models import Feature, FeatureTerm
+    from apps.features.search.terms import token_terms_replace
     from apps.features.services import features_label, features_star
-    from apps.features.terms import token_terms_replace
     from tests.apps.features.worlds import sae_make
 
     sae, chance = sae_make(d_sae=count), np.random.default_rng(0)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from apps.core.storage import artifact_place, artifact_remove, data_path
+from apps.features.language.services import language_folder
 from apps.features.models import LanguageAnalysis
-from apps.features.services import language_folder
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.jobs.states import Wish

@@ -13,7 +13,7 @@ from apps.core.storage import artifact_place, artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.features.artifacts import Vocabulary, tensors, vocabulary_open
 from apps.features.models import Feature, FeatureRun, FeatureTerm
-from apps.features.terms import token_shown, token_terms_replace
+from apps.features.search.terms import token_shown, token_terms_replace
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.jobs.states import Wish

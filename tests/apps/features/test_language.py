@@ -11,8 +11,9 @@ from django.urls import reverse
 
 from apps.core.errors import AppError, NotFound
 from apps.core.storage import data_path
-from apps.features import services
+from apps.features.language import services
 from apps.features.models import LanguageAnalysis
+from apps.features.services import feature_run_delete
 from apps.jobs.models import Job
 from tests.apps.features.worlds import finished_run_make, language_finish, language_make, run_make, sae_make
 from workers.engine.specs.feature_language import FeatureLanguageSpec
@@ -147,7 +148,7 @@ def test_what_cannot_be_analysed_is_refused(sae):
 def test_a_run_is_not_deleted_while_its_language_is_analysed(sae):
     analysis = language_make(sae)
     with pytest.raises(AppError, match="still works"):
-        services.feature_run_delete(run=analysis.run)
+        feature_run_delete(run=analysis.run)
 
 
 def test_deleting_the_analysis_of_all_takes_its_files(sae):

@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
-from apps.features import services
 from apps.features.models import TriedText
+from apps.features.services import feature_label_set
+from apps.features.trying import services
 from apps.jobs.models import Job
 from tests.apps.features.worlds import finished_run_make, sae_make, tried_make, try_result_make
 from workers.engine.specs.try_text import TryTextSpec
@@ -66,7 +67,7 @@ def test_an_address_with_a_text_asks_for_the_answer_by_itself(client_in, sae):
 
 
 def test_an_address_that_was_answered_shows_the_answer_at_once(client_in, sae):
-    services.feature_label_set(feature=sae.features.get(index=5), label="weather", category="")
+    feature_label_set(feature=sae.features.get(index=5), label="weather", category="")
     tried_make(sae, is_ready=True)
     text = page(client_in, sae, text="The wind").text
     assert 'hx-trigger="submit"' in text

@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization
+from apps.features.language.services import language_analysis_start
 from apps.features.models import FeatureRun, LanguageAnalysis, TriedText
-from apps.features.services import language_analysis_start, text_try
+from apps.features.trying.services import text_try
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from apps.core.errors import AppError
-from apps.features.index_sets import IndexSet, index_set, spans_of, union
 from apps.features.models import Collection, CollectionPart, Feature
+from apps.features.search.index_sets import IndexSet, index_set, spans_of, union
 from apps.features.services import MOST_NOTES_CHARACTERS
 from apps.saes.models import Sae
 

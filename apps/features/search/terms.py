@@ -12,8 +12,8 @@ from itertools import chain, islice
 import numpy as np
 from django.db import connection, transaction
 
-from apps.features.index_sets import index_set, union
 from apps.features.models import FeatureTerm
+from apps.features.search.index_sets import index_set, union
 from workers.engine.text.decoding import visible
 
 PATH_SEPARATOR = " > "

@@ -6,8 +6,8 @@ import numpy as np
 from django import forms
 
 from apps.core.errors import AppError, NotFound
-from apps.features.areas import places_read
 from apps.features.forms import FeatureFilterForm
+from apps.features.maps.areas import places_read
 from apps.features.models import FeatureMap
 from apps.features.services import PATH_SEPARATOR
 from apps.jobs.subjects import with_job

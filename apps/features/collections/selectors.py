@@ -6,8 +6,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from apps.core.errors import NotFound
-from apps.features.index_sets import IndexSet, index_set
 from apps.features.models import Collection, CollectionPart, Feature
+from apps.features.search.index_sets import IndexSet, index_set
 from apps.saes.models import Sae
 
 MOST_SHOWN = 20

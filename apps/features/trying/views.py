@@ -8,8 +8,8 @@ from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm, spec_form
 from apps.features.models import TriedText
-from apps.features.services import text_try
-from apps.features.trying import tried_before, tried_context
+from apps.features.trying.selectors import tried_before, tried_context
+from apps.features.trying.services import text_try
 from apps.saes.models import Sae
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.try_text import TryTextSpec

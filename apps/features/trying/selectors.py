@@ -4,12 +4,21 @@ changes."""
 from dataclasses import dataclass
 from typing import Any
 
+from apps.core.errors import NotFound
 from apps.features.models import Feature, TriedText
 from apps.jobs.subjects import with_job
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.try_text import TokenFeatures, TryTextResult, TryTextSpec
 from workers.engine.text.decoding import visible
 from workers.engine.text.tokens import token_texts
+
+
+def tried_text_get(pk: int) -> TriedText:
+    """The tried text; NotFound otherwise, as after a day."""
+    found = TriedText.objects.select_related("sae").filter(pk=pk).first()
+    if found is None:
+        raise NotFound("tried text", pk)
+    return found
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from django.db.models import Q
 
 from apps.core.errors import AppError, NotFound
 from apps.features.artifacts import unreadable
+from apps.features.language.services import language_folder
 from apps.features.models import Feature, LanguageAnalysis
-from apps.features.services import language_folder
 from apps.jobs.states import State
 from apps.jobs.subjects import with_job
 from workers.engine.specs.feature_language import ANALYSES, ANALYSES_BATCH, FeatureLanguage
