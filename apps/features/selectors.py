@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
+from apps.core.selectors import row_of
 from apps.features import artifacts
 from apps.features.collections.selectors import collection_features
 from apps.features.models import Collection, Feature, FeatureRun
@@ -55,10 +56,7 @@ MOST_SORTED = 5_000
 def feature_run_get(pk: int) -> FeatureRun:
     """The feature run; NotFound otherwise."""
     run = FeatureRun.objects.select_related("sae", "tokenization__dataset", "tokenization__language_model")
-    found = run.filter(pk=pk).first()
-    if found is None:
-        raise NotFound("feature run", pk)
-    return found
+    return row_of(run, "feature run", pk)
 
 
 def feature_run_list(*, sae: int | None = None) -> QuerySet[FeatureRun]:
@@ -76,10 +74,7 @@ def feature_run_newest(sae: Sae) -> FeatureRun | None:
 
 def feature_get(pk: int) -> Feature:
     """The feature by its row's id; NotFound otherwise."""
-    feature = Feature.objects.select_related("sae", "run").filter(pk=pk).first()
-    if feature is None:
-        raise NotFound("feature", pk)
-    return feature
+    return row_of(Feature.objects.select_related("sae", "run"), "feature", pk)
 
 
 def feature_of(sae: Sae, index: int) -> Feature | None:

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from apps.core.errors import AppError, NotFound
 from apps.core.live.publishing import publish
+from apps.core.selectors import row_of
 from apps.core.storage import artifact_remove, data_path
 from apps.features.models import FeatureRun, LanguageAnalysis
 from apps.jobs.services import job_enqueue, jobs_require_none_active
@@ -17,9 +18,7 @@ from workers.engine.specs.feature_language import FeatureLanguageSpec
 def language_analysis_start(*, spec: FeatureLanguageSpec, user: AbstractBaseUser | None = None) -> LanguageAnalysis:
     """Queue the job that analyses the language of one feature of a run, or of all; what an earlier one found stays shown until
     it has ended."""
-    run = FeatureRun.objects.select_related("sae").filter(pk=spec.run).first()
-    if run is None:
-        raise NotFound("feature run", spec.run)
+    run = row_of(FeatureRun.objects.select_related("sae"), "feature run", spec.run)
     if not run.is_ready:
         raise AppError("run_not_ready", f"{run} has not ended yet.", "Wait until its job has ended.", status=409)
     if spec.feature is not None and spec.feature >= run.sae.d_sae:

@@ -4,7 +4,7 @@ changes."""
 from dataclasses import dataclass
 from typing import Any
 
-from apps.core.errors import NotFound
+from apps.core.selectors import row_of
 from apps.features.models import Feature, TriedText
 from apps.jobs.subjects import with_job
 from workers.engine.specs.base import spec_load
@@ -15,10 +15,7 @@ from workers.engine.text.tokens import token_texts
 
 def tried_text_get(pk: int) -> TriedText:
     """The tried text; NotFound otherwise, as after a day."""
-    found = TriedText.objects.select_related("sae").filter(pk=pk).first()
-    if found is None:
-        raise NotFound("tried text", pk)
-    return found
+    return row_of(TriedText.objects.select_related("sae"), "tried text", pk)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from apps.core.errors import NotFound
+from apps.core.selectors import row_of
 from apps.features.models import TriedText
 from apps.jobs.services import job_enqueue, jobs_require_none_active, passing_subjects_delete
 from apps.saes.models import Sae
@@ -12,9 +12,7 @@ from workers.engine.specs.try_text import TryTextSpec
 
 def text_try(*, spec: TryTextSpec, user: AbstractBaseUser | None = None) -> TriedText:
     """Write the row of a text to be read and queue its job. Those older than a day go."""
-    sae = Sae.objects.filter(pk=spec.sae).first()
-    if sae is None:
-        raise NotFound("SAE", spec.sae)
+    sae = row_of(Sae.objects, "SAE", spec.sae)
     with transaction.atomic():
         passing_subjects_delete(TriedText.objects.all())
         tried = TriedText.objects.create(sae=sae, text=spec.text, other=spec.other, created_by=user)
