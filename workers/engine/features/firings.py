@@ -2,14 +2,15 @@
 
 Reading appends firings in the order of the text. They are kept twice: as (latent, row, value) triplets spread over files by
 ranges of latents, so that all firings of a latent can be had at once (histograms up to the true maximum, quantile groups and
-random picks need no estimate), and as plain lists of latents position by position, which tell what fires together. A firing
-takes 16 bytes: 1 M tokens at L0 = 32 take 512 MB.
+random picks need no estimate), and as plain lists of latents position by position, which tell what fires together. These are
+kept in lines of LINE latents, the last one filled up: a line is a cache line, and is copied as a whole. A firing takes 16
+bytes or a little more: 1 M tokens at L0 = 32 take 512 MB.
 
 Files only grow, so their sizes are a point to which a killed run can be cut back (`sizes`, `cut_back`).
 
 A position is flat: context × T + place in the context; a row says which of the included positions it is.
 
-Shapes: P included positions, N firings, F latents.
+Shapes: P included positions, N firings, F latents, M lines.
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ READ_FIRINGS = 20_000_000
 """Firings held at once when latents are read (320 MB), unless one latent alone has more."""
 WORKED_FIRINGS, WORKED_LATENTS = 1 << 18, 128
 """Firings and latents worked on at once: small enough for the caches. A latent with more firings is alone."""
-POSITIONS, COUNTS, LATENTS = "positions.i4", "counts.i4", "latents.i4"
+LINE = 16
+POSITIONS, LINES, LATENTS = "positions.i4", "lines.i4", "latents.i4"
+"""Of each included position its flat place; its first line and the one behind its last; the lines."""
 
 
 class Firings:
@@ -52,8 +55,7 @@ class Firings:
         disk_require(self._folder, 4 * FIRING.itemsize * len(latents_N))
         rows_before = (self._folder / POSITIONS).stat().st_size // 4
         self._append(POSITIONS, positions_P.astype("<i4"))
-        self._append(COUNTS, np.bincount(place_N, minlength=len(positions_P)).astype("<i4"))
-        self._append(LATENTS, latents_N.astype("<i4"))
+        self._append_lists(np.bincount(place_N, minlength=len(positions_P)), latents_N)
         records = np.empty(len(latents_N), FIRING)
         records["latent"], order = stable_order(latents_N)
         records["row"], records["value"] = rows_before + place_N[order], values_N[order]
@@ -90,9 +92,9 @@ class Firings:
     @cached_property
     def counts_F(self) -> np.ndarray:
         """(F,) int64: firings of each latent."""
-        counts = np.zeros(self.d_sae, np.int64)
-        for begin in range(0, len(self._latents_N), READ_FIRINGS):
-            counts += np.bincount(self._latents_N[begin : begin + READ_FIRINGS], minlength=self.d_sae)
+        counts, at_once = np.zeros(self.d_sae, np.int64), READ_FIRINGS // LINE + 1
+        for begin in range(0, len(self._lines_ML), at_once):
+            counts += self._counted(self._lines_ML[begin : begin + at_once])
         return counts
 
     def by_latents(self) -> Iterator[LatentFirings]:
@@ -106,25 +108,44 @@ class Firings:
 
     def latents_at(self, rows_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """All latents that fire at these rows of positions, one list after another, and which of the rows each belongs to."""
-        of_row_M, place_M = slices(self._offsets[rows_N], self._lengths_P[rows_N])
-        return self._latents_N[place_M], of_row_M
+        of_row_M, line_M = self._lines_of(rows_N)
+        latents_ML = self._lines_ML[line_M]
+        is_latent_ML = latents_ML < self.d_sae
+        return latents_ML[is_latent_ML], of_row_M.repeat(is_latent_ML.sum(1))
+
+    def counts_at(self, rows_N: np.ndarray) -> np.ndarray:
+        """(F,) at how many of these rows of positions each latent fires."""
+        return self._counted(self._lines_ML.take(self._lines_of(rows_N)[1], axis=0))
 
     @cached_property
-    def _latents_N(self) -> np.ndarray:
-        return _mapped(self._folder / LATENTS, np.dtype("<i4"))
+    def _lines_ML(self) -> np.ndarray:
+        return _mapped(self._folder / LATENTS, np.dtype("<i4")).reshape(-1, LINE)
 
     @cached_property
-    def _lengths_P(self) -> np.ndarray:
-        """How many latents fire at each position."""
-        return _mapped(self._folder / COUNTS, np.dtype("<i4"))
+    def _line_ends(self) -> np.ndarray:
+        """(P, 2): first line of each position, and the one behind its last."""
+        return _mapped(self._folder / LINES, np.dtype("<i4")).reshape(-1, 2)
 
-    @cached_property
-    def _offsets(self) -> np.ndarray:
-        """(P,): where the latents of each position begin."""
-        return np.cumsum(self._lengths_P, dtype=np.int64) - self._lengths_P
+    def _lines_of(self, rows_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of all lines at these rows: which row, and which line."""
+        first_N, end_N = self._line_ends.take(rows_N, axis=0).astype(np.int64).T
+        return slices(first_N, end_N - first_N)
+
+    def _counted(self, latents_ML: np.ndarray) -> np.ndarray:
+        return np.bincount(latents_ML.ravel(), minlength=self.d_sae + 1)[: self.d_sae]
+
+    def _append_lists(self, counts_P: np.ndarray, latents_N: np.ndarray) -> None:
+        """The latents of each position, `counts` of them, in lines that are filled up with d_sae."""
+        lines_P = -(-counts_P // LINE)
+        end_P = lines_P.cumsum()
+        filled_up = np.full(end_P[-1] * LINE if len(end_P) else 0, self.d_sae, "<i4")
+        filled_up[slices((end_P - lines_P) * LINE, counts_P)[1]] = latents_N
+        lines_before = (self._folder / LATENTS).stat().st_size // (4 * LINE)
+        self._append(LINES, (lines_before + np.stack([end_P - lines_P, end_P], axis=1)).astype("<i4"))
+        self._append(LATENTS, filled_up)
 
     def _names(self) -> list[str]:
-        return [POSITIONS, COUNTS, LATENTS, *map(_by_latent, self._starts)]
+        return [POSITIONS, LINES, LATENTS, *map(_by_latent, self._starts)]
 
     def _append(self, name: str, values: np.ndarray) -> None:
         with (self._folder / name).open("ab") as file:
@@ -142,10 +163,10 @@ class Firings:
 
     def _read(self, start: int, first: int, last: int) -> LatentFirings:
         """The latents [first, last) of the file that begins with latent `start`."""
-        records = _mapped(self._folder / _by_latent(start), FIRING)
-        blocks = [records[begin : begin + READ_FIRINGS] for begin in range(0, len(records), READ_FIRINGS)]
-        kept = [block[(block["latent"] >= first) & (block["latent"] < last)] for block in blocks]
-        mine = np.concatenate(kept) if kept else np.empty(0, FIRING)
+        mine = _mapped(self._folder / _by_latent(start), FIRING)
+        if len(mine) > READ_FIRINGS:
+            blocks = [mine[begin : begin + READ_FIRINGS] for begin in range(0, len(mine), READ_FIRINGS)]
+            mine = np.concatenate([block[(block["latent"] >= first) & (block["latent"] < last)] for block in blocks])
         latents, order = stable_order(mine["latent"].astype(np.int64) - first)
         rows = mine["row"][order].astype(np.int64)
         bounds = np.searchsorted(latents, np.arange(last - first + 1))

@@ -68,7 +68,7 @@ class Coactivation:
         read_R = -(-latents.counts // stride_R)
         ids, counts = (np.empty((len(latents), self._listed), np.int64) for _ in range(2))
         for r, (begin, end) in enumerate(pairwise(latents.bounds)):
-            beside_F = self._beside(latents.rows[begin : end : stride_R[r]])
+            beside_F = self._firings.counts_at(latents.rows[begin : end : stride_R[r]])
             beside_F[latents.start + r] = 0
             ids[r] = _largest(beside_F * self._weight_F, self._listed)
             counts[r] = np.where(ids[r] == NONE, 0, beside_F[ids[r]])
@@ -76,10 +76,6 @@ class Coactivation:
         # n_ij / sqrt(n_i n_j) with n_ij = share · n_i
         cosines = shares * np.sqrt(latents.counts)[:, None] * self._weight_F[ids]
         return Coactive(ids, cosines, shares)
-
-    def _beside(self, rows_N: np.ndarray) -> np.ndarray:
-        """(F,) how often each latent fires at these positions."""
-        return np.bincount(self._firings.latents_at(rows_N)[0], minlength=self._firings.d_sae)
 
 
 def _largest(values_F: np.ndarray, listed: int) -> np.ndarray:

@@ -6,16 +6,20 @@ Shapes: N entries, G groups, M entries chosen from the groups, one group after a
 import numpy as np
 
 INTEGER_BITS = 63
+RADIX_BITS = 16
 
 
 def stable_order(keys_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The int64 keys, none negative, in ascending order, and the place that each came from; equal ones in their order.
 
-    Keys that leave room for a place in 64 bits are sorted together with it, which vector instructions do several times
-    faster than an argsort.
+    NumPy sorts 16 bits by radix. Keys that leave room for a place in 64 bits are sorted together with it, which vector
+    instructions do several times faster than an argsort.
     """
-    place_bits = len(keys_N).bit_length()
-    if int(keys_N.max(initial=0)).bit_length() + place_bits > INTEGER_BITS:
+    place_bits, key_bits = len(keys_N).bit_length(), int(keys_N.max(initial=0)).bit_length()
+    if key_bits <= RADIX_BITS:
+        order = np.argsort(keys_N.astype(np.uint16), kind="stable")
+        return keys_N[order], order
+    if key_bits + place_bits > INTEGER_BITS:
         order = np.argsort(keys_N, kind="stable")
         return keys_N[order], order
     packed_N = (keys_N << place_bits) | np.arange(len(keys_N))

@@ -179,5 +179,5 @@ class Reading:
             "spec": self._spec.to_json(),
             "contexts": len(self._contexts),
             "encode": [each.sae.encode_spec.to_json() for each in self.each],
-            "firing": list(FIRING.names),
+            "firings": list(FIRING.names),
         }

@@ -26,14 +26,14 @@ class TopTokens:
 def top_tokens(latents: LatentFirings, token_of_position: np.ndarray, listed: int) -> TopTokens:
     """The `listed` tokens at which each latent of the range fires most often. `token_of_position` is flat."""
     R, token_N = len(latents), token_of_position[latents.positions].astype(np.int64)
-    size = int(token_N.max(initial=0)) + 1
-    sorted_N, order = stable_order(latents.owners * size + token_N)
+    bits = int(token_N.max(initial=0)).bit_length()
+    sorted_N, order = stable_order(latents.owners << bits | token_N)
     first_G = np.flatnonzero(np.diff(sorted_N, prepend=-1))
     count_G = np.diff(first_G, append=len(sorted_N))
-    owner_G, token_G = np.divmod(sorted_N[first_G], size)
-    most = int(count_G.max(initial=0))
-    ranked_owner_G, ranked = stable_order(owner_G * (most + 1) + most - count_G)
-    rank_G = ranks(ranked_owner_G // (most + 1))
+    owner_G, token_G = sorted_N[first_G] >> bits, sorted_N[first_G] & ((1 << bits) - 1)
+    count_bits = int(count_G.max(initial=0)).bit_length()
+    _, ranked = stable_order(((owner_G + 1) << count_bits) - count_G)
+    rank_G = ranks(owner_G[ranked])
     kept, rank = ranked[rank_G < listed], rank_G[rank_G < listed]
     found = TopTokens(
         ids=np.full((R, listed), NO_TOKEN, np.int32),
