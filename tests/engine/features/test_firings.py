@@ -15,6 +15,7 @@ def test_every_firing_of_a_latent_comes_back_in_order(tmp_path, monkeypatch, fil
     monkeypatch.setattr(module, "FILES", files)
     monkeypatch.setattr(module, "READ_FIRINGS", held_at_once)
     monkeypatch.setattr(module, "WORKED_FIRINGS", worked_on)
+    monkeypatch.setattr(module, "HELD_FIRINGS", worked_on)
     dense = random_activations(6, 20, 9)
     firings = firings_of(dense, tmp_path / "f")
     seen = []

@@ -28,6 +28,8 @@ FILES = 64
 """Files that the latents are spread over."""
 READ_FIRINGS = 20_000_000
 """Firings held at once when latents are read (320 MB), unless one latent alone has more."""
+HELD_FIRINGS = 1 << 18
+"""Firings kept until they are written together: opening FILES files takes longer than filling them."""
 WORKED_FIRINGS, WORKED_LATENTS = 1 << 18, 128
 """Firings and latents worked on at once: small enough for the caches. A latent with more firings is alone."""
 LINE = 16
@@ -44,6 +46,8 @@ class Firings:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._latents_per_file = -(-d_sae // FILES)
         self._starts = list(range(0, d_sae, self._latents_per_file))
+        self._held: list[np.ndarray] = []
+        """FIRING records, not yet written."""
         for name in self._names():
             (self._folder / name).touch()
 
@@ -57,19 +61,19 @@ class Firings:
         self._append(POSITIONS, positions_P.astype("<i4"))
         self._append_lists(np.bincount(place_N, minlength=len(positions_P)), latents_N)
         records = np.empty(len(latents_N), FIRING)
-        records["latent"], order = stable_order(latents_N)
-        records["row"], records["value"] = rows_before + place_N[order], values_N[order]
-        bounds = np.searchsorted(records["latent"], [*self._starts, self.d_sae])
-        for start, begin, end in zip(self._starts, bounds, bounds[1:]):
-            if end > begin:
-                self._append(_by_latent(start), records[begin:end])
+        records["latent"], records["row"], records["value"] = latents_N, rows_before + place_N, values_N
+        self._held.append(records)
+        if sum(map(len, self._held)) >= HELD_FIRINGS:
+            self._write_held()
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file now."""
+        """Bytes of each file, everything added so far written."""
+        self._write_held()
         return {name: (self._folder / name).stat().st_size for name in self._names()}
 
     def cut_back(self, sizes: dict[str, int]) -> bool:
         """Forget what was added after `sizes` were taken; False when files are gone or shorter, so nothing can be used."""
+        self._held.clear()
         now = self.sizes()
         if any(now[name] < size for name, size in sizes.items()):
             return False
@@ -87,7 +91,7 @@ class Firings:
     @cached_property
     def positions_P(self) -> np.ndarray:
         """All included positions, ascending."""
-        return _mapped(self._folder / POSITIONS, np.dtype("<i4"))
+        return self._mapped(POSITIONS, np.dtype("<i4"))
 
     @cached_property
     def counts_F(self) -> np.ndarray:
@@ -119,12 +123,12 @@ class Firings:
 
     @cached_property
     def _lines_ML(self) -> np.ndarray:
-        return _mapped(self._folder / LATENTS, np.dtype("<i4")).reshape(-1, LINE)
+        return self._mapped(LATENTS, np.dtype("<i4")).reshape(-1, LINE)
 
     @cached_property
     def _line_ends(self) -> np.ndarray:
         """(P, 2): first line of each position, and the one behind its last."""
-        return _mapped(self._folder / LINES, np.dtype("<i4")).reshape(-1, 2)
+        return self._mapped(LINES, np.dtype("<i4")).reshape(-1, 2)
 
     def _lines_of(self, rows_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of all lines at these rows: which row, and which line."""
@@ -133,6 +137,24 @@ class Firings:
 
     def _counted(self, latents_ML: np.ndarray) -> np.ndarray:
         return np.bincount(latents_ML.ravel(), minlength=self.d_sae + 1)[: self.d_sae]
+
+    def _write_held(self) -> None:
+        if not self._held:
+            return
+        records = np.concatenate(self._held)
+        self._held.clear()
+        latents, order = stable_order(records["latent"])
+        records = records[order]
+        bounds = np.searchsorted(latents, [*self._starts, self.d_sae])
+        for start, begin, end in zip(self._starts, bounds, bounds[1:]):
+            if end > begin:
+                self._append(_by_latent(start), records[begin:end])
+
+    def _mapped(self, name: str, dtype: np.dtype) -> np.ndarray:
+        self._write_held()
+        path = self._folder / name
+        # a plain view: indexing a memmap object costs more than it reads
+        return np.asarray(np.memmap(path, dtype, "r")) if path.stat().st_size else np.empty(0, dtype)
 
     def _append_lists(self, counts_P: np.ndarray, latents_N: np.ndarray) -> None:
         """The latents of each position, `counts` of them, in lines that are filled up with d_sae."""
@@ -163,7 +185,7 @@ class Firings:
 
     def _read(self, start: int, first: int, last: int) -> LatentFirings:
         """The latents [first, last) of the file that begins with latent `start`."""
-        mine = _mapped(self._folder / _by_latent(start), FIRING)
+        mine = self._mapped(_by_latent(start), FIRING)
         if len(mine) > READ_FIRINGS:
             blocks = [mine[begin : begin + READ_FIRINGS] for begin in range(0, len(mine), READ_FIRINGS)]
             mine = np.concatenate([block[(block["latent"] >= first) & (block["latent"] < last)] for block in blocks])
@@ -175,8 +197,3 @@ class Firings:
 
 def _by_latent(start: int) -> str:
     return f"latents-{start}.firings"
-
-
-def _mapped(path: Path, dtype: np.dtype) -> np.ndarray:
-    # a plain view: indexing a memmap object costs more than it reads
-    return np.asarray(np.memmap(path, dtype, "r")) if path.stat().st_size else np.empty(0, dtype)
