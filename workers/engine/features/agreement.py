@@ -36,9 +36,10 @@ class Agreement:
     ) -> None:
         """`pool` has included positions in random order; `counts_V` says how often each token stands at one."""
         self._tokens, self._lengths = cutter.tokens, cutter.lengths
-        self._keys_VK, self._rates = token_keys(token_texts, counts_V)
-        self._odds = np.zeros(len(AROUND) * len(self._rates))
-        self._pool_keys = self._window_keys(pool)
+        self._keys_KV, self._rates = token_keys(token_texts, counts_V)
+        self._odds = np.zeros(len(AROUND) * len(self._rates), np.float32)
+        """Of each key; zeros but for one latent at a time."""
+        self._pool_keys = self._shown(pool)
         rows = np.searchsorted(firings.positions_P, pool.astype(firings.positions_P.dtype))
         latents, place = firings.latents_at(rows)
         self._fired_latents, order = stable_order(latents.astype(np.int64))
@@ -49,54 +50,65 @@ class Agreement:
         # a latent with few firings still shows half of them to the other half
         shown_R = np.minimum(STRONGEST, -(-latents.counts // 2))
         number_C = np.arange(STRONGEST)
-        strongest = self._keys_of(latents, np.where(number_C < shown_R[:, None], number_C, NONE))
-        chosen_RC = even_choices(latents.counts - shown_R, COMPARED, seed, latents.latents, PICKS)
-        weaker = self._keys_of(latents, np.where(chosen_RC != NONE, chosen_RC + shown_R[:, None], NONE))
-        silent = [self._pool_keys[places] for places in self._silent(latents)]
-        return np.array([self._one(*keys) for keys in zip(strongest, weaker, silent)])
+        strongest = self._ranked(latents, np.where(number_C < shown_R[:, None], number_C, NONE))
+        weaker_RC = even_choices(latents.counts - shown_R, COMPARED, seed, latents.latents, PICKS)
+        weaker = self._ranked(latents, np.where(weaker_RC != NONE, weaker_RC + shown_R[:, None], NONE))
+        found = zip(self._learned(strongest), weaker, self._silent(latents))
+        return np.array([self._one(*known, weaker_KS, silent_S) for known, weaker_KS, silent_S in found])
 
-    def _one(self, strongest_SK: np.ndarray, weaker_SK: np.ndarray, silent_SK: np.ndarray) -> float:
-        """Of one latent, from the keys of three kinds of places: max(0, 2 AUC - 1)."""
-        if min(len(weaker_SK), len(silent_SK)) < LEAST_COMPARED:
+    def _one(self, known_G: np.ndarray, odds_G: np.ndarray, weaker_KS: np.ndarray, silent_S: np.ndarray) -> float:
+        """Of one latent, from its odds, the keys at weaker firings and silent places of the pool: max(0, 2 AUC - 1)."""
+        if min(weaker_KS.shape[1], len(silent_S)) < LEAST_COMPARED:
             return 0.0
-        known, counts = np.unique(strongest_SK, return_counts=True)
-        rate = self._rates[known % len(self._rates)]
-        # over the odds of a key that none of the strongest has, which all places would have in common
-        self._odds[known] = np.log1p(counts / (PRIOR * rate))
-        of_weaker, of_silent = (self._odds.take(keys).sum(1) for keys in (weaker_SK, silent_SK))
-        self._odds[known] = 0
+        self._odds[known_G] = odds_G
+        of_weaker = self._odds.take(weaker_KS).sum(0)
+        of_silent = self._odds.take(self._pool_keys[:, : silent_S[-1] + 1]).sum(0)[silent_S]
+        self._odds[known_G] = 0
         of_silent.sort()
         lower, not_higher = (np.searchsorted(of_silent, of_weaker, side).mean() for side in ("left", "right"))
         return max(0.0, float(lower + not_higher) / len(of_silent) - 1)
 
-    def _keys_of(self, latents: LatentFirings, rank_RC: np.ndarray) -> list[np.ndarray]:
-        """For each latent (S, 3 K) keys of its firings of these ranks from strong to weak; NONE is left out."""
+    def _learned(self, strongest: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each latent the keys (G,) that its strongest firings show, and their log-odds over those of a key that none of
+        them shows; what all keys have in common decides no rank."""
+        size, counts_R = len(self._odds), [keys_KS.size for keys_KS in strongest]
+        owner_N = np.repeat(np.arange(len(strongest)), counts_R)
+        sorted_N = np.sort(owner_N * size + np.concatenate([keys_KS.ravel() for keys_KS in strongest]))
+        first_G = np.flatnonzero(np.diff(sorted_N, prepend=-1))
+        owner_G, known_G = np.divmod(sorted_N[first_G], size)
+        counts_G = np.diff(first_G, append=len(sorted_N))
+        odds_G = np.log1p(counts_G / (PRIOR * self._rates[known_G % len(self._rates)]))
+        ends = np.searchsorted(owner_G, np.arange(1, len(strongest)))
+        return list(zip(np.split(known_G, ends), np.split(odds_G, ends)))
+
+    def _ranked(self, latents: LatentFirings, rank_RC: np.ndarray) -> list[np.ndarray]:
+        """For each latent (3 K, S) keys of its firings of these ranks from strong to weak; NONE is left out."""
         is_there_RC = rank_RC != NONE
         place = (latents.bounds[:-1, None] + rank_RC)[is_there_RC]
-        keys = self._window_keys(latents.positions[latents.by_strength[place]])
-        return np.split(keys, is_there_RC.sum(1).cumsum()[:-1])
+        keys = self._shown(latents.positions[latents.by_strength[place]])
+        return np.split(keys, is_there_RC.sum(1).cumsum()[:-1], axis=1)
 
     def _silent(self, latents: LatentFirings) -> list[np.ndarray]:
         """For each latent the first COMPARED places of the pool at which it does not fire."""
         mine = slice(*np.searchsorted(self._fired_latents, [latents.start, latents.stop]))
-        is_silent_RQ = np.ones((len(latents), len(self._pool_keys)), bool)
+        is_silent_RQ = np.ones((len(latents), self._pool_keys.shape[1]), bool)
         is_silent_RQ[self._fired_latents[mine] - latents.start, self._fired_places[mine]] = False
         return [np.flatnonzero(is_silent_Q)[:COMPARED] for is_silent_Q in is_silent_RQ]
 
-    def _window_keys(self, centres_S: np.ndarray) -> np.ndarray:
-        """(S, 3 K): keys of the token there, of the one before and of the one after, in ranges of their own."""
+    def _shown(self, centres_S: np.ndarray) -> np.ndarray:
+        """(3 K, S): keys of the token there, of the one before and of the one after, in ranges of their own."""
         T, flat = self._tokens.shape[1], self._tokens.reshape(-1)
-        none, (context_S, place_S) = len(self._keys_VK) - 1, np.divmod(centres_S, T)
+        none, (context_S, place_S) = self._keys_KV.shape[1] - 1, np.divmod(centres_S, T)
         length_S, parts = self._lengths[context_S], []
         for number, shift in enumerate(AROUND):
             is_there_S = (place_S + shift >= 0) & (place_S + shift < length_S)
             ids_S = np.where(is_there_S, flat[np.where(is_there_S, centres_S + shift, centres_S)], none)
-            parts.append(self._keys_VK[ids_S] + number * len(self._rates))
-        return np.concatenate(parts, axis=1)
+            parts.append(self._keys_KV.take(ids_S, axis=1) + number * len(self._rates))
+        return np.concatenate(parts)
 
 
 def token_keys(token_texts: Sequence[str], counts_V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keys (V + 1, K) of each token: itself, its ending, its shape; the last row stands for no token. And the base rate of
+    """Keys (K, V + 1) of each token: itself, its ending, its shape; the last column stands for no token. And the base rate of
     each key."""
     known: dict[tuple[str, str], int] = {}
     rows = [
@@ -106,11 +118,10 @@ def token_keys(token_texts: Sequence[str], counts_V: np.ndarray) -> tuple[np.nda
         ]
         for text in [*token_texts, "\0none"]
     ]
-    keys_VK = np.array(rows)
+    keys_KV = np.array(rows).T.copy()
     weights = np.append(counts_V, 1.0)
-    rates = sum(np.bincount(keys_VK[:, column], weights, len(known)) for column in range(keys_VK.shape[1]))
-    rates = np.maximum(rates, 0.5) / weights.sum()
-    return keys_VK, rates
+    rates = sum(np.bincount(keys_V, weights, len(known)) for keys_V in keys_KV)
+    return keys_KV, np.maximum(rates, 0.5) / weights.sum()
 
 
 def _ending(text: str) -> str:
