@@ -29,7 +29,9 @@ def test_every_firing_of_a_latent_comes_back_in_order(tmp_path, monkeypatch, fil
     np.testing.assert_array_equal(firings.counts_F, (dense > 0).sum(0))
 
 
-def test_what_fires_together_comes_back_position_by_position(tmp_path):
+@pytest.mark.parametrize("sparse", [1e-6, 4])  # counted by sorting, in a table
+def test_what_fires_together_comes_back_position_by_position(tmp_path, monkeypatch, sparse):
+    monkeypatch.setattr(module, "SPARSE", sparse)
     dense = random_activations(6, 20, 9)
     firings = firings_of(dense, tmp_path / "f")
     np.testing.assert_array_equal(firings.positions_P, np.arange(len(dense)))
@@ -38,6 +40,8 @@ def test_what_fires_together_comes_back_position_by_position(tmp_path):
     latents, of_row = firings.latents_at(at)
     np.testing.assert_array_equal(latents, np.concatenate(expected))
     np.testing.assert_array_equal(of_row, np.repeat(np.arange(len(at)), [len(found) for found in expected]))
+    for found, expected in zip(firings.counts_at(at), np.unique(np.concatenate(expected), return_counts=True)):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_firings_cut_back_to_noted_sizes_forget_what_came_later(tmp_path):

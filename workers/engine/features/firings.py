@@ -33,6 +33,8 @@ HELD_FIRINGS = 1 << 18
 WORKED_FIRINGS, WORKED_LATENTS = 1 << 18, 128
 """Firings and latents worked on at once: small enough for the caches. A latent with more firings is alone."""
 LINE = 16
+SPARSE = 4
+"""Fewer than one firing for so many latents are counted by sorting them, more in a table of all latents."""
 POSITIONS, LINES, LATENTS = "positions.i4", "lines.i4", "latents.i4"
 """Of each included position its flat place; its first line and the one behind its last; the lines."""
 
@@ -117,9 +119,16 @@ class Firings:
         is_latent_ML = latents_ML < self.d_sae
         return latents_ML[is_latent_ML], of_row_M.repeat(is_latent_ML.sum(1))
 
-    def counts_at(self, rows_N: np.ndarray) -> np.ndarray:
-        """(F,) at how many of these rows of positions each latent fires."""
-        return self._counted(self._lines_ML.take(self._lines_of(rows_N)[1], axis=0))
+    def counts_at(self, rows_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which latents fire at these rows of positions, ascending, and at how many of the rows each does."""
+        latents_ML = self._lines_ML.take(self._lines_of(rows_N)[1], axis=0)
+        if latents_ML.size < self.d_sae // SPARSE:
+            latents, counts = np.unique(latents_ML, return_counts=True)
+            is_latent = latents < self.d_sae
+            return latents[is_latent], counts[is_latent]
+        counts_F = self._counted(latents_ML)
+        latents = np.flatnonzero(counts_F)
+        return latents, counts_F[latents]
 
     @cached_property
     def _lines_ML(self) -> np.ndarray:

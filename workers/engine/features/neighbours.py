@@ -66,23 +66,21 @@ class Coactivation:
         """The neighbours of each latent of the range."""
         stride_R = np.maximum(1, -(-latents.counts // self._most))
         read_R = -(-latents.counts // stride_R)
-        ids, counts = (np.empty((len(latents), self._listed), np.int64) for _ in range(2))
+        ids = np.full((len(latents), self._listed), NONE, np.int64)
+        counts = np.zeros_like(ids)
         for r, (begin, end) in enumerate(pairwise(latents.bounds)):
-            beside_F = self._firings.counts_at(latents.rows[begin : end : stride_R[r]])
-            beside_F[latents.start + r] = 0
-            ids[r] = _largest(beside_F * self._weight_F, self._listed)
-            counts[r] = np.where(ids[r] == NONE, 0, beside_F[ids[r]])
+            others_G, count_G = self._firings.counts_at(latents.rows[begin : end : stride_R[r]])
+            count_G[others_G == latents.start + r] = 0
+            nearest = _largest(count_G * self._weight_F[others_G], self._listed)
+            ids[r, : len(nearest)], counts[r, : len(nearest)] = others_G[nearest], count_G[nearest]
         shares = counts / np.maximum(read_R, 1)[:, None]
         # n_ij / sqrt(n_i n_j) with n_ij = share · n_i
         cosines = shares * np.sqrt(latents.counts)[:, None] * self._weight_F[ids]
         return Coactive(ids, cosines, shares)
 
 
-def _largest(values_F: np.ndarray, listed: int) -> np.ndarray:
-    """(X,) places of the largest values above 0, largest first, of equal ones the first; NONE behind them."""
-    found = np.full(listed, NONE, np.int64)
-    least = np.partition(values_F, -listed)[-listed] if 0 < listed < len(values_F) else 0
-    places = np.flatnonzero(values_F >= max(least, np.finfo(np.float64).tiny))
-    kept = places[np.argsort(-values_F[places], kind="stable")][:listed]
-    found[: len(kept)] = kept
-    return found
+def _largest(values_G: np.ndarray, most: int) -> np.ndarray:
+    """Places of the `most` largest values above 0, largest first, of equal ones the first."""
+    least = np.partition(values_G, -most)[-most] if 0 < most < len(values_G) else 0
+    places = np.flatnonzero(values_G >= max(least, np.finfo(np.float64).tiny))
+    return places[np.argsort(-values_G[places], kind="stable")][:most]
