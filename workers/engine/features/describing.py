@@ -97,6 +97,7 @@ class _Describer:
         )
 
     def fill(self, files: Files, latents: LatentFirings) -> None:
+        """Write the rows of these latents."""
         rows = slice(latents.start, latents.stop)
         tokens = top_tokens(latents, self.cutter.tokens.reshape(-1), self.spec.top_tokens)
         centre_RS = self.chooser.centres(latents, tokens.ids)

@@ -34,8 +34,8 @@ WORKED_FIRINGS, WORKED_LATENTS = 1 << 18, 128
 """Firings and latents worked on at once: small enough for the caches. A latent with more firings is alone."""
 LINE = 16
 SPARSE = 4
-"""Fewer than one firing for so many latents are counted by sorting them, more in a table of all latents."""
-POSITIONS, LINES, LATENTS = "positions.i4", "lines.i4", "latents.i4"
+"""What fires is counted by sorting it where there are so many times more latents, else in a table of all latents."""
+POSITIONS, LINES, LATENTS = "positions.i4", "lines.i8", "latents.i4"
 """Of each included position its flat place; its first line and the one behind its last; the lines."""
 
 
@@ -58,7 +58,7 @@ class Firings:
 
         Firing n is that of `latents_N[n]` at positions_P[place_N[n]]; places ascend. Raises DiskFull.
         """
-        disk_require(self._folder, 4 * FIRING.itemsize * len(latents_N))
+        disk_require(self._folder, 4 * FIRING.itemsize * (len(latents_N) + sum(map(len, self._held))))
         rows_before = (self._folder / POSITIONS).stat().st_size // 4
         self._append(POSITIONS, positions_P.astype("<i4"))
         self._append_lists(np.bincount(place_N, minlength=len(positions_P)), latents_N)
@@ -137,11 +137,11 @@ class Firings:
     @cached_property
     def _line_ends(self) -> np.ndarray:
         """(P, 2): first line of each position, and the one behind its last."""
-        return self._mapped(LINES, np.dtype("<i4")).reshape(-1, 2)
+        return self._mapped(LINES, np.dtype("<i8")).reshape(-1, 2)
 
     def _lines_of(self, rows_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of all lines at these rows: which row, and which line."""
-        first_N, end_N = self._line_ends.take(rows_N, axis=0).astype(np.int64).T
+        first_N, end_N = self._line_ends.take(rows_N, axis=0).T
         return slices(first_N, end_N - first_N)
 
     def _counted(self, latents_ML: np.ndarray) -> np.ndarray:
@@ -172,7 +172,7 @@ class Firings:
         filled_up = np.full(end_P[-1] * LINE if len(end_P) else 0, self.d_sae, "<i4")
         filled_up[slices((end_P - lines_P) * LINE, counts_P)[1]] = latents_N
         lines_before = (self._folder / LATENTS).stat().st_size // (4 * LINE)
-        self._append(LINES, (lines_before + np.stack([end_P - lines_P, end_P], axis=1)).astype("<i4"))
+        self._append(LINES, (lines_before + np.stack([end_P - lines_P, end_P], axis=1)).astype("<i8"))
         self._append(LATENTS, filled_up)
 
     def _names(self) -> list[str]:
