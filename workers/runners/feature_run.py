@@ -18,9 +18,8 @@ from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.jobs.states import Wish
 from apps.saes.models import Sae
-from workers.engine.specs.encode import DENSE_ELEMENTS
 from workers.engine.specs.features import DescribedSae, FeatureRunInputs, FeatureRunResult, FeatureRunSpec
-from workers.engine.specs.training_memory import FLOAT32
+from workers.engine.specs.training_memory import FLOAT32, GPU_CHUNK_ELEMENTS
 from workers.runners.base import Runner, folder_take_over
 from workers.runners.lm_memory import held_as, lm_weights_bytes
 
@@ -71,7 +70,7 @@ class FeatureRunRunner(Runner):
         saes = Sae.objects.select_related("language_model", "tokenization").in_bulk(spec.saes)
         first = saes[spec.sae]
         tokens = spec.batch_contexts * Tokenization.objects.get(pk=spec.tokenization).context_length
-        latents = max(min(tokens, DENSE_ELEMENTS // sae.d_sae) * sae.d_sae for sae in saes.values())
+        latents = max(min(tokens * sae.d_sae, GPU_CHUNK_ELEMENTS) for sae in saes.values())
         weights = sum(2 * sae.d_in * sae.d_sae for sae in saes.values())
         return lm_weights_bytes(first.language_model, spec.lm_dtype) + FLOAT32 * (weights + 2 * latents)
 
