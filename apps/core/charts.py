@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MOST_POINTS = 1500
+USUAL_HEIGHT = 280
+"""CSS pixels."""
 MOST_TABLE_ROWS = 50
 MOST_TABLE_CELLS, LEAST_TABLE_ROWS = 600, 8
 """Of many series fewer rows are shown."""
@@ -22,6 +24,23 @@ class Series:
     """A URL for each point, behind the chart's `link_base`: a click opens it."""
     z: Sequence[Sequence[float]] = ()
     """heat: a row for each y, a number in it for each x."""
+    colour: int = 0
+    """1, 2, …: which of the colours for series is its own; 0: the one of its place in the chart."""
+    dash: str = ""
+    """line: "dash", "dot", …, as Plotly names them; "" is solid."""
+
+    def to_json(self, most: int | None = None) -> dict[str, object]:
+        """What charts.js reads, of a line the points that stay when it is thinned to `most`."""
+        if self.kind == "heat":
+            return {"name": self.name, "kind": "heat", "x": self.x, "y": self.y, "z": self.z}
+        keep = thinned(self.y, most) if self.kind == "line" and most else range(len(self.y))
+        made = {
+            name: [getattr(self, name)[i] for i in keep]
+            for name in ("x", "y", "labels", "links")
+            if getattr(self, name)
+        }
+        own = {name: getattr(self, name) for name in ("colour", "dash") if getattr(self, name)}
+        return {"name": self.name, "kind": self.kind, "x": [], "y": [], **made, **own}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +48,9 @@ class Chart:
     """What components/chart.html draws.
 
     With `follow_url` and `topic` a live chart asks follow_url?after=<last x> for {"series": [{"name", "x", "y"}]}
-    whenever the topic speaks, and adds those points.
+    whenever the topic speaks, and adds those points. Charts of one `follow_url` that know what they were made of,
+    `follow_after`, share one request: ?after=<follow_after> is answered by {"after", "charts": {id: {"series", …}}}.
+    `topic` may be several, with spaces between.
     """
 
     id: str
@@ -43,12 +64,13 @@ class Chart:
     can_log_y: bool = False
     can_smooth: bool = False
     smooth: float = 0.0
-    height: int = 280
+    height: int = USUAL_HEIGHT
     summary: str = ""
     """The chart in one sentence, for people who do not see it."""
     help: str = ""
     formula: str = ""
     follow_url: str = ""
+    follow_after: int | str | None = None
     topic: str = ""
     link_base: str = ""
     select_url: str = ""
@@ -71,7 +93,7 @@ class Chart:
             "smooth": self.smooth,
             "link_base": self.link_base,
             "select_url": self.select_url,
-            "series": [_series_json(series, self.most_points) for series in self.series],
+            "series": [series.to_json(self.most_points) for series in self.series],
         }
 
     @property
@@ -102,22 +124,6 @@ class Chart:
 
 def _cell(value: float | str | None) -> object:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else value
-
-
-def _series_json(series: Series, most: int) -> dict[str, object]:
-    keep = thinned(series.y, most) if series.kind == "line" else range(len(series.y))
-    if series.kind == "heat":
-        return {"name": series.name, "kind": "heat", "x": series.x, "y": series.y, "z": series.z}
-    made: dict[str, object] = {
-        "name": series.name,
-        "kind": series.kind,
-        "x": [series.x[i] for i in keep],
-        "y": [series.y[i] for i in keep],
-    }
-    for name in ("labels", "links"):
-        if getattr(series, name):
-            made[name] = [getattr(series, name)[i] for i in keep]
-    return made
 
 
 def thinned(values: Sequence[float | None], most: int = MOST_POINTS) -> list[int]:

@@ -16,8 +16,13 @@ def references_to(row: models.Model) -> list[models.Model]:
     ]
 
 
+def reference_words(row: models.Model) -> str:
+    """A row by kind, number and name, for many have the same name: "training run 7 “TopK 4608 k=32”"."""
+    return f"{row._meta.verbose_name} {row.pk} “{row}”"
+
+
 def references_require_none(row: models.Model) -> None:
     """Refuse a deletion while other rows stand on this one: StillReferenced with their names."""
-    names = [f"{other._meta.verbose_name} “{other}”" for other in references_to(row)]
+    names = [reference_words(other) for other in references_to(row)]
     if names:
         raise StillReferenced(str(row), names)

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.core.commands import StudioCommand
-from apps.core.templatetags.studio import bytes_words
+from apps.core.templatetags.studio import NOTHING, bytes_words, significant
 
 
 class ListCommand(StudioCommand):
@@ -40,6 +40,10 @@ def _words(value: Any) -> str:
         return str(value.get("name", ""))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return NOTHING
+    if isinstance(value, float):
+        return significant(value)
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 

@@ -11,8 +11,8 @@ from apps.core.spec_forms import spec_from_json
 from apps.jobs import services as job_services
 from apps.jobs.selectors import job_json
 from apps.training import services
-from apps.training.charts import MOST_RUNS
 from apps.training.comparison import comparison_json
+from apps.training.comparison_charts import MOST_RUNS
 from apps.training.seed_names import from_seed_names
 from apps.training.selectors import (
     checkpoint_get,

@@ -1,4 +1,4 @@
-"""The charts of training runs, from their metric points: of one run while it learns, of several side by side."""
+"""The charts of a training run, from its metric points, and where it stands among others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from apps.core.charts import Chart, Series
+from apps.core.charts import USUAL_HEIGHT, Chart, Series
 from apps.core.templatetags.studio import compact
-from apps.training.figures import BY_ID, FIGURES, Figure
+from apps.training.figures import FIGURES, Figure
 from apps.training.models import RunMember, TrainingRun
-from apps.training.selectors import metric_points, points_of
+from apps.training.selectors import points_of
 from apps.training.words import ARCHITECTURE_NAMES
 
 AXES = {"step": ("step", "step"), "tokens": ("tokens", "tokens"), "time": ("time_s", "training time (s)")}
 """?x= → (name in the points, words on the axis)."""
 NAMES = tuple(ARCHITECTURE_NAMES.items())
-MOST_RUNS = 10
 MOST_READ = 6_000
 """Points read for a page, those of all its SAEs together."""
 MOST_DRAWN = 4_000
 """Points in one chart."""
 MOST_IN_LINE, LEAST_IN_LINE = 500, 60
-MOST_LINES = 24
-"""Lines in one chart of a comparison."""
+COLOURS = 7
+"""Colours for series, in tokens.css."""
+ROW_PX = 20
+"""Height of a line in a legend."""
 MOST_NEIGHBOURS = 200
 MOST_HISTOGRAMS = 200
 DENSITIES = "density_histogram"
 """Its name in the points, and its figure's."""
-COMPARED = ("fvu", "l0", "loss", "dead_share")
 HISTOGRAM_EDGES = tuple(-7 + 0.25 * edge for edge in range(29))
 """log10 of the density at the borders of the histogram's bins (engine/metrics.py)."""
 
@@ -75,43 +75,70 @@ def run_charts(run: TrainingRun, view: View) -> list[Chart]:
     points = points_of(members, most=MOST_READ)
     if not any(points.values()) and not is_learning(run):
         return []
+    following = _following(run, view, newest_step(points))
     return [
-        _chart(
-            figure,
-            view,
-            _figure_series(figure, points, view.x),
-            summary=_summary(figure, points[members[0]])
-            if len(members) == 1 or figure.is_shared
-            else _spread(figure, {f"SAE {member.index}": own for member, own in points.items()}),
-            follow_url=f"{reverse('training:points', args=[run.pk, figure.id])}?{_query(view)}",
-            topic=run.topic,
+        chart_make(
+            figure, view, figure_series(figure, points, view.x), summary=figure_summary(figure, points), **following
         )
         for figure in FIGURES
-        if figure.id == "loss" or any(_has(figure, p) for p in points.values()) or not any(points.values())
+        if _is_shown(figure, run, points)
     ]
 
 
-def _query(view: View) -> str:
-    return urlencode({"x": view.x} | ({} if view.member is None else {"member": view.member}))
+def _is_shown(figure: Figure, run: TrainingRun, points: dict[RunMember, list[dict[str, Any]]]) -> bool:
+    """Whether the figure has points, or may get some: all while there are none, and what is measured at checkpoints."""
+    if figure.id == "loss" or not any(points.values()) or any(_has(figure, own) for own in points.values()):
+        return True
+    return figure.is_sparse and run.spec.get("ce_contexts") != 0 and is_learning(run)
+
+
+def _following(run: TrainingRun, view: View, after: int) -> dict[str, Any]:
+    """How the charts of a run's page follow it: all at one address, knowing its points up to the step `after`."""
+    query = urlencode({"x": view.x} | ({} if view.member is None else {"member": view.member}))
+    return {
+        "follow_url": f"{reverse('training:points', args=[run.pk])}?{query}",
+        "follow_after": after,
+        "topic": run.topic,
+    }
+
+
+def newest_step(points: dict[RunMember, list[dict[str, Any]]]) -> int:
+    """The last step that any member has a point of; 0 without one."""
+    return max((own[-1]["step"] for own in points.values() if own), default=0)
 
 
 def _has(figure: Figure, points: Sequence[dict[str, Any]]) -> bool:
     return any(point.get(name) is not None for point in points for name, _ in figure.values)
 
 
-def _figure_series(figure: Figure, points: dict[RunMember, list[dict[str, Any]]], x: str) -> list[Series]:
+def figure_summary(figure: Figure, points: dict[RunMember, list[dict[str, Any]]]) -> str:
+    """What a chart shows in one sentence: the way of one SAE, or between what several lie."""
+    if len(points) == 1 or figure.is_shared:
+        return _summary(figure, next(iter(points.values())))
+    return spread_words(figure, {f"SAE {member.index}": own for member, own in points.items()})
+
+
+def figure_series(figure: Figure, points: dict[RunMember, list[dict[str, Any]]], x: str) -> list[Series]:
     """One member, or a value that all share: all values of the figure. Several: its first value of each."""
     if len(points) == 1 or figure.is_shared:
         return _series(figure, next(iter(points.values())), x)
     name = figure.values[0][0]
-    return [_line(figure, f"SAE {member.index}", own, name, x) for member, own in points.items()]
+    return [
+        line_make(figure, f"SAE {member.index}", own, name, x, colour=member_colour(member))
+        for member, own in points.items()
+    ]
 
 
-def _line(figure: Figure, words: str, points: Sequence[dict[str, Any]], name: str, x: str) -> Series:
+def member_colour(member: RunMember) -> int:
+    """The colour of a member in every chart and table of its run's page."""
+    return member.index % COLOURS + 1
+
+
+def line_make(figure: Figure, words: str, points: Sequence[dict[str, Any]], name: str, x: str, **drawn: Any) -> Series:
     """One value of one member over the axis; points of early runs know no training time."""
     at = AXES[x][0]
     known = [p for p in points if at in p and not (figure.is_sparse and p.get(name) is None)]
-    return Series(words, [p[at] for p in known], [p.get(name) for p in known])
+    return Series(words, [p[at] for p in known], [p.get(name) for p in known], **drawn)
 
 
 def member_words(member: RunMember) -> str:
@@ -125,7 +152,6 @@ def histogram_chart(run: TrainingRun, view: View) -> Chart | None:
     series = _histogram_series(member)
     if not series.x and not is_learning(run):
         return None
-    newest = f"{len(series.x)} histograms, the newest at step {series.x[-1]:,}." if series.x else "No histogram yet."
     return Chart(
         id=DENSITIES,
         title="Densities over time",
@@ -134,17 +160,22 @@ def histogram_chart(run: TrainingRun, view: View) -> Chart | None:
         series=[series],
         help="How many latents fire on which share of tokens, over the last 500 to 1,000 steps. Latents that never fired are "
         "in no bin.",
-        summary=newest if run.members.count() == 1 else f"SAE {member_words(member)}. {newest}",
-        follow_url=f"{reverse('training:points', args=[run.pk, DENSITIES])}?{_query(view)}",
-        topic=run.topic,
+        summary=_histogram_summary(member, series),
+        **_following(run, view, int(series.x[-1]) if series.x else 0),
     )
 
 
-def histogram_points(run: TrainingRun, view: View, after: float) -> list[dict[str, Any]]:
-    """The whole map once there is a histogram of a step > after; else nothing."""
-    series = _histogram_series(shown_members(run, view)[0])
-    is_news = bool(series.x) and series.x[-1] > after
-    return [{"name": series.name, "x": series.x, "y": series.y, "z": series.z}] if is_news else []
+def histogram_news(run: TrainingRun, view: View) -> tuple[Series, str]:
+    """The map as it is now, and its summary."""
+    member = shown_members(run, view)[0]
+    series = _histogram_series(member)
+    return series, _histogram_summary(member, series)
+
+
+def _histogram_summary(member: RunMember, series: Series) -> str:
+    count = f"{len(series.x)} histogram{'' if len(series.x) == 1 else 's'}"
+    newest = f"{count}, the newest at step {series.x[-1]:,}." if series.x else "No histogram yet."
+    return newest if len(member.run.members.all()) == 1 else f"SAE {member_words(member)}. {newest}"
 
 
 def _histogram_series(member: RunMember) -> Series:
@@ -160,56 +191,6 @@ def _histogram_series(member: RunMember) -> Series:
 def is_learning(run: TrainingRun) -> bool:
     """Whether points may still come: then charts that have none yet are drawn empty, to be filled."""
     return run.job is not None and run.job.is_active
-
-
-def new_points(run: TrainingRun, figure_id: str, view: View, after: float) -> list[dict[str, Any]]:
-    """What a chart has not seen yet: [{"name", "x", "y"}] with x > after, in the units of the axis."""
-    step = {"step": after, "tokens": after / run.spec["batch_size"]}.get(view.x)
-    name = AXES[view.x][0]
-    fresh = {}
-    for member in shown_members(run, view):
-        points = metric_points(member, **({"after_s": after} if step is None else {"after": int(step)}))
-        fresh[member] = [point for point in points if point[name] > after]
-    series = _figure_series(BY_ID[figure_id], fresh, view.x)
-    return [{"name": s.name, "x": list(s.x), "y": list(s.y)} for s in series]
-
-
-def compare_charts(runs: Sequence[TrainingRun], view: View) -> list[Chart]:
-    """The same value of several runs in one chart, one colour for each SAE of each run."""
-    members = [member for run in runs for member in run.members.all()][:MOST_LINES]
-    known = {member: own for run in runs for member, own in _points_of_run(run, members).items()}
-    points = {_line_words(member): known[member] for member in members}
-    short = {_short_words(member): known[member] for member in members}
-    return [
-        _chart(
-            figure,
-            view,
-            [_line(figure, words, own, figure.values[0][0], view.x) for words, own in points.items()],
-            summary=_spread(figure, short),
-        )
-        for figure in (BY_ID[figure_id] for figure_id in COMPARED)
-    ]
-
-
-def _compared_words(member: RunMember) -> str:
-    name = f"{member.run_id} {member.run.name}"
-    return name if len(member.run.members.all()) == 1 else f"{name} · {member_words(member)}"
-
-
-def _points_of_run(run: TrainingRun, members: Sequence[RunMember]) -> dict[RunMember, list[dict[str, Any]]]:
-    own = [member for member in members if member.run_id == run.pk]
-    return points_of(own, most=MOST_READ) if own else {}
-
-
-def _line_words(member: RunMember) -> str:
-    """In the legend of a comparison: a run of one SAE by its name, others by their numbers."""
-    is_alone = len(member.run.members.all()) == 1
-    return f"{member.run_id} {member.run.name}" if is_alone else _short_words(member)
-
-
-def _short_words(member: RunMember) -> str:
-    words = f"run {member.run_id}"
-    return words if len(member.run.members.all()) == 1 else f"{words}, SAE {member.index}"
 
 
 def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
@@ -232,26 +213,29 @@ def pareto_chart(run: TrainingRun, view: View) -> Chart | None:
         .select_related("run")
         .prefetch_related("run__members")[:MOST_NEIGHBOURS]
     )
-    series = [_member_points(f"{words} runs", [o for o in others if o.architecture == key]) for key, words in NAMES]
+    series = [
+        _member_points(f"{words} runs", [o for o in others if o.architecture == key], colour=2 + at)
+        for at, (key, words) in enumerate(NAMES)
+    ]
+    shown = [_member_points("this run", members, colour=1), *[each for each in series if each.x]]
     return Chart(
         id="pareto",
         title="Where this run stands",
         x_title="L0",
         y_title="FVU",
-        series=[_member_points("this run", members), *[s for s in series if s.x]],
+        series=shown,
+        height=USUAL_HEIGHT + ROW_PX * max(0, len(shown) - 2),
         can_log_x=True,
         help="Each point is an SAE at this hook site: few latents and little unexplained variance, so down and left, is best. "
         "FVU is that of the last training tokens. A click opens the run.",
         summary=f"{len(others)} other finished SAEs at {first.hook_site} of {run.language_model}.",
-        follow_url=f"{reverse('training:points', args=[run.pk, 'pareto'])}?{_query(view)}",
-        topic=run.topic,
+        **_following(run, view, 0),
     )
 
 
-def pareto_points(run: TrainingRun, view: View) -> list[dict[str, Any]]:
+def pareto_news(run: TrainingRun, view: View) -> Series:
     """Where the shown members stand now: the series of `pareto_chart` that moves."""
-    series = _member_points("this run", _standing_members(run, view))
-    return [{"name": series.name, "x": list(series.x), "y": list(series.y), "labels": list(series.labels)}]
+    return _member_points("this run", _standing_members(run, view), colour=1)
 
 
 def _standing_members(run: TrainingRun, view: View) -> list[RunMember]:
@@ -260,7 +244,7 @@ def _standing_members(run: TrainingRun, view: View) -> list[RunMember]:
     return [m for m in shown if m.hook_site == shown[0].hook_site and m.l0 is not None and m.fvu is not None]
 
 
-def _member_points(name: str, members: Sequence[RunMember]) -> Series:
+def _member_points(name: str, members: Sequence[RunMember], *, colour: int) -> Series:
     return Series(
         name,
         [member.l0 for member in members],
@@ -268,15 +252,22 @@ def _member_points(name: str, members: Sequence[RunMember]) -> Series:
         kind="points",
         labels=[f"{_compared_words(member)}: L0 {member.l0:.1f}, FVU {member.fvu:.3f}" for member in members],
         links=[member.run.get_absolute_url() for member in members],
+        colour=colour,
     )
+
+
+def _compared_words(member: RunMember) -> str:
+    name = f"{member.run_id} {member.run.name}"
+    return name if len(member.run.members.all()) == 1 else f"{name} · {member_words(member)}"
 
 
 def _series(figure: Figure, points: Sequence[dict[str, Any]], x: str) -> list[Series]:
     known = set().union(*points) if points else {name for name, _ in figure.values[:1]}
-    return [_line(figure, words, points, name, x) for name, words in figure.values if name in known]
+    return [line_make(figure, words, points, name, x) for name, words in figure.values if name in known]
 
 
-def _chart(figure: Figure, view: View, series: Sequence[Series], **known: Any) -> Chart:
+def chart_make(figure: Figure, view: View, series: Sequence[Series], **known: Any) -> Chart:
+    """A figure's chart as `view` wants it; of many lines each has fewer points."""
     return Chart(
         id=figure.id,
         title=figure.title,
@@ -285,6 +276,7 @@ def _chart(figure: Figure, view: View, series: Sequence[Series], **known: Any) -
         y_type=view.y,
         smooth=view.smooth,
         series=series,
+        can_log_x=True,
         can_log_y=True,
         can_smooth=True,
         most_points=min(MOST_IN_LINE, max(LEAST_IN_LINE, MOST_DRAWN // max(1, len(series)))),
@@ -294,7 +286,7 @@ def _chart(figure: Figure, view: View, series: Sequence[Series], **known: Any) -
     )
 
 
-def _spread(figure: Figure, points: dict[str, list[dict[str, Any]]]) -> str:
+def spread_words(figure: Figure, points: dict[str, list[dict[str, Any]]]) -> str:
     """ "Now from 0.44 (SAE 2) to 0.8 (SAE 3)." """
     name = figure.values[0][0]
     known = []
@@ -304,6 +296,8 @@ def _spread(figure: Figure, points: dict[str, list[dict[str, Any]]]) -> str:
     if not known:
         return "No points yet."
     (least, at_least), (most, at_most) = min(known), max(known)
+    if least == most:
+        return f"Now {compact(least)} for {at_least if len(known) == 1 else 'all'}."
     return f"Now from {compact(least)} ({at_least}) to {compact(most)} ({at_most})."
 
 

@@ -10,6 +10,8 @@ from django.db.models import Model
 from apps.core.spec_forms import option_is_idle
 from apps.core.templatetags.studio import significant
 from apps.training.models import TrainingRun
+from apps.training.selectors import member_json
+from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
 
@@ -17,6 +19,16 @@ MOST_NAMED = 3
 """Of more differences the first ones are named and the others counted."""
 REFERENCES = ("activation_cache", "language_model", "tokenization")
 """Options that name a row, by the run's own relations."""
+SWEPT = {
+    "d_sae": "sweep_d_sae",
+    "k": "sweep_k",
+    "l1_coefficient": "sweep_coefficient",
+    "l0_coefficient": "sweep_coefficient",
+}
+"""Option → the one that takes its place when it is given."""
+MIXING = ("mixing", "mixing_weights")
+"""They mean something for several texts only."""
+RESULTS = (("FVU", "fvu"), ("L0", "l0"), ("Loss", "loss"), ("Dead latents", "dead_share"))
 ALWAYS_SHOWN = ("architecture", "d_sae", "steps", "batch_size", "learning_rate")
 
 
@@ -36,7 +48,8 @@ class OptionRow:
     @property
     def words(self) -> list[str]:
         """The values as people read them."""
-        return [value_words(value) for value in self.values]
+        known = ARCHITECTURE_NAMES if self.name == "architecture" else {}
+        return [known.get(value) or value_words(value) for value in self.values]
 
 
 def option_rows(runs: Sequence[TrainingRun]) -> list[OptionRow]:
@@ -54,13 +67,19 @@ def _value(run: TrainingRun, spec: TrainSpec, name: str) -> Any:
     if name in REFERENCES:
         row = getattr(run, name)
         return None if row is None else _row_words(row)
-    if option_is_idle(TrainSpec.options()[name], vars(spec)):
+    if _is_idle(spec, name):
         return None
     if name == "more_tokenizations":
         texts = run.texts.select_related("tokenization__dataset")
         return tuple(_row_words(text.tokenization) for text in texts) or None
     value = getattr(spec, name)
     return None if value == () else value
+
+
+def _is_idle(spec: TrainSpec, name: str) -> bool:
+    """Whether the option changes nothing in this run: by its `only_for`, or because others take its place."""
+    is_replaced = bool(getattr(spec, SWEPT[name])) if name in SWEPT else name in MIXING and not spec.more_tokenizations
+    return is_replaced or option_is_idle(TrainSpec.options()[name], vars(spec))
 
 
 def _row_words(row: Model) -> str:
@@ -80,7 +99,7 @@ def settings_of(run: TrainingRun) -> Settings:
     left out."""
     spec = spec_load(TrainSpec, run.spec)
     defaults = {field.name: None if field.default == () else field.default for field in fields(TrainSpec)}
-    idle = {name for name, option in TrainSpec.options().items() if option_is_idle(option, vars(spec))}
+    idle = {name for name in TrainSpec.options() if _is_idle(spec, name)}
     rows = [row for row in option_rows([run]) if row.name not in (*idle, *REFERENCES, "more_tokenizations")]
     chosen = [row for row in rows if row.name in ALWAYS_SHOWN or row.values[0] != defaults[row.name]]
     return Settings(chosen, [row for row in rows if row not in chosen])
@@ -111,11 +130,17 @@ def effective_words(run: TrainingRun) -> list[tuple[str, str]]:
 
 
 def comparison_json(runs: Sequence[TrainingRun]) -> dict[str, Any]:
-    """Results of each run, {option: [value of each run]} of those that differ, and sentences."""
+    """Results of each run and of its SAEs, {option: [value of each run]} of those that differ, and sentences. The results
+    beside a run's name are those of its first SAE."""
     results = ("name", "state", "step", "fvu", "l0", "loss", "dead_share")
     return {
         "runs": [
-            {"id": run.pk, **{n: getattr(run, "job_state" if n == "state" else n) for n in results}} for run in runs
+            {
+                "id": run.pk,
+                **{n: getattr(run, "job_state" if n == "state" else n) for n in results},
+                "members": [member_json(member) for member in run.members.all()],
+            }
+            for run in runs
         ],
         "differences": {row.name: list(row.values) for row in option_rows(runs) if row.differs} if runs else {},
         "words": comparison_words(runs) if len(runs) > 1 else [],
@@ -151,6 +176,9 @@ def value_words(value: Any) -> str:
 
 
 def _effect(first: TrainingRun, run: TrainingRun) -> str:
+    """What became of the difference; "" where a run has several SAEs, none of which stands for all."""
+    if any(len(each.members.all()) > 1 for each in (first, run)):
+        return ""
     parts = []
     if first.l0 and run.l0 is not None:
         parts.append(f"L0 {100 * (run.l0 / first.l0 - 1):+.0f} %")

@@ -11,6 +11,7 @@ from apps.language_models.fit import ModelShape, context_within, model_need
 from apps.language_models.models import LanguageModel
 from apps.training.models import TrainingRun
 from apps.training.origins import Origin
+from apps.training.pace import paces_of
 from workers.engine.monitor.devices import Device, devices
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
@@ -45,13 +46,14 @@ def training_estimate(*, spec: TrainSpec, origin: Origin) -> Estimate:
     runs on text of the same model say something.
     """
     others = TrainingRun.objects.filter(architecture=spec.architecture, tokens_per_s__gt=0).prefetch_related("members")
-    others = others.filter(activation_cache__isnull=spec.source != "cache")
+    others = others.select_related("activation_cache").filter(activation_cache__isnull=spec.source != "cache")
     if spec.source != "cache":
         others = others.filter(language_model=origin.language_model)
-    tokens = spec.steps * spec.batch_size
+    tokens, runs = spec.steps * spec.batch_size, list(others[:OTHERS_ASKED])
     seconds = sorted(
-        tokens / run.tokens_per_s * (_work(spec, origin) / _work_of(run) if spec.source == "cache" else 1)
-        for run in others[:OTHERS_ASKED]
+        pace.start_s
+        + tokens / pace.tokens_per_s * (_work(spec, origin) / _work_of(run) if spec.source == "cache" else 1)
+        for run, pace in zip(runs, paces_of(runs))
     )
     return Estimate(
         memory=training_memory(spec, origin.widths),

@@ -31,7 +31,7 @@ SECTIONS = {
     "Sweep": ("sweep_d_sae", "sweep_k", "sweep_coefficient", "sweep_seeds"),
     "Optimisation": (
         *("steps", "batch_size", "learning_rate", "lr_warmup_steps", "lr_decay", "lr_decay_pct", "micro_batch_size"),
-        *("adam_beta1", "adam_beta2", "adam_eps", "clip_grad_norm", "weight_average_decay"),
+        *("adam_beta1", "adam_beta2", "adam_eps", "weight_decay", "clip_grad_norm", "weight_average_decay"),
     ),
     "Run": ("checkpoint_every", "keep_checkpoints", "ce_contexts", "log_every", "seed", "device"),
 }

@@ -14,7 +14,6 @@ from apps.jobs.states import State
 from apps.training.estimates import device_fits, micro_batch_that_fits
 from apps.training.models import TrainingRun
 from apps.training.origins import origin_of
-from apps.training.words import SPARSITY_WORDS
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
 
@@ -43,7 +42,7 @@ def live_context(run: TrainingRun) -> dict[str, Any]:
         "saes": run.saes.all(),
         "members": run.members.select_related("sae"),
         "hook_sites": ", ".join(dict.fromkeys(str(member.hook_site) for member in run.members.all())),
-        "sparsity_label": SPARSITY_WORDS[spec_load(TrainSpec, run.spec).coefficient_name],
+        "sparsity_label": TrainSpec.options()[spec_load(TrainSpec, run.spec).coefficient_name].label,
         "why": why_stopped(job) if job else "",
         "way_out": way_out(run, job) if job else None,
         "checkpoints": run.checkpoints.all(),
@@ -91,7 +90,7 @@ def way_out(run: TrainingRun, job: Job) -> WayOut | None:
 @renders(TRAININGS)
 def render(pk: str) -> str | None:
     """trainings/<id>; None when the run is gone."""
-    runs = TrainingRun.objects.select_related("activation_cache", "language_model")
+    runs = TrainingRun.objects.select_related("activation_cache", "language_model").prefetch_related("members")
     run = runs.filter(pk=pk).first() if pk.isdecimal() else None
     if run is None:
         return None

@@ -36,6 +36,7 @@ class TrainingRun(Subject):
     """Steps asked for."""
     step = models.BigIntegerField(default=0)
     """Steps done."""
+    # d_sae and these four are those of its first SAE, to search and sort by; pages show what all have
     loss = models.FloatField(null=True, blank=True)
     fvu = models.FloatField(null=True, blank=True)
     l0 = models.FloatField(null=True, blank=True)

@@ -8,7 +8,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
-from apps.core.references import references_to
+from apps.core.references import reference_words, references_to
 from apps.core.selectors import row_of
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
@@ -40,7 +40,7 @@ def stays_because(run: TrainingRun) -> str:
     job = run.job
     if job is not None and job.is_active:
         return f"job {job.pk} still works on it"
-    names = [f"{row._meta.verbose_name} “{row}”" for row in references_to(run)]
+    names = [reference_words(row) for row in references_to(run)]
     return f"{', '.join(names)} came of it" if names else ""
 
 
@@ -71,22 +71,23 @@ def member_get(run: TrainingRun, index: int | None) -> RunMember:
     return member
 
 
-def metric_points(member: RunMember, *, after: int | None = None, after_s: float | None = None) -> list[dict[str, Any]]:
-    """Points of a member's charts, oldest first: {"step", name: value, …}; those with step > after, or later than after_s
-    seconds of training."""
-    points = member.metric_points.all() if after is None else member.metric_points.filter(step__gt=after)
-    if after_s is not None:
-        points = points.filter(values__time_s__gt=after_s)
+def metric_points(member: RunMember, *, after: int) -> list[dict[str, Any]]:
+    """Points of a member's charts with step > after, oldest first: {"step", name: value, …}."""
+    points = member.metric_points.filter(step__gt=after)
     stride = -(-points.count() // MOST_READ)
     if stride > 1:
         points = points.annotate(rest=F("step") % (member.run.spec["log_every"] * stride)).filter(rest=0)
     return [{"step": step, **values} for step, values in points.values_list("step", "values")]
 
 
-def points_of(members: Sequence[RunMember], *, most: int) -> dict[RunMember, list[dict[str, Any]]]:
+def points_of(
+    members: Sequence[RunMember], *, most: int, since: int | None = None
+) -> dict[RunMember, list[dict[str, Any]]]:
     """Points of the charts of several members of one run, oldest first, about `most` in all: of more every second,
-    third, … step."""
+    third, … step. `since`: only those of this step and later ones."""
     points = MetricPoint.objects.filter(member__in=members)
+    if since is not None:
+        points = points.filter(step__gte=since)
     stride = -(-points.count() // most)
     if stride > 1:
         points = points.annotate(rest=F("step") % (members[0].run.spec["log_every"] * stride)).filter(rest=0)
@@ -97,7 +98,8 @@ def points_of(members: Sequence[RunMember], *, most: int) -> dict[RunMember, lis
 
 
 def training_json(run: TrainingRun) -> dict[str, Any]:
-    """A run of `training_list` as the API and `--json` show it."""
+    """A run of `training_list` as the API and `--json` show it. Its own d_sae, loss, fvu, l0 and dead_share are those of the
+    first of its `members`."""
     cache = run.activation_cache
     return {
         "id": run.pk,

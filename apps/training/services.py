@@ -36,7 +36,7 @@ def training_start(*, spec: TrainSpec, user: AbstractBaseUser | None = None) -> 
             tokenization=origin.tokenizations[0],
             spec=spec.to_json(),
             architecture=spec.architecture,
-            d_sae=spec.d_sae,
+            d_sae=spec.members()[0].spec.d_sae,
             steps=spec.steps,
             created_by=user,
         )
@@ -74,7 +74,11 @@ def default_name(spec: TrainSpec, hook_sites: Sequence[HookSite]) -> str:
     sparsity = "/".join(f"{value:g}" for value in swept or (getattr(spec, name),))
     seeds = f" × {len(spec.sweep_seeds)} seeds" if len(spec.sweep_seeds) > 1 else ""
     sites = ", ".join(str(site) for site in hook_sites)
-    words = f"{ARCHITECTURE_NAMES[spec.architecture]} {widths} {SPARSITY_WORDS[name]}={sparsity}{seeds} · {sites}"
+    has_target = spec.architecture == "jumprelu" and spec.l0_loss == "quadratic"
+    target = f" target L0={spec.target_l0:g}" if has_target else ""
+    words = (
+        f"{ARCHITECTURE_NAMES[spec.architecture]} {widths}{target} {SPARSITY_WORDS[name]}={sparsity}{seeds} · {sites}"
+    )
     return words if len(words) <= LONGEST_NAME else f"{words[: LONGEST_NAME - 1]}…"
 
 

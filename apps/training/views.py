@@ -1,5 +1,6 @@
 """Pages of training runs: the list, a new one, one while it learns, several side by side."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -10,34 +11,30 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.activations.models import ActivationCache
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
 from apps.core.pages import delete_page, spec_page
-from apps.core.spec_forms import spec_form
+from apps.core.spec_forms import SpecForm, spec_form
 from apps.core.storage import data_path, folder_bytes
 from apps.datasets.models import Tokenization
 from apps.jobs.states import State
 from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.training import services
-from apps.training.charts import (
-    AXES,
-    DENSITIES,
+from apps.training.charts import AXES, View, histogram_chart, is_learning, pareto_chart, run_charts
+from apps.training.comparison import RESULTS, command_of, comparison_words, effective_words, option_rows, settings_of
+from apps.training.comparison_charts import (
+    MOST_DIGITS,
     MOST_RUNS,
-    View,
+    after_read,
+    colours_of,
     compare_charts,
-    histogram_chart,
-    histogram_points,
-    new_points,
-    pareto_chart,
-    pareto_points,
-    run_charts,
+    compare_news,
 )
-from apps.training.comparison import command_of, comparison_words, effective_words, option_rows, settings_of
 from apps.training.estimates import device_fits, training_estimate
-from apps.training.figures import BY_ID
 from apps.training.forms import train_form
 from apps.training.live import live_context
 from apps.training.models import TrainingRun
+from apps.training.news import chart_news
 from apps.training.origins import origin_of
 from apps.training.selectors import (
     checkpoint_get,
@@ -54,6 +51,8 @@ from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
 
 PAGE_SIZE = 25
+MOST_OFFERED = 50
+"""Newest runs to choose from when another one is compared."""
 
 
 @require_GET
@@ -114,7 +113,7 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
     """Memory and time of the run that the form describes, asked for while it is filled in."""
     form = spec_form(TrainSpec)(request.POST)
     if not form.is_valid():
-        return render(request, "training/new.html#estimate", {"is_valid": False})
+        return render(request, "training/new.html#estimate", {"is_valid": False, "refused": _refused(form)})
     spec = form.spec()
     try:
         origin = origin_of(spec)
@@ -134,6 +133,14 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
         "band": expected_l0(spec, origin),
     }
     return render(request, "training/new.html#estimate", context)
+
+
+def _refused(form: SpecForm) -> list[str]:
+    """What is wrong with a form, one sentence for each field: "Hook sites: A value is needed." """
+    return [
+        f"{form.fields[name].label}: {' '.join(errors)}" if name in form.fields else " ".join(errors)
+        for name, errors in form.errors.items()
+    ]
 
 
 @require_GET
@@ -163,20 +170,12 @@ def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-def points(request: HttpRequest, pk: int, figure: str) -> JsonResponse:
-    """New points of one chart: ?after= in the units of ?x=."""
-    run, view = training_get(pk), View.from_query(request.GET)
-    if figure == "pareto":
-        return JsonResponse({"series": pareto_points(run, view), "replaces": True})
-    if figure not in (*BY_ID, DENSITIES):
-        raise NotFound("chart", figure)
-    try:
-        after = float(request.GET.get("after", "-1"))
-    except ValueError:
-        raise AppError("bad_after", "after is no number.", "Give the last x that is known.", field="after") from None
-    if figure == DENSITIES:
-        return JsonResponse({"series": histogram_points(run, view, after), "replaces": True})
-    return JsonResponse({"series": new_points(run, figure, view, after)})
+def points(request: HttpRequest, pk: int) -> JsonResponse:
+    """What the charts of the run's page have not seen yet: ?after= the newest step they know."""
+    after = request.GET.get("after", "0")
+    if not after.isdecimal() or len(after) > MOST_DIGITS:
+        raise AppError("bad_after", "after is no step.", "Give the last step that is known.", field="after")
+    return JsonResponse(chart_news(training_get(pk), View.from_query(request.GET), after=int(after)))
 
 
 @require_GET
@@ -186,14 +185,20 @@ def compare_page(request: HttpRequest) -> HttpResponse:
     view = View.from_query(request.GET)
     show_all = request.GET.get("all") == "1"
     rows = option_rows(runs) if runs else []
+    colours = colours_of(_among(request, runs))
     context = {
         "runs": runs,
-        "columns": _columns(runs),
-        "has_swatches": all(len(run.members.all()) == 1 for run in runs),
+        "columns": _columns(runs, colours),
+        "results": RESULTS,
+        "others": []
+        if len(runs) >= MOST_RUNS
+        else training_list().exclude(pk__in=[run.pk for run in runs])[:MOST_OFFERED],
+        "topics": [run.topic for run in runs if is_learning(run)],
         "ids": _ids(runs),
+        "among": ",".join(map(str, colours)),
         "view": view,
         "axes": [(name, words) for name, (_, words) in AXES.items()],
-        "charts": compare_charts(runs, view),
+        "charts": compare_charts(runs, view, colours),
         "rows": rows if show_all else [row for row in rows if row.differs],
         "show_all": show_all,
         "words": comparison_words(runs) if len(runs) > 1 else [],
@@ -201,11 +206,26 @@ def compare_page(request: HttpRequest) -> HttpResponse:
     return render(request, "training/compare.html", context)
 
 
-def _columns(runs: list[TrainingRun]) -> list[dict[str, Any]]:
-    """Each run with the ids of the comparison that has it first, and of the one without it."""
+@require_GET
+def compare_points(request: HttpRequest) -> JsonResponse:
+    """What the charts of a comparison have not seen yet: ?after=3-120,7-40, runs that learn and the newest steps known."""
+    runs = _runs_asked_for(request)
+    colours, after = colours_of(_among(request, runs)), after_read(request.GET.get("after", ""))
+    return JsonResponse(compare_news(runs, View.from_query(request.GET), colours, after))
+
+
+def _among(request: HttpRequest, runs: list[TrainingRun]) -> list[int]:
+    """The runs that the comparison began with, by ?among=, and those that joined it."""
+    asked = _whole_numbers(request.GET.get("among", "").split(","))[:MOST_OFFERED]
+    return list(dict.fromkeys([*asked, *(run.pk for run in runs)]))
+
+
+def _columns(runs: list[TrainingRun], colours: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Each run with its colour, the ids of the comparison that has it first, and of the one without it."""
     return [
         {
             "run": run,
+            "colour": colours[run.pk],
             "first": _ids([run, *[other for other in runs if other != run]]),
             "without": _ids([other for other in runs if other != run]),
         }
@@ -219,8 +239,12 @@ def _ids(runs: list[TrainingRun]) -> str:
 
 def _runs_asked_for(request: HttpRequest, most: int | None = MOST_RUNS) -> list[TrainingRun]:
     asked = request.POST if request.method == "POST" else request.GET
-    ids = [*asked.getlist("run"), *asked.get("ids", "").split(",")]
-    return trainings_of([int(pk) for pk in ids if pk.isdecimal() and len(pk) < 19], most=most)
+    ids = [*asked.get("ids", "").split(","), *asked.getlist("run")]
+    return trainings_of(_whole_numbers(ids), most=most)
+
+
+def _whole_numbers(texts: Iterable[str]) -> list[int]:
+    return [int(text) for text in texts if text.isdecimal() and len(text) <= MOST_DIGITS]
 
 
 @require_POST

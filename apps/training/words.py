@@ -11,4 +11,5 @@ ARCHITECTURE_NAMES = {
     "skip_transcoder": "Skip transcoder",
     "skip": "Skip",
 }
-SPARSITY_WORDS = {"k": "k", "l1_coefficient": "L1", "l0_coefficient": "L0"}
+SPARSITY_WORDS = {"k": "k", "l1_coefficient": "λ", "l0_coefficient": "λ"}
+"""In names. Not "L0": an L0 coefficient of 1 is no L0 of 1."""

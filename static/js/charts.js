@@ -19,15 +19,16 @@ function smoothed(values, weight) {
 
 function traces(chart) {
   return chart.series.flatMap((series, at) => {
-    const ink = colour(`series-${(at % SERIES_COLOURS) + 1}`);
+    const place = series.colour ? series.colour - 1 : at; // a series may have a colour of its own, wherever it stands
+    const ink = colour(`series-${(place % SERIES_COLOURS) + 1}`);
     const made = { name: series.name, x: series.x, y: series.y, text: series.labels, customdata: series.links, hovertemplate: series.labels ? "%{text}<extra></extra>" : undefined };
     if (series.kind === "heat") return [{ name: series.name, x: series.x, y: series.y, z: series.z, type: "heatmap", colorscale: [[0, colour("surface")], [1, ink]], hovertemplate: "%{x}: %{z} at %{y}<extra></extra>", showscale: false }];
     if (series.kind === "bar") return [{ ...made, type: "bar", marker: { color: ink } }];
     if (series.kind === "points") {
       // "scattergl" would compile code from strings, which the page's security policy forbids: the server thins instead.
-      return [{ ...made, type: "scatter", mode: "markers", marker: { color: ink, size: series.x.length > 2000 ? 4 : 8, opacity: series.x.length > 2000 ? 0.5 : 0.9, symbol: MARKERS[at % MARKERS.length] } }];
+      return [{ ...made, type: "scatter", mode: "markers", marker: { color: ink, size: series.x.length > 2000 ? 4 : 8, opacity: series.x.length > 2000 ? 0.5 : 0.9, symbol: MARKERS[place % MARKERS.length] } }];
     }
-    const line = { ...made, type: "scatter", mode: series.x.length > 1 ? "lines" : "markers", line: { color: ink, width: 1.8 } };
+    const line = { ...made, type: "scatter", mode: series.x.length > 1 ? "lines" : "markers", line: { color: ink, width: 1.8, dash: series.dash } };
     if (!chart.smooth) return [line];
     return [{ ...line, opacity: 0.3, showlegend: false, hoverinfo: "skip" }, { ...line, y: smoothed(series.y, chart.smooth) }];
   });
@@ -45,6 +46,13 @@ function logTicks(values) {
   return ticks.length <= 12 ? { tickvals: ticks, tickformat: format } : {};
 }
 
+// Around one value that never changes Plotly draws 1 up and 1 down, where a learning rate of 0.0003 reads as 0.
+function constantRange(type, values) {
+  const known = values.filter((value) => typeof value === "number");
+  if (type === "log" || !known.length || known.some((value) => value !== known[0])) return {};
+  return { range: known[0] ? [Math.min(0, 2 * known[0]), Math.max(0, 2 * known[0])] : [0, 1] };
+}
+
 function axis(title, type, values) {
   const isSmall = values.length > 0 && (type === "log" ? values.some((value) => value > 0 && value < 0.001) : values.every((value) => Math.abs(value ?? 0) < 0.01));
   return {
@@ -53,16 +61,21 @@ function axis(title, type, values) {
 }
 
 function layout(chart, height) {
+  const values = chart.series.flatMap((s) => s.y);
+  const isOfLines = chart.series.every((s) => (s.kind ?? "line") === "line");
   return {
     height, autosize: true, dragmode: chart.select_url ? "select" : "zoom", margin: { l: 48, r: 12, t: 8, b: 40 }, bargap: 0.06, hovermode: chart.series.some((s) => s.kind === "points") ? "closest" : "x unified",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 12, family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line-strong"), font: { color: colour("text") } },
     showlegend: chart.series.length > 1 && chart.series.length <= MOST_IN_LEGEND, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-    xaxis: axis(chart.x_title, chart.x_type, chart.series.flatMap((s) => s.x)), yaxis: axis(chart.y_title, chart.y_type, chart.series.flatMap((s) => s.y)),
+    datarevision: chart.revision, // without it Plotly takes an array that has grown for the one it has drawn
+    xaxis: axis(chart.x_title, chart.x_type, chart.series.flatMap((s) => s.x)),
+    yaxis: { ...axis(chart.y_title, chart.y_type, values), ...(isOfLines ? constantRange(chart.y_type, values) : {}) },
   };
 }
 
 function draw(figure) {
+  figure.chart.revision = (figure.chart.revision ?? 0) + 1;
   const plot = figure.querySelector(".chart-plot");
   const height = parseInt(getComputedStyle(plot).getPropertyValue("--chart-height"), 10) || 280;
   Plotly.react(plot, traces(figure.chart), layout(figure.chart, height), { responsive: true, displaylogo: false, modeBarButtonsToRemove: figure.chart.select_url ? ["lasso2d"] : ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg", filename: figure.id } });
@@ -93,36 +106,54 @@ function selectionOpen(figure, range) {
   location.assign(url);
 }
 
-// Only new points travel: the server is asked for those after the last one it gave, at most every FOLLOW_MS.
-function follow(figure) {
-  if (figure.timer) return;
-  figure.timer = setTimeout(async () => {
-    await pointsFetch(figure);
-    figure.askedAt = Date.now();
-    figure.timer = null;
-  }, Math.max(0, (figure.askedAt ?? 0) + FOLLOW_MS - Date.now()));
+// Only new points travel, at most every FOLLOW_MS. Charts that follow the same address share one request, and its answer
+// says what it knew: {after, charts: {id: {series}}}. A chart alone asks for what comes after its last x: {series}.
+const asking = new Map(); // address → when it may be asked again, or "now" while it is asked
+
+function follow(url) {
+  if (asking.get(url) === "now") return;
+  const wait = Math.max(0, (asking.get(url) ?? 0) - Date.now());
+  asking.set(url, "now");
+  setTimeout(() => newsFetch(url).finally(() => asking.set(url, Date.now() + FOLLOW_MS)), wait);
 }
 
-async function pointsFetch(figure) {
-  const lasts = figure.chart.series.flatMap((series) => series.x.slice(-1));
-  const url = new URL(figure.dataset.follow, location.href);
-  url.searchParams.set("after", lasts.reduce((latest, x) => (x > latest ? x : latest), lasts[0] ?? -1));
+async function newsFetch(url) {
+  const group = figures().filter((figure) => figure.dataset.follow === url);
+  if (!group.length) return;
+  const address = new URL(url, location.href);
+  address.searchParams.set("after", group[0].dataset.after ?? lastOf(group[0].chart));
   try {
-    const answer = await fetch(url);
-    if (!answer.ok || !figure.isConnected) return;
+    const answer = await fetch(address);
+    if (!answer.ok) return;
     const news = await answer.json();
-    if (news.replaces) pointsReplace(figure, news.series);
-    else pointsAdd(figure, news.series);
+    for (const figure of group.filter((each) => each.isConnected)) {
+      if ("after" in news) figure.dataset.after = news.after;
+      newsShow(figure, news.charts ? news.charts[figure.id] : news);
+    }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // the server is away: the next news asks again
   }
 }
 
+function lastOf(chart) {
+  const lasts = chart.series.flatMap((series) => series.x.slice(-1));
+  return lasts.reduce((latest, x) => (x > latest ? x : latest), lasts[0] ?? -1);
+}
+
+function newsShow(figure, news) {
+  if (!news) return;
+  if (news.replaces) pointsReplace(figure, news.series);
+  else pointsAdd(figure, news.series);
+  if (!news.summary) return;
+  figure.querySelector(".chart-summary").textContent = news.summary;
+  figure.querySelector(".chart-plot").setAttribute("aria-label", `${figure.querySelector(".chart-title").textContent}. ${news.summary}`);
+}
+
 function pointsAdd(figure, fresh) {
   let added = 0;
-  for (const { name, x, y } of fresh) {
-    let series = figure.chart.series.find((known) => known.name === name);
-    if (!series) figure.chart.series.push(series = { name, kind: "line", x: [], y: [] });
+  for (const { x, y, ...known } of fresh) {
+    let series = figure.chart.series.find(({ name }) => name === known.name);
+    if (!series) figure.chart.series.push(series = { kind: "line", ...known, x: [], y: [] });
     const last = series.x.at(-1);
     for (const [at, value] of x.entries()) {
       if (last !== undefined && value <= last) continue; // a time cut to milliseconds is given twice
@@ -147,7 +178,7 @@ const chartsStart = () => figures().forEach(chartStart);
 document.addEventListener("studio:theme", () => figures().forEach(draw));
 document.addEventListener("htmx:afterSettle", chartsStart);
 document.addEventListener("studio:topic", (event) => {
-  for (const figure of figures()) if (figure.dataset.follow && figure.dataset.topicOf === event.detail.topic) follow(figure);
+  for (const figure of figures()) if (figure.dataset.follow && figure.dataset.topicOf.split(" ").includes(event.detail.topic)) follow(figure.dataset.follow);
 });
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-axis]");

@@ -120,9 +120,9 @@ function fragmentsSwap(html) {
 }
 
 // <section id="rows" data-refresh="jobs/all">: the page is asked for such parts anew after the topic spoke, for lists that
-// gain and lose rows. The first message is the replay on connect and says nothing new.
+// gain and lose rows; several topics stand there with spaces between. The first message is the replay on connect and says nothing new.
 const refreshes = new Map();
-const partsOf = (topic) => document.querySelectorAll(`[data-refresh="${CSS.escape(topic)}"]`);
+const partsOf = (topic) => document.querySelectorAll(`[data-refresh~="${CSS.escape(topic)}"]`);
 document.addEventListener("studio:topic", ({ detail: { topic } }) => {
   const known = refreshes.get(topic);
   if (!known) return refreshes.set(topic, { at: 0, timer: null });

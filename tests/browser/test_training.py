@@ -121,6 +121,33 @@ def test_a_run_is_watched_while_it_learns(page: Page):
     assert page.evaluate("window.unreloaded"), "and the page was not loaded again"
 
 
+def test_every_chart_is_drawn_anew_from_one_request(page: Page):
+    run = learning(run_make(steps=1000))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/points?" in request.url else None)
+    page.goto(run.get_absolute_url())
+    expect(page.locator("#live-dot")).to_have_text("live")
+    tell(run, point(10), point(20))
+    ends = "Math.round(document.querySelector('#fvu .chart-plot')._fullLayout.xaxis.range[1])"
+    until(page, ends, 20)
+    drawn = page.locator("#fvu .js-line").first.get_attribute("d")
+    tell(run, point(30, fvu=0.2), point(40, fvu=0.1))
+    until(page, ends, 40)
+    assert page.locator("#fvu .js-line").first.get_attribute("d") != drawn
+    assert page.evaluate("document.getElementById('l0').chart.series[0].x") == [10, 20, 30, 40]
+    expect(page.locator("#fvu .chart-summary")).to_have_text("FVU is 0.1 at step 40.")
+    assert 1 <= len(asked) <= 4, "13 charts ask together"
+
+
+def test_a_value_that_never_changes_is_drawn_at_its_height(page: Page):
+    run = run_make()
+    tell(run, point(10, learning_rate=0.0003), point(20, learning_rate=0.0003))
+    page.goto(run.get_absolute_url())
+    expect(page.locator("#learning_rate .main-svg").first).to_be_visible()
+    axis = page.evaluate("document.querySelector('#learning_rate .chart-plot')._fullLayout.yaxis.range")
+    assert axis == [0, pytest.approx(0.0006)]
+
+
 def test_a_run_is_paused_resumed_and_finished_early(page: Page):
     run = learning(run_make())
     page.goto(run.get_absolute_url())
@@ -138,7 +165,7 @@ def test_a_run_is_paused_resumed_and_finished_early(page: Page):
     expect(card).to_have_attribute("data-state", "queued")
     learning(run)
     publish(run.topic, run.job.topic)
-    page.get_by_role("button", name="Finish now").click()
+    page.get_by_role("button", name="Stop and keep the SAE").click()
     page.get_by_role("button", name="Yes").click()
     expect(card).to_contain_text("stopping: stop and keep the result")
     sae = run_finish(run)
@@ -156,6 +183,21 @@ def test_a_run_out_of_memory_is_started_again_with_one_click(page: Page):
     page.wait_for_url(re.compile(rf"/training/(?!{run.pk}/)\d+/$"))
     again = TrainingRun.objects.exclude(pk=run.pk).get()
     assert again.spec["micro_batch_size"] == 512 and again.job.state == State.QUEUED
+
+
+def test_a_comparison_follows_every_run_that_learns(page: Page):
+    cache = cache_make()
+    first, second = (learning(run_make(cache, name=name)) for name in ("alpha", "beta"))
+    for run in (first, second):
+        tell(run, point(10), point(20))
+    page.goto(f"/training/compare/?ids={first.pk},{second.pk}")
+    expect(page.locator("#live-dot")).to_have_text("live")
+    tell(second, point(30, fvu=0.125), point(40, fvu=0.0625))
+    lines = "document.getElementById('fvu').chart.series.map((series) => series.x.length)"
+    until(page, lines, [2, 4])
+    expect(page.get_by_role("row", name="FVU")).to_contain_text("0.0625")
+    tell(first, point(30))
+    until(page, lines, [3, 4])
 
 
 def test_runs_are_chosen_compared_and_deleted(page: Page):

@@ -90,6 +90,7 @@ def test_ce_recovered_is_one_for_the_identity_and_zero_for_zeros():
     assert metrics.ce_recovered(3.0, 11.0, 11.0) == 0
     assert metrics.ce_recovered(3.0, 5.0, 11.0) == 0.75
     assert math.isnan(metrics.ce_recovered(3.0, 3.0, 3.0))
+    assert math.isnan(metrics.ce_recovered(3.0, 3.1, 2.9)), "zeros do better than the model: 200 % would be nonsense"
 
 
 def test_kl_divergence_equals_pytorchs_and_is_0_for_equal_predictions():

@@ -88,8 +88,9 @@ def density_histogram(density_F: Tensor) -> tuple[int, ...]:
 
 def ce_recovered(ce_clean: float, ce_sae: float, ce_zero: float) -> float:
     """(CE_zero - CE_sae) / (CE_zero - CE_clean): 1 when the SAE costs the language model nothing, 0 when it is as bad
-    as zeros in place of the activations. nan when zeros cost nothing."""
-    return (ce_zero - ce_sae) / (ce_zero - ce_clean) if ce_zero != ce_clean else float("nan")
+    as zeros in place of the activations. nan when zeros cost nothing or help, as in a model that has learnt nothing: then
+    there is nothing to recover."""
+    return (ce_zero - ce_sae) / (ce_zero - ce_clean) if ce_zero > ce_clean else float("nan")
 
 
 def kl_divergence(clean_NV: Tensor, changed_NV: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Words and buttons for jobs in templates: what a job is doing, what may be asked of it, how many are active."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django import template
 from django.utils import timezone
@@ -35,7 +35,8 @@ CANCEL = Action("cancel", "Cancel", "x", "Cancel this job? What it made so far i
 def actions_of(job: Job) -> list[Action]:
     """What may be asked of the job in its state; only some kinds can pause and checkpoint, or finish early."""
     if job.state == State.RUNNING and job.resumes:
-        return [PAUSE, CHECKPOINT, *([FINISH] if job.finishes else []), CANCEL]
+        finish = [replace(FINISH, words=job.spec_class.FINISH_WORDS)] if job.finishes else []
+        return [PAUSE, CHECKPOINT, *finish, CANCEL]
     if job.state == State.PAUSED:
         return [RESUME, CANCEL]
     if job.state in (State.FAILED, State.CANCELLED):

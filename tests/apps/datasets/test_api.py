@@ -90,7 +90,7 @@ def test_a_deletion_says_what_stands_in_the_way_or_what_it_freed(client_in):
     url = f"/api/v1/datasets/{tokenization.dataset_id}"
     refused = client_in.delete(url)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "still_referenced")
-    assert refused.json()["error"]["references"] == [f"tokenization “{tokenization}”"]
+    assert refused.json()["error"]["references"] == [f"tokenization {tokenization.pk} “{tokenization}”"]
     assert client_in.delete(f"/api/v1/datasets/tokenizations/{tokenization.pk}").json()["freed_bytes"] > 0
     assert client_in.delete(url).json()["freed_bytes"] > 0
     assert not Dataset.objects.exists()

@@ -112,7 +112,7 @@ def test_a_tokenized_dataset_is_not_deleted_and_names_what_stands_on_it():
     tokenization = make_tokenization()
     error = refusal(dataset_delete, dataset=tokenization.dataset)
     assert isinstance(error, StillReferenced) and error.status == 409
-    assert error.references == (f"tokenization “{tokenization}”",)
+    assert error.references == (f"tokenization {tokenization.pk} “{tokenization}”",)
     assert data_path("datasets", tokenization.dataset_id).exists()
 
 

@@ -5,18 +5,7 @@ from itertools import pairwise
 import pytest
 
 from apps.jobs.states import State
-from apps.training.charts import (
-    DENSITIES,
-    HISTOGRAM_EDGES,
-    View,
-    compare_charts,
-    histogram_chart,
-    histogram_points,
-    new_points,
-    pareto_chart,
-    pareto_points,
-    run_charts,
-)
+from apps.training.charts import HISTOGRAM_EDGES, View, histogram_chart, member_colour, pareto_chart, run_charts
 from apps.training.figures import BY_ID
 from apps.training.models import RunMember
 from apps.training.selectors import points_of, training_get
@@ -53,8 +42,8 @@ def test_an_unknown_view_falls_back_to_the_usual_one():
 def test_a_run_that_has_not_begun_shows_every_chart_empty_to_be_filled():
     run = run_make()
     assert [chart.id for chart in run_charts(run, View())] == list(BY_ID)
-    for chart in (*run_charts(run, View()), pareto_chart(run, View()), histogram_chart(run, View())):
-        assert chart.follow_url and chart.topic == run.topic
+    charts = [*run_charts(run, View()), pareto_chart(run, View()), histogram_chart(run, View())]
+    assert {(chart.follow_url, chart.topic) for chart in charts} == {(f"/training/{run.pk}/points?x=step", run.topic)}
 
 
 def test_an_ended_run_shows_only_the_charts_it_has_points_of():
@@ -85,6 +74,33 @@ def test_several_saes_are_lines_of_one_value_and_one_can_be_looked_at_alone():
     assert chart_of(run, "fvu", member=9).series == fvu.series, "no such SAE: all of them"
 
 
+def test_a_sae_keeps_its_colour_whichever_others_are_shown():
+    run = run_make(sweep_k=(2, 4))
+    tell(run, point(10, 0), point(10, 1))
+    assert [series.colour for series in chart_of(run, "fvu").series] == [1, 2]
+    one, two = run.members.all()
+    assert (member_colour(one), member_colour(two)) == (1, 2)
+
+
+def test_an_architecture_has_the_same_mark_whichever_others_stand_there():
+    cache = cache_make()
+    for architecture in ("standard", "topk"):
+        run_finish(run_make(cache, architecture=architecture))
+    both = pareto_chart(run_make(cache), View()).series
+    assert [series.name for series in both] == ["this run", "TopK runs", "Standard runs"]
+    RunMember.objects.filter(architecture="topk").update(l0=None)
+    (_, alone) = pareto_chart(run_make(cache), View()).series
+    assert alone.colour == both[2].colour != both[1].colour
+
+
+def test_a_run_that_learns_waits_for_what_is_measured_at_checkpoints():
+    run, without = run_make(), run_make(cache_make(), ce_contexts=0)
+    for each in (run, without):
+        tell(each, point(10))
+    assert "recovered" in [chart.id for chart in run_charts(run, View())]
+    assert "recovered" not in [chart.id for chart in run_charts(without, View())]
+
+
 def test_what_all_saes_share_is_one_line_and_what_is_measured_seldom_has_no_gaps():
     run = run_make(sweep_k=(2, 4))
     seldom = {10: {}, 20: {"ce_recovered": 0.5}, 30: {}, 40: {"ce_recovered": 0.7}}
@@ -92,13 +108,6 @@ def test_what_all_saes_share_is_one_line_and_what_is_measured_seldom_has_no_gaps
     assert [s.name for s in chart_of(run, "learning_rate").series] == ["learning rate"]
     recovered = chart_of(run, "recovered").series
     assert [(s.name, list(s.x), list(s.y)) for s in recovered] == [(f"SAE {i}", [20, 40], [0.5, 0.7]) for i in (0, 1)]
-
-
-def test_new_points_come_for_each_sae_after_what_is_known():
-    run = run_make(sweep_k=(2, 4))
-    tell(run, *[point(step, member) for step in (10, 20) for member in (0, 1)])
-    assert [(s["name"], s["x"]) for s in new_points(run, "fvu", View(), 10)] == [("SAE 0", [20]), ("SAE 1", [20])]
-    assert new_points(run, "fvu", View(x="tokens", member=1), 1000)[0]["x"] == [2000]
 
 
 def test_densities_over_time_are_a_map_of_steps_by_bins():
@@ -112,38 +121,11 @@ def test_densities_over_time_are_a_map_of_steps_by_bins():
     assert chart.table_rows[0][:5] == [20, 0, 0, 0, 1]
 
 
-def test_the_map_is_sent_again_only_when_there_is_a_new_histogram(client_in):
-    run = run_make()
-    tell(run, point(20, density_histogram=counts(3)))
-    assert histogram_points(run, View(), 20) == []
-    url = f"/training/{run.pk}/points/{DENSITIES}"
-    answer = client_in.get(f"{url}?after=-1").json()
-    assert answer["replaces"] and answer["series"][0]["x"] == [20] and len(answer["series"][0]["z"]) == 28
-    assert client_in.get(f"{url}?after=20").json()["series"] == []
-
-
 def test_long_runs_have_an_even_selection_of_histograms_with_the_newest():
     run = run_make()
     tell(run, *[point(step, density_histogram=counts(step % 28)) for step in range(1, 402)])
     steps = list(histogram_chart(run, View()).series[0].x)
     assert len(steps) <= 200 and steps[-1] == 401 and {b - a for a, b in pairwise(steps)} == {3}
-
-
-def test_the_standing_moves_while_the_run_learns(client_in):
-    cache = cache_make()
-    run_finish(run_make(cache))
-    run = run_make(cache)
-    assert list(pareto_chart(run, View()).series[0].x) == []
-    url = f"/training/{run.pk}/points/pareto"
-    assert client_in.get(url).json()["series"][0]["x"] == []
-    tell(run, point(10, l0=9.0, fvu=0.8))
-    first = client_in.get(url).json()
-    tell(run, point(20, l0=6.0, fvu=0.4))
-    second = client_in.get(url).json()
-    assert [(a["series"][0]["x"], a["series"][0]["y"]) for a in (first, second)] == [([9.0], [0.8]), ([6.0], [0.4])]
-    assert first["replaces"] and first["series"][0]["name"] == "this run"
-    others = pareto_chart(run, View()).series[1]
-    assert (others.name, list(others.x), list(others.y)) == ("TopK runs", [4.0], [0.25])
 
 
 def test_runs_are_compared_with_saes_of_their_own_hook_site_only():
@@ -155,18 +137,6 @@ def test_runs_are_compared_with_saes_of_their_own_hook_site_only():
     first, second = pareto_chart(run, View()), pareto_chart(run, View(member=1))
     assert [len(s.x) for s in first.series] == [1] and "0 other finished SAEs at 3.resid_post" in first.summary
     assert [s.name for s in second.series] == ["this run", "TopK runs"] and "1 other" in second.summary
-    assert len(pareto_points(run, View())[0]["x"]) == 1
-
-
-def test_a_comparison_has_a_line_for_every_sae_of_every_run():
-    cache = cache_make()
-    one, sweep = run_make(cache, name="one"), run_make(cache, name="sweep", sweep_k=(2, 4))
-    tell(one, point(10))
-    tell(sweep, point(10, 0, fvu=0.2), point(10, 1, fvu=0.1))
-    fvu = compare_charts([one, sweep], View())[0]
-    assert fvu.summary == f"Now from 0.1 (run {sweep.pk}, SAE 1) to 0.5 (run {one.pk})."
-    names = [series.name for series in fvu.series]
-    assert names == [f"{one.pk} one", f"run {sweep.pk}, SAE 0", f"run {sweep.pk}, SAE 1"]
 
 
 def test_a_long_run_is_drawn_small_with_its_spikes_and_read_in_two_queries(django_assert_num_queries):
@@ -187,10 +157,3 @@ def test_points_without_a_time_are_left_out_of_the_time_axis():
     early["values"].pop("time_s")
     tell(run, early, point(20))
     assert list(chart_of(run, "fvu", x="time").series[0].x) == [2.0]
-    assert new_points(run, "fvu", View(x="time"), -1)[0]["x"] == [2.0]
-
-
-def test_points_after_a_time_are_told_by_training_time():
-    run = run_make()
-    tell(run, point(10), point(20), point(30))
-    assert new_points(run, "fvu", View(x="time"), 1.5)[0]["x"] == [2.0, 3.0]

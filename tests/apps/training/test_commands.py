@@ -114,6 +114,19 @@ def test_lists_and_deletions(capsys):
     assert not Sae.objects.exists() and not TrainingRun.objects.exists()
 
 
+def test_the_list_is_narrowed_and_its_numbers_are_short(capsys):
+    cache = cache_make()
+    topk, jumprelu = run_make(cache), run_make(cache, architecture="jumprelu")
+    state_set(topk.job, State.FAILED)
+    TrainingRun.objects.filter(pk=topk.pk).update(fvu=0.4283676450018)
+    assert [row["id"] for row in output(capsys, "training_list", "--architecture=jumprelu")] == [jumprelu.pk]
+    assert [row["id"] for row in output(capsys, "training_list", "--state=failed")] == [topk.pk]
+    call_command("training_list")
+    shown = capsys.readouterr().out
+    assert "0.428" in shown and "0.4283" not in shown and "None" not in shown
+    assert output(capsys, "training_list", "--state=failed")[0]["fvu"] == 0.4283676450018
+
+
 def test_evaluate_and_export_queue_their_jobs(capsys):
     sae = run_finish(run_make())
     job = output(capsys, "evaluate", "--sae", sae.pk, "--tokenization", sae.tokenization_id)

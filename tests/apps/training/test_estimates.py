@@ -1,13 +1,16 @@
 """What a run will need: memory by the engine's formula for the rows behind a Spec, time from earlier runs."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.training.estimates import device_fits, training_estimate
 from apps.training.models import TrainingRun
 from apps.training.origins import origin_of
 from apps.training.services import training_start
-from tests.apps.training.worlds import D_IN, cache_make, run_finish, run_make, spec_make, text_spec_make
+from tests.apps.training.worlds import D_IN, cache_make, point, run_finish, run_make, spec_make, text_spec_make
 from workers.engine.specs.training_memory import training_memory
+from workers.runners.train import TrainRunner
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
@@ -28,6 +31,20 @@ def test_time_comes_from_earlier_runs_in_proportion_to_what_is_trained():
     alone = training_estimate(spec=one, origin=origin_of(one))
     assert (alone.seconds, alone.from_runs) == (pytest.approx(one.steps * one.batch_size / 500), 1)
     assert training_estimate(spec=three, origin=origin_of(three)).seconds == pytest.approx(3 * alone.seconds)
+
+
+def test_the_start_of_an_earlier_run_counts_once_and_not_for_every_token():
+    cache = cache_make()
+    run = run_make(cache)
+    run_finish(run)
+    slow_start = [point(10, time_s=60.0), point(20, time_s=61.0), point(30, time_s=62.0)]  # 1,000 tokens a second
+    TrainRunner().metrics(run.job, slow_start)
+    TrainingRun.objects.update(tokens_per_s=48.0)
+    spec = spec_make(cache)
+    with CaptureQueriesContext(connection) as queries:
+        estimate = training_estimate(spec=spec, origin=origin_of(spec))
+    assert estimate.seconds == pytest.approx(60 + spec.steps * spec.batch_size / 1000)
+    assert len(queries) < 12
 
 
 def test_the_language_model_counts_where_it_runs_along_or_measures_ce():

@@ -1,15 +1,18 @@
 """Pages of training runs: they answer in every state of the job, and lists stay cheap."""
 
 import html
+import re
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import strip_tags
 
 from apps.core.live.rendering import fragment, renderers_discover
 from apps.jobs.states import State
 from apps.presets.models import Preset
 from apps.training.models import TrainingRun
+from apps.training.selectors import training_json, training_list
 from apps.training.services import training_start
 from tests.apps.training.worlds import (
     cache_make,
@@ -122,7 +125,39 @@ def test_a_sweep_lists_its_saes_and_shows_one_alone(client_in):
     TrainRunner().metrics(run.job, [point(10, 0), point(10, 1)])
     page = client_in.get(f"/training/{run.pk}/?member=1").content.decode()
     assert f'href="/training/{run.pk}/?member=0"' in page and '<option value="1" selected>' in page
-    assert "points/fvu?x=step&amp;member=1" in page
+    assert "points?x=step&amp;member=1" in page
+
+
+def test_numbers_of_a_sweep_are_those_of_all_its_saes(client_in):
+    run = run_make(sweep_d_sae=(32, 128), d_sae=64)
+    TrainRunner().metrics(run.job, [point(10, 0, fvu=0.25, l0=4.0), point(10, 1, fvu=0.5, l0=4.0)])
+    page = client_in.get(f"/training/{run.pk}/").content.decode()
+    assert re.search(r'FVU.*?metric-value"><data [^>]*>0.25</data> to <data [^>]*>0.5</data></span>', page, re.DOTALL)
+    row = strip_tags(client_in.get("/training/").content.decode())
+    assert "0.25 to 0.5" in row and "32 to 128" in row and "4 to 4" not in row
+    assert training_json(training_list().get())["d_sae"] == 32, "that of the first, as its other numbers"
+
+
+def test_a_comparison_with_a_sweep_gives_what_all_saes_have_and_no_effect_of_one(client_in):
+    cache = cache_make()
+    alone, sweep = run_make(cache, k=4), run_make(cache, sweep_k=(2, 8))
+    TrainRunner().metrics(alone.job, [point(10, fvu=0.3)])
+    TrainRunner().metrics(sweep.job, [point(10, 0, fvu=0.25), point(10, 1, fvu=0.5)])
+    page = strip_tags(client_in.get(f"/training/compare/?ids={alone.pk},{sweep.pk}").content.decode())
+    assert "0.25 to 0.5" in page
+    assert "only in k (4 → –), Sweep: k (– → 2, 8)." in page, "its k of 4 was never used"
+
+
+def test_another_run_can_be_added_to_a_comparison(client_in):
+    cache = cache_make()
+    first, second = run_make(cache, name="alpha"), run_make(cache, name="beta")
+    page = client_in.get(f"/training/compare/?ids={first.pk}&x=tokens").content.decode()
+    assert (
+        f'<option value="{second.pk}">{second.pk} beta</option>' in page and f'<option value="{first.pk}">' not in page
+    )
+    assert '<input type="hidden" name="x" value="tokens">' in page
+    context = client_in.get(f"/training/compare/?ids={first.pk}&among={first.pk}&run={second.pk}").context
+    assert [run.name for run in context["runs"]] == ["alpha", "beta"]
 
 
 def test_several_runs_are_deleted_after_a_question(client_in):
@@ -166,20 +201,9 @@ def test_the_estimate_knows_memory_and_the_time_of_earlier_runs(client_in):
     TrainRunner().metrics(run.job, [point(10)])  # 1,000 tokens/s
     page = client_in.post("/training/new/estimate", body).content.decode()
     assert "about 5 s" in page and "largest d_sae" in page
-    assert "cannot be used yet" in client_in.post("/training/new/estimate", {**body, "k": 0}).content.decode()
-
-
-def test_a_chart_follows_in_the_units_of_its_axis(client_in):
-    run = run_make()
-    TrainRunner().metrics(run.job, [point(10), point(20), point(30)])
-
-    def xs(query: str) -> list[float]:
-        return client_in.get(f"/training/{run.pk}/points/fvu?{query}").json()["series"][0]["x"]
-
-    assert xs("after=10") == [20, 30]
-    assert xs("x=tokens&after=2000") == [3000]
-    assert xs("x=time&after=1") == [2.0, 3.0]  # 100 tokens a step at 1,000 tokens/s
-    assert client_in.get(f"/training/{run.pk}/points/nonsense").status_code == 404
+    assert "k: The least allowed is 1." in client_in.post("/training/new/estimate", {**body, "k": 0}).content.decode()
+    from_text = client_in.post("/training/new/estimate", {**body, "source": "text"}).content.decode()
+    assert "Hook sites: A value is needed." in from_text
 
 
 def test_a_comparison_names_the_only_difference_and_its_effect(client_in):
@@ -210,7 +234,7 @@ def test_many_differences_are_counted_and_the_first_named(client_in):
     cache = cache_make()
     first, second = run_make(cache), run_make(cache, architecture="jumprelu", d_sae=128)
     page = client_in.get(f"/training/compare/?ids={first.pk},{second.pk}").content.decode()
-    assert "settings: Architecture (topk → jumprelu), Latents (d_sae) (64 → 128), k (4 → –) and" in page
+    assert "settings: Architecture (TopK → JumpReLU), Latents (d_sae) (64 → 128), k (4 → –) and" in page
     assert "Sweep: k" not in page, "neither sweeps"
 
 

@@ -25,7 +25,7 @@ def test_a_run_is_named_after_its_settings_and_hook_site():
     cache = cache_make()
     assert run_make(cache).name == "TopK 64 k=4 · 3.resid_post"
     standard = run_make(cache, architecture="standard", l1_coefficient=2.5)
-    assert standard.name == "Standard 64 L1=2.5 · 3.resid_post"
+    assert standard.name == "Standard 64 λ=2.5 · 3.resid_post"
     assert run_make(cache, name=" mine ").name == "mine"
 
 

@@ -50,6 +50,7 @@ CHANGES = {
     "adam_beta1": ({}, 0.5),
     "adam_beta2": ({}, 0.9),
     "adam_eps": ({}, 1e-2),
+    "weight_decay": ({}, 0.5),
     "clip_grad_norm": ({}, 0.01),
     "weight_average_decay": ({}, 0.9),
     "normalize_activations": ({}, "none"),

@@ -14,7 +14,7 @@ import torch
 from tests.engine.training.worlds import Wishing, inputs, sae_folder, same, spec, weights
 from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.registry import TRAINING_SAES
-from workers.engine.specs.errors import EngineError
+from workers.engine.specs.errors import EngineError, SpecTooNew
 from workers.engine.training.checkpoints import checkpoint_latest
 from workers.engine.training.training import train
 
@@ -126,5 +126,30 @@ def test_checkpoints_of_other_settings_are_refused(cache, tmp_path):
     where = inputs(tmp_path, cache)
     with pytest.raises(Stopped):
         train(spec(), where, Wishing("pause", 10))
-    with pytest.raises(EngineError, match="other settings"):
+    with pytest.raises(EngineError, match=r"other settings.*: learning_rate \([0-9.e-]+, now 0.5\)\.$"):
         train(spec(learning_rate=0.5), where, Progress())
+
+
+def test_a_checkpoint_from_before_an_option_was_there_is_resumed_with_its_default(undisturbed, cache, tmp_path):
+    where = inputs(tmp_path, cache)
+    with pytest.raises(Stopped):
+        train(spec(), where, Wishing("pause", 10))
+    state = Path(where.job_dir) / "checkpoints" / "step-00000010" / "state.json"
+    kept = json.loads(state.read_text())
+    del kept["spec"]["b_dec_start"], kept["spec"]["resample_every"], kept["effective"]["b_dec_starts_at_mean"]
+    kept["spec"] |= {"schema": 1, "l1_warmup_steps": kept["spec"].pop("sparsity_warmup_steps")}
+    state.write_text(json.dumps(kept))
+    train(spec(), where, Progress())
+    assert same(weights(undisturbed("topk")[0]), weights(where))
+
+
+def test_a_checkpoint_of_a_newer_version_says_so(cache, tmp_path):
+    where = inputs(tmp_path, cache)
+    with pytest.raises(Stopped):
+        train(spec(), where, Wishing("pause", 10))
+    state = Path(where.job_dir) / "checkpoints" / "step-00000010" / "state.json"
+    kept = json.loads(state.read_text())
+    kept["spec"]["schema"] = 99
+    state.write_text(json.dumps(kept))
+    with pytest.raises(SpecTooNew, match="schema 99"):
+        train(spec(), where, Progress())

@@ -136,6 +136,8 @@ class Spec(Record):
     """True when a killed run goes on from its last checkpoint."""
     FINISHES: ClassVar[bool] = False
     """True when it can end early and keep what it has so far."""
+    FINISH_WORDS: ClassVar[str] = "Finish now"
+    """What the button for that says."""
     SCHEMA: ClassVar[int] = 1
 
     def __post_init__(self) -> None:

@@ -93,6 +93,7 @@ class TrainSpec(Spec):
     ENGINE: ClassVar[str] = "training.training:train"
     RESUMES: ClassVar[bool] = True
     FINISHES: ClassVar[bool] = True
+    FINISH_WORDS: ClassVar[str] = "Stop and keep the SAE"
     SCHEMA: ClassVar[int] = 2
 
     name: str = option("", label="Name", help="How the run is called; empty makes one from the settings.")
@@ -447,6 +448,16 @@ class TrainSpec(Spec):
     adam_eps: float = option(
         1e-8, label="Adam ε", minimum=1e-16, maximum=1.0, advanced=True, help="Added to the root of the second moment."
     )
+    weight_decay: float = option(
+        0.0,
+        label="Weight decay",
+        minimum=0.0,
+        maximum=10.0,
+        advanced=True,
+        help="Each step shrinks the rows of encoder and decoder by this share of the learning rate. The losses here need it "
+        "not, and latents that fire seldom fade: 0 leaves it out.",
+        source="AdamW, Loshchilov & Hutter 2019; 0 as in SAELens",
+    )
     clip_grad_norm: float | None = option(
         1.0,
         label="Clip gradient norm",
@@ -542,6 +553,7 @@ class TrainSpec(Spec):
     def check(self) -> None:
         _source_check(self)
         _widths_check(self)
+        _sweep_check(self)
         if self.architecture in WITH_LINEAR_PATH and self.normalize_activations in PER_TOKEN:
             raise SpecInvalid(
                 "The linear path reads activations as they are; scaling each token cannot be folded into it.",
@@ -633,6 +645,18 @@ def _widths_check(spec: TrainSpec) -> None:
             "Give growing sizes, none above d_sae.",
             field="matryoshka_widths",
         )
+
+
+def _sweep_check(spec: TrainSpec) -> None:
+    """No two SAEs of a sweep are the same."""
+    for name in ("sweep_d_sae", "sweep_k", "sweep_coefficient", "sweep_seeds"):
+        values = getattr(spec, name)
+        if len(set(values)) < len(values):
+            raise SpecInvalid(
+                f"{spec.options()[name].label}: a value stands there twice.",
+                "Name each once: two alike would train the same SAE.",
+                field=name,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ leaves open, or memory forced to be otherwise, is `effective`: it stands in ever
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from workers.engine.precision import matmul_dtype_for
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.saes.sparse_rows import TORCH_ROWS, SparseRows, rows_for
+from workers.engine.specs.base import spec_load
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.training import Member, TrainInputs, TrainSpec
 from workers.engine.training.checkpoints import Checkpoint, checkpoint_latest, checkpoint_write
@@ -122,7 +124,8 @@ class Run:
 def run_open(spec: TrainSpec, inputs: TrainInputs, progress: Progress, source: Source) -> Run:
     """A run at its beginning, or where its newest whole checkpoint left it.
 
-    Raises EngineError when that checkpoint was made with other settings, or when the activations are not finite.
+    Raises EngineError when that checkpoint was made with other settings (which it names), or when the activations are not
+    finite.
     """
     members = spec.members()
     site_of = tuple(_site_of(member, source) for member in members)
@@ -187,11 +190,9 @@ def _resume(run: Run, found: Checkpoint) -> None:
     """Load `found` after checking that it belongs to this run."""
     effective = found.state["effective"]
     dtype, rows = getattr(torch, effective["matmul_dtype"]), _recorded_rows(run, found)
-    same = {name: value for name, value in run.effective().items() if name not in CHANGEABLE}
-    kept = {name: value for name, value in effective.items() if name not in CHANGEABLE}
-    if found.state["spec"] != run.spec.to_json() or kept != same:
+    if different := [*_other_settings(run, found), *_other_effects(run, found)]:
         raise EngineError(
-            f"The checkpoint of step {found.step} was made with other settings or other activations.",
+            f"The checkpoint of step {found.step} was made with other settings or other activations: {', '.join(different)}.",
             "Start a new run for new settings; a run resumes only as it was begun.",
         )
     for member, trainer in zip(run.members, run.trainers):
@@ -201,6 +202,23 @@ def _resume(run: Run, found: Checkpoint) -> None:
     run.steps_done, run.micro_batch_size = found.step, effective["micro_batch_size"]
     run.last_metrics, run.seconds_before = found.state["metrics"], found.state["seconds"]
     run.progress.event(f"Resumed from the checkpoint of step {found.step}.")
+
+
+def _other_settings(run: Run, found: Checkpoint) -> list[str]:
+    """Options that the checkpoint has otherwise, as "learning_rate (0.0003, now 0.5)". Those that its version did not know
+    yet have their defaults. SpecTooNew when a newer version wrote it."""
+    then = spec_load(TrainSpec, found.state["spec"])
+    return _otherwise({name: getattr(then, name) for name in then.options()}, vars(run.spec))
+
+
+def _other_effects(run: Run, found: Checkpoint) -> list[str]:
+    """The same of what is recorded as effective; what either version does not record says nothing."""
+    then = {name: value for name, value in found.state["effective"].items() if name not in CHANGEABLE}
+    return _otherwise(then, run.effective())
+
+
+def _otherwise(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [f"{name} ({value}, now {now[name]})" for name, value in then.items() if name in now and now[name] != value]
 
 
 def _recorded_rows(run: Run, found: Checkpoint) -> SparseRows:

@@ -58,8 +58,10 @@ class Trainer:
         context = StepContext(step=step, dead_F=self._dead())
         out = gradient_fill(self.sae, batch, context, micro_batch_size or tokens)
         grad_norm = self._clip()
+        rate = learning_rate_at(step, self.spec)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, self.spec)
+            group["lr"] = rate
+        self._shrink(rate * self.spec.weight_decay)
         self.optimizer.step()
         self.sae.after_update(context)
         if self._average is not None:
@@ -139,6 +141,16 @@ class Trainer:
 
     def _set_adam(self, step: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor) -> None:
         self.optimizer.state[self.sae.weights] = {"step": step, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
+
+    @torch.no_grad()
+    def _shrink(self, share: float) -> None:
+        """Weight decay apart from the gradient (AdamW). Biases and thresholds are no lengths to shrink, and a decoder that is
+        held stays as it is."""
+        if share == 0:
+            return
+        self.sae.parameters.W_enc.mul_(1 - share)
+        if self.spec.decoder == "trained":
+            self.sae.parameters.W_dec.mul_(1 - share)
 
     def _clip(self) -> Tensor:
         """The gradient's norm before it is cut to clip_grad_norm."""

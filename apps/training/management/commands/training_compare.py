@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.core.commands import StudioCommand
-from apps.training.charts import MOST_RUNS
-from apps.training.comparison import comparison_json, value_words
+from apps.training.comparison import RESULTS, comparison_json, value_words
+from apps.training.comparison_charts import MOST_RUNS
 from apps.training.selectors import trainings_of
 
 
@@ -23,7 +23,14 @@ class Command(StudioCommand):
         if options["json"]:
             self.stdout.write(json.dumps(found))
             return
-        results = {name: [run[name] for run in found["runs"]] for name in ("name", "state", "fvu", "l0", "dead_share")}
+        results = {name: [run[name] for run in found["runs"]] for name in ("name", "state")}
+        results |= {name: [_span(run["members"], name) for run in found["runs"]] for _, name in RESULTS}
         for name, values in (results | found["differences"]).items():
             self.stdout.write("  ".join([f"{name:24}", *[value_words(value) for value in values]]))
         self.stdout.write("\n".join(found["words"]))
+
+
+def _span(members: list[dict[str, Any]], name: str) -> Any:
+    """The value of a run's only SAE; of several from the least to the greatest."""
+    known = sorted({member[name] for member in members if member[name] is not None})
+    return f"{value_words(known[0])} to {value_words(known[-1])}" if len(known) > 1 else known[0] if known else None
