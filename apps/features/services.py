@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
 from apps.core.live.publishing import publish
-from apps.core.storage import artifact_remove, data_path
+from apps.core.storage import artifact_remove, data_path, folder_bytes
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.features.models import Feature, FeatureRun, LanguageAnalysis, TriedText
@@ -134,9 +134,16 @@ def language_analysis_delete(*, analysis: LanguageAnalysis) -> int:
     with transaction.atomic():
         jobs_require_none_active(entity=analysis.ENTITY, pk=analysis.pk, name=str(analysis))
         folder, of_all = language_folder(analysis.run_id), analysis.index is None
+        if of_all:
+            run_bytes_count(run_id=analysis.run_id, coming=-folder_bytes(folder))
         publish(analysis.topic)
         analysis.delete()
     return artifact_remove(folder) if of_all else 0
+
+
+def run_bytes_count(*, run_id: int, coming: int) -> None:
+    """Write down what a feature run takes on disk, with `coming` bytes that are about to come, or below 0 to go."""
+    FeatureRun.objects.filter(pk=run_id).update(bytes=folder_bytes(data_path("features", run_id)) + coming)
 
 
 def language_folder(run_id: int) -> Path:

@@ -39,6 +39,27 @@ def test_a_bad_filter_is_named(client_in, query, field):
     assert answer.status_code == 400 and answer.json()["error"]["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "features?sae={sae}&featurs=1"),
+        ("patch", "features?sae={sae}&featurs=1"),
+        ("post", "features/collections?sae={sae}&featurs=1"),
+        ("delete", "features/collections/{collection}/features?sae={sae}&featurs=1"),
+        ("get", "features/examples?sae={sae}&format=csv&featurs=1"),
+    ],
+)
+def test_a_misspelt_filter_is_refused_instead_of_meaning_every_feature(client_in, sae, method, path):
+    made = client_in.post(f"/api/v1/features/collections?sae={sae.pk}", {"name": "all"}, **JSON).json()
+    body = {"is_starred": True} if method == "patch" else {"name": "more"}
+    url = f"/api/v1/{path.format(sae=sae.pk, collection=made['id'])}"
+    answer = getattr(client_in, method)(url, *([] if method == "get" else [body]), **({} if method == "get" else JSON))
+    assert answer.status_code == 400 and answer.json()["error"]["field"] == "featurs"
+    assert "features, collection" in answer.json()["error"]["hint"]
+    assert not sae.features.filter(is_starred=True).exists()
+    assert client_in.get(f"/api/v1/features/collections/{made['id']}").json()["features"] == sae.d_sae
+
+
 def test_one_feature_comes_with_statistics_logits_and_examples(client_in, sae):
     feature = client_in.get(f"/api/v1/features/{sae.features.get(index=5).pk}").json()
     assert feature["statistics"]["firings"] == 50 and sum(feature["statistics"]["histogram"]) == 7
