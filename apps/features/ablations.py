@@ -169,9 +169,7 @@ def ablation_get(feature: Feature) -> Ablation:
     """The same; AppError "not_measured" where nothing was asked for."""
     found = ablation_of(feature)
     if found is None:
-        raise AppError(
-            "not_measured", f"Feature {feature.index} was not ablated yet.", "Measure it first.", status=404
-        )
+        raise AppError("not_measured", f"Feature {feature.index} was not ablated yet.", "Measure it first.", status=404)
     return found
 
 
