@@ -91,6 +91,18 @@ def test_an_extraction_is_accepted_and_can_be_followed(client_in):
     assert run["job"]["id"] == answer.json()["job"]["id"]
 
 
+def test_a_run_says_what_its_features_are_together(client_in, sae):
+    (run,) = client_in.get(f"/api/v1/features/extraction?sae={sae.pk}").json()["items"]
+    assert run["summary"] == {"d_sae": 6, "dead": 1, "readable": 2, "mean_density": 0.003, "mean_score": 0.5}
+    text = client_in.get(f"/features/sae/{sae.pk}/").text
+    assert "read well" in text and f"/features/sae/{sae.pk}/?min_score=0.5" in text
+    FeatureRun.objects.update(report={"folder": "x", "tokens": 9, "d_sae": 6, "alive": 5, "bytes": 1})
+    assert client_in.get(f"/api/v1/features/extraction/{run['id']}").json()["summary"]["readable"] is None
+    assert "read well" not in client_in.get(f"/features/sae/{sae.pk}/").text
+    started, _, _ = run_make(sae_make())
+    assert client_in.get(f"/api/v1/features/extraction/{started.pk}").json()["summary"] == {}
+
+
 def test_an_extraction_with_a_bad_value_names_the_field(client_in):
     sae = sae_make()
     body = {"sae": sae.pk, "tokenization": sae.tokenization_id, "top_examples": 0}
