@@ -40,12 +40,13 @@ def features(request: HttpRequest) -> Any:
     ?starred=, ?labelled=, ?min_… and ?max_… of density, max, score, mean, firings, agreement, consistency and
     concentration; ?sort=. PATCH gives all of them the same label, category or is_starred.
 
-    Densities are shares of positions, from 0 to 1.
+    Densities are shares of positions, from 0 to 1. A name that is no filter is refused.
     """
     if request.method == "PATCH":
         fields_check(request.json, EDITABLE_TOGETHER)
         return {"changed": features_update(features=asked_features(request), **request.json)}
     form = FeatureFilterForm(request.GET)
+    form.require_known(("sae", "page", "page_size"))
     form.require_valid()
     return paged(FoundFeatures(form.found(sae=sae_asked(request))), request, feature_json)
 
@@ -62,9 +63,11 @@ def _sae(sae: str) -> Sae:
     return sae_get(int(sae))
 
 
-def asked_features(request: HttpRequest) -> QuerySet[Feature]:
-    """The features of ?sae= that the filter in the address finds."""
-    return FeatureFilterForm(request.GET).features_asked(sae=_sae(request.GET.get("sae", "")).pk)
+def asked_features(request: HttpRequest, *also: str) -> QuerySet[Feature]:
+    """The features of ?sae= that the filter in the address finds; `also` are names that are no part of the filter."""
+    form = FeatureFilterForm(request.GET)
+    form.require_known(("sae", *also))
+    return form.features_asked(sae=_sae(request.GET.get("sae", "")).pk)
 
 
 @api("GET")
@@ -73,7 +76,7 @@ def examples(request: HttpRequest) -> Any:
     sae, how = request.GET.get("sae", ""), request.GET.get("format", "json")
     if how not in FORMATS:
         raise AppError("bad_format", f"format={how!r} is not known.", f"Known: {', '.join(FORMATS)}.", field="format")
-    found = asked_features(request)
+    found = asked_features(request, "format")
     filename = f"sae-{sae}-features.{how}"
     return streamed(request, examples_exported(found, how), content_type=FORMATS[how], filename=filename)
 

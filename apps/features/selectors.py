@@ -302,6 +302,7 @@ def feature_run_json(run: FeatureRun) -> dict[str, Any]:
         "tokens": run.tokens,
         "alive": run.alive,
         "bytes": run.bytes,
+        "summary": run.summary,
         "view": DefaultView.from_json(run.view).to_json(),
         "created_at": run.created_at.isoformat(),
         "ready_at": run.ready_at.isoformat() if run.ready_at else None,

@@ -8,8 +8,9 @@ from django.db import transaction
 from apps.core.errors import AppError, NotFound
 from apps.core.live.publishing import publish
 from apps.core.selectors import row_of
-from apps.core.storage import artifact_remove, data_path
+from apps.core.storage import artifact_remove, data_path, folder_bytes
 from apps.features.models import FeatureRun, LanguageAnalysis
+from apps.features.services import run_bytes_count
 from apps.jobs.services import job_enqueue, jobs_require_none_active
 from workers.engine.specs.feature_language import FeatureLanguageSpec
 
@@ -33,6 +34,8 @@ def language_analysis_delete(*, analysis: LanguageAnalysis) -> int:
     with transaction.atomic():
         jobs_require_none_active(entity=analysis.ENTITY, pk=analysis.pk, name=str(analysis))
         folder, of_all = language_folder(analysis.run_id), analysis.index is None
+        if of_all:
+            run_bytes_count(run_id=analysis.run_id, coming=-folder_bytes(folder))
         publish(analysis.topic)
         analysis.delete()
     return artifact_remove(folder) if of_all else 0

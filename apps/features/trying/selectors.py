@@ -64,6 +64,7 @@ def tried_context(tried: TriedText) -> dict[str, Any]:
     result = TryTextResult.from_json(tried.report)
     rows = _rows(tried, result)
     return context | {
+        "watched": job.loaded_spec.watched if job is not None else (),
         "seconds": result.seconds,
         "texts": result.texts,
         "feature_rows": [

@@ -110,6 +110,10 @@ def test_statistics_are_those_of_the_dense_activations(finished):
     described = result.saes[0]
     assert (described.tokens, result.contexts, described.d_sae) == (len(included), TRAIN + HELDOUT, F)
     assert described.alive == (included > 0).any(0).sum() < F
+    fires = (included > 0).any(0)
+    assert described.mean_density == pytest.approx((included > 0).mean(0)[fires].mean(), rel=1e-5)
+    assert described.mean_score == pytest.approx(found["score"][fires].mean(), rel=1e-5)
+    assert described.readable == (found["score"] > 0.5).sum()
     np.testing.assert_array_equal(found["count"], (included > 0).sum(0))
     np.testing.assert_allclose(found["density"], (included > 0).mean(0), rtol=1e-6)
     np.testing.assert_allclose(
