@@ -35,7 +35,7 @@ def test_a_pass_goes_on_from_any_site_as_if_it_were_whole(family):
     for found in hook_sites(model):
         site = HookSite(layer=found.layer, site=found.site)
         before = blocks_before(site)
-        x_BTD, passed = capture_passing(model, IDS_BT, site, before)
+        (x_BTD,), passed = capture_passing(model, IDS_BT, [site], before)
         assert torch.equal(x_BTD, capture(model, IDS_BT, site))
         with replaced(model, site, lambda x: 0.5 * x):
             edited = logits_of(model)
@@ -51,17 +51,17 @@ def test_a_pass_goes_on_from_any_site_as_if_it_were_whole(family):
 def test_blocks_that_are_passed_do_not_run_again():
     model = tiny_family("llama")
     every = ran_in(model)
-    _, passed = capture_passing(model, IDS_BT, HookSite(layer=1, site="resid_post"), 2)
+    _, passed = capture_passing(model, IDS_BT, [HookSite(layer=1, site="resid_post")], 2)
     with resumed(model, passed):
         ran = ran_in(model)
     assert ran and len(ran) == len([path for path in every if ".layers.2." in path or ".layers." not in path])
-    assert passed.bytes == 2 * 11 * 32 * 4
+    assert passed.nbytes == 2 * 11 * 32 * 4
 
 
 def test_with_no_block_below_nothing_is_skipped():
     model = tiny_family("gpt2")
-    x_BTD, passed = capture_passing(model, IDS_BT, HookSite(layer=0, site="resid_pre"), 0)
-    assert passed == Passed(0) and passed.bytes == 0
+    (x_BTD,), passed = capture_passing(model, IDS_BT, [HookSite(layer=0, site="resid_pre")], 0)
+    assert passed == Passed(0) and passed.nbytes == 0
     assert torch.equal(x_BTD, capture(model, IDS_BT, HookSite(layer=0, site="resid_pre")))
     with resumed(model, passed):
         assert torch.equal(logits_of(model), logits_of(model))
@@ -72,7 +72,7 @@ def test_a_forward_that_a_block_had_of_its_own_comes_back():
     block, calls = model.model.layers[0], []
     usual = block.forward
     block.forward = lambda *args, **kwargs: calls.append(1) or usual(*args, **kwargs)
-    _, passed = capture_passing(model, IDS_BT, HookSite(layer=LAYERS - 1, site="mlp_out"), LAYERS - 1)
+    _, passed = capture_passing(model, IDS_BT, [HookSite(layer=LAYERS - 1, site="mlp_out")], LAYERS - 1)
     seen = len(calls)
     with pytest.raises(ZeroDivisionError), resumed(model, passed):
         raise ZeroDivisionError

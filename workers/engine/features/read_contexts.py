@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from workers.engine.hooks.resuming import Passed, blocks_before, capture_passing, resumed
+from workers.engine.hooks.resuming import Passed, resumed
 from workers.engine.saes.predictions import ce_tokens, next_logits
+from workers.engine.saes.splicing import sites_read
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.hook_site import HookSite
 
@@ -35,7 +36,7 @@ class ReadContext:
     @property
     def bytes(self) -> int:
         """Memory it takes."""
-        return self.x_TD.nbytes + self.passed.bytes + 4 * len(self.ids_T)
+        return self.x_TD.nbytes + self.passed.nbytes + 4 * len(self.ids_T)
 
     def ce_tokens(self, model: PreTrainedModel) -> Tensor:
         """Cross-entropies (P,) of the tokens that came, with whatever edits are open at or above the site; in nats, on the
@@ -54,10 +55,8 @@ class ReadContext:
 def context_read(model: PreTrainedModel, spec: EncodeSpec, ids_T: Tensor) -> ReadContext:
     """Read the token ids (T,) up to the site that an SAE reads."""
     ids_1T = ids_T[None].to(model.device)
-    # An answer below what is read would change it: nothing may be skipped above either of the two.
-    blocks = min(blocks_before(spec.hook_site), blocks_before(spec.site_out))
-    x_1TD, passed = capture_passing(model, ids_1T, spec.hook_site, blocks)
-    return ReadContext(ids_T, x_1TD[0], passed)
+    read = sites_read(model, ids_1T, spec)
+    return ReadContext(ids_T, read.x_BTD[0], read.passed)
 
 
 class ReadContexts:

@@ -7,7 +7,7 @@ architectures; the model's own loop over its blocks goes on as always, and every
 Shapes: B batch rows, T tokens, D d_in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from workers.engine.hooks.capture import capture, with_first
+from workers.engine.hooks.capture import capture_sites, with_first
 from workers.engine.hooks.probe import first_tensor
 from workers.engine.hooks.wiring import model_wiring
 from workers.engine.specs.hook_site import HookSite
@@ -30,7 +30,7 @@ class Passed:
     output: Any = None
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Memory that its activations take."""
         kept = first_tensor(self.output) if self.blocks else None
         return 0 if kept is None else kept.nbytes
@@ -41,19 +41,21 @@ def blocks_before(site: HookSite) -> int:
     return site.layer + (site.site == "resid_post")
 
 
-def capture_passing(model: PreTrainedModel, input_ids_BT: Tensor, site: HookSite, blocks: int) -> tuple[Tensor, Passed]:
-    """Like `capture`, with what the first `blocks` blocks gave on the way; `site` lies behind them, or at their end."""
+def capture_passing(
+    model: PreTrainedModel, input_ids_BT: Tensor, sites: Sequence[HookSite], blocks: int
+) -> tuple[tuple[Tensor, ...], Passed]:
+    """Like `capture_sites`, with what the first `blocks` blocks gave on the way; a site lies behind them, or at their end."""
     if not blocks:
-        return capture(model, input_ids_BT, site), Passed(0)
+        return capture_sites(model, input_ids_BT, sites), Passed(0)
     kept: list[Any] = []
     handle = _block(model, blocks - 1).register_forward_hook(
         lambda _, args, output: kept.append(with_first(output, Tensor.clone))
     )
     try:
-        x_BTD = capture(model, input_ids_BT, site)
+        captured = capture_sites(model, input_ids_BT, sites)
     finally:
         handle.remove()
-    return x_BTD, Passed(blocks, kept[0])
+    return captured, Passed(blocks, kept[0])
 
 
 @contextmanager
