@@ -6,7 +6,8 @@ from typing import Any
 from django.db.models import Prefetch, Q, QuerySet
 
 from apps.activations.models import ActivationCache, CacheText
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
+from apps.core.selectors import row_of
 from apps.core.storage import data_path
 
 SORTS = {"newest": "-id", "tokens": "-tokens", "size": "-bytes", "layer": "layer"}
@@ -14,10 +15,7 @@ SORTS = {"newest": "-id", "tokens": "-tokens", "size": "-bytes", "layer": "layer
 
 def activation_cache_get(pk: int) -> ActivationCache:
     """The activation cache; NotFound otherwise."""
-    try:
-        return _with_names().get(pk=pk)
-    except ActivationCache.DoesNotExist:
-        raise NotFound("activation cache", pk) from None
+    return row_of(_with_names(), "activation cache", pk)
 
 
 def activation_cache_list(*, query: str = "", sort: str = "newest") -> QuerySet[ActivationCache]:

@@ -59,6 +59,7 @@ class Chart:
     y_title: str
     series: Sequence[Series] = field(default_factory=tuple)
     x_type: str = "linear"
+    """linear, log or date: x are then texts of UTC times, drawn in the reader's zone."""
     y_type: str = "linear"
     can_log_x: bool = False
     can_log_y: bool = False
@@ -102,9 +103,10 @@ class Chart:
 
     @property
     def table_head(self) -> list[str]:
+        first = f"{self.x_title} (UTC)" if self.x_type == "date" else self.x_title
         if self._is_heat:
-            return [self.x_title, *[f"{self.y_title} {y:g}" for y in self.series[0].y]]
-        return [self.x_title, *[series.name for series in self.series]]
+            return [first, *[f"{self.y_title} {y:g}" for y in self.series[0].y]]
+        return [first, *[series.name for series in self.series]]
 
     @property
     def table_rows(self) -> list[list[object]]:

@@ -1,15 +1,26 @@
 """What pages, endpoints and commands read of the studio as a whole."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth.models import AbstractUser
 from django.db import DatabaseError, connection
-from django.db.models import QuerySet
+from django.db.models import Manager, Model, QuerySet
 
+from apps.core.errors import NotFound
 from apps.core.models import ApiToken
 from apps.core.preferences import Preferences, preferences
 from apps.core.secrets import secret_states
 from mistudio_site import __version__
+
+Row = TypeVar("Row", bound=Model)
+
+
+def row_of(rows: QuerySet[Row] | Manager[Row], what: str, pk: object) -> Row:
+    """The one of `rows` with this id; NotFound, which calls it `what`, otherwise."""
+    row = rows.filter(pk=pk).first()
+    if row is None:
+        raise NotFound(what, pk)
+    return row
 
 
 def api_tokens(user: AbstractUser) -> QuerySet[ApiToken]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
+from apps.core.selectors import row_of
 from apps.core.storage import data_path, folder_bytes
 from apps.datasets.lookups import splits_estimated
 from apps.datasets.models import Dataset, DatasetLookup, RowMark
@@ -17,10 +18,7 @@ SORTS = {"newest": "-id", "name": "name", "size": "-bytes", "rows": "-rows"}
 
 def dataset_get(pk: int) -> Dataset:
     """The dataset; NotFound otherwise."""
-    try:
-        return Dataset.objects.get(pk=pk)
-    except Dataset.DoesNotExist:
-        raise NotFound("dataset", pk) from None
+    return row_of(Dataset.objects, "dataset", pk)
 
 
 def dataset_list(*, query: str = "", sort: str = "newest") -> QuerySet[Dataset]:
@@ -49,10 +47,7 @@ def dataset_disk_bytes(dataset: Dataset) -> int:
 
 def lookup_get(pk: int) -> DatasetLookup:
     """The look-up; NotFound otherwise."""
-    try:
-        return DatasetLookup.objects.get(pk=pk)
-    except DatasetLookup.DoesNotExist:
-        raise NotFound("look-up of a dataset", pk) from None
+    return row_of(DatasetLookup.objects, "look-up of a dataset", pk)
 
 
 def lookup_json(lookup: DatasetLookup) -> dict[str, Any]:

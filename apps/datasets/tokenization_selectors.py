@@ -5,7 +5,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
+from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.datasets.selectors import dataset_json
@@ -13,10 +14,7 @@ from apps.datasets.selectors import dataset_json
 
 def tokenization_get(pk: int) -> Tokenization:
     """The tokenization; NotFound otherwise."""
-    try:
-        return Tokenization.objects.select_related("dataset", "language_model").get(pk=pk)
-    except Tokenization.DoesNotExist:
-        raise NotFound("tokenization", pk) from None
+    return row_of(Tokenization.objects.select_related("dataset", "language_model"), "tokenization", pk)
 
 
 def tokenization_list(*, dataset: Dataset | None = None, query: str = "") -> QuerySet[Tokenization]:
@@ -102,10 +100,7 @@ def dataset_statistics(dataset: Dataset) -> dict[str, Any]:
 
 def preview_get(pk: int) -> TokenPreview:
     """The preview; NotFound otherwise, and after a day."""
-    try:
-        return TokenPreview.objects.select_related("dataset", "language_model").get(pk=pk)
-    except TokenPreview.DoesNotExist:
-        raise NotFound("preview", pk) from None
+    return row_of(TokenPreview.objects.select_related("dataset", "language_model"), "preview", pk)
 
 
 def preview_json(preview: TokenPreview) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
+from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.exports.models import Export
 from apps.jobs.selectors import job_json, newest_job_state
@@ -26,10 +27,7 @@ class Member:
 
 def export_get(pk: int) -> Export:
     """The export; NotFound otherwise."""
-    export = Export.objects.select_related("sae__language_model").filter(pk=pk).first()
-    if export is None:
-        raise NotFound("export", pk)
-    return export
+    return row_of(Export.objects.select_related("sae__language_model"), "export", pk)
 
 
 def export_list(*, sae: int | None = None, query: str = "") -> QuerySet[Export]:

@@ -13,12 +13,15 @@ from django.http.response import HttpResponseBase
 from apps.core.errors import AppError
 from apps.core.row_admin import RowAdmin
 from apps.core.streaming import streamed
-from apps.features import collection_services, services
-from apps.features.ablation_services import ablation_delete, ablation_start
+from apps.features import services
+from apps.features.ablation.services import ablation_delete, ablation_start
 from apps.features.bulk import bulk_apply
+from apps.features.collections import services as collection_services
 from apps.features.example_export import FORMATS, examples_exported
-from apps.features.map_services import feature_map_delete, feature_map_start
+from apps.features.language.services import language_analysis_delete, language_analysis_start
+from apps.features.maps.services import feature_map_delete, feature_map_start
 from apps.features.models import Ablation, Collection, Feature, FeatureMap, FeatureRun, LanguageAnalysis, TriedText
+from apps.features.trying.services import tried_text_delete
 from workers.engine.specs.ablation import AblateSpec
 from workers.engine.specs.feature_language import FeatureLanguageSpec
 from workers.engine.specs.feature_map import FeatureMapSpec
@@ -203,7 +206,7 @@ class FeatureRunAdmin(RowAdmin):
 
 
 def _analysis_job(request: HttpRequest, run: FeatureRun) -> int:
-    return services.language_analysis_start(spec=FeatureLanguageSpec(run=run.pk), user=request.user).job.pk
+    return language_analysis_start(spec=FeatureLanguageSpec(run=run.pk), user=request.user).job.pk
 
 
 @admin.register(LanguageAnalysis)
@@ -214,7 +217,7 @@ class LanguageAnalysisAdmin(RowAdmin):
 
     def delete_row(self, row: LanguageAnalysis) -> int:
         """The files of an analysis of all features go as well."""
-        return services.language_analysis_delete(analysis=row)
+        return language_analysis_delete(analysis=row)
 
 
 @admin.register(TriedText)
@@ -225,7 +228,7 @@ class TriedTextAdmin(RowAdmin):
 
     def delete_row(self, row: TriedText) -> int:
         """Nothing lies on disk."""
-        return services.tried_text_delete(tried=row)
+        return tried_text_delete(tried=row)
 
 
 @admin.register(Collection)

@@ -6,6 +6,7 @@ page needs a tokenizer.
 Shapes: F latents, S example slots of a feature, W tokens of a window, V vocabulary.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -86,6 +87,8 @@ class Statistics:
     density: float
     mean: float
     maximum: float
+    second_moment: float
+    """Mean of the squares over all positions."""
     firings: int
     histogram: tuple[int, ...]
     log_histogram: tuple[int, ...]
@@ -93,6 +96,11 @@ class Statistics:
     concentration: float
     agreement: float
     score: float
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the positions on which it fires."""
+        return math.sqrt(max(0.0, self.second_moment / self.density - self.mean**2)) if self.density else 0.0
 
 
 @dataclass(frozen=True)
@@ -195,7 +203,7 @@ def run_folder(run_id: int) -> Path:
     return data_path("features", run_id)
 
 
-SCALARS = ("density", "mean", "maximum", "count", "consistency", "concentration", "agreement", "score")
+SCALARS = ("density", "mean", "maximum", "second_moment", "count", "consistency", "concentration", "agreement", "score")
 
 
 def statistics_read(run_id: int, index: int) -> Statistics:

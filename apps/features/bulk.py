@@ -7,7 +7,7 @@ from django.http import QueryDict
 
 from apps.core.errors import AppError
 from apps.features import services
-from apps.features.collection_services import collection_add_named
+from apps.features.collections.services import collection_add_named
 from apps.features.example_export import FORMATS
 from apps.features.forms import FeatureFilterForm
 from apps.features.models import Feature

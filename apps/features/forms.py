@@ -1,6 +1,6 @@
 """Forms about features: the filter that page, API and command share, and the words that people give."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,8 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
-from apps.features.areas import AreaField, area_narrow
-from apps.features.collection_services import MOST_ADDRESS_CHARACTERS
+from apps.features.collections.services import MOST_ADDRESS_CHARACTERS
+from apps.features.maps.areas import AreaField, area_narrow
 from apps.features.models import Collection, Feature
 from apps.features.selectors import SORT_CHOICES, feature_list
 from apps.features.services import MOST_CATEGORY_CHARACTERS, MOST_LABEL_CHARACTERS, MOST_NOTES_CHARACTERS
@@ -164,6 +164,13 @@ class FeatureFilterForm(forms.Form):
         if not self.is_valid():
             name, errors = next(iter(self.errors.items()))
             raise AppError("bad_filter", f"{name}: {' '.join(errors)}", self.fields[name].help_text, field=name)
+
+    def require_known(self, also: Iterable[str] = ()) -> None:
+        """AppError "bad_filter" for a name that is neither a field nor in `also`: misspelt, it would find every feature."""
+        for name in self.data:
+            if name not in self.fields and name not in also:
+                known = ", ".join((*also, *self.fields))
+                raise AppError("bad_filter", f"There is no filter {name}.", f"Known: {known}.", field=name)
 
     def features_asked(self, *, sae: int) -> QuerySet[Feature]:
         """Like `found`, once the form proved valid. AppError "bad_filter" otherwise."""

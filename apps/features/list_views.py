@@ -13,7 +13,7 @@ from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.streaming import streamed
 from apps.features.bulk import BulkForm, bulk_apply, features_chosen, words_lost
-from apps.features.collection_services import selection_url
+from apps.features.collections.services import selection_url
 from apps.features.example_export import FORMATS, examples_exported
 from apps.features.forms import LabelForm
 from apps.features.models import Feature

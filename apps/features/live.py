@@ -4,9 +4,9 @@ from django.template.loader import render_to_string
 
 from apps.core.live.rendering import renders
 from apps.core.live.topics import ABLATIONS, FEATURE_MAPS, FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
-from apps.features.ablations import ablation_context
+from apps.features.ablation.selectors import ablation_context
 from apps.features.models import Ablation, FeatureMap, FeatureRun, LanguageAnalysis, TriedText
-from apps.features.trying import tried_context
+from apps.features.trying.selectors import tried_context
 
 
 @renders(FEATURE_RUNS)

@@ -12,9 +12,11 @@ from django.urls import reverse
 from apps.core.live.topics import ABLATIONS, FEATURE_MAPS, FEATURE_RUNS, LANGUAGE_ANALYSES, TRIED_TEXTS
 from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
-from apps.features.index_sets import IndexSetField
+from apps.features.search.index_sets import IndexSetField
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
+from workers.engine.specs.features import DescribedSae
+from workers.engine.specs.try_text import TryTextSpec
 
 
 class FeatureRun(Subject):
@@ -47,6 +49,20 @@ class FeatureRun(Subject):
     def parts(self) -> Iterable[Subject]:
         """Analyses and ablations on its examples."""
         return chain(self.language_analyses.select_related("run__sae"), self.ablations.select_related("feature__sae"))
+
+    @property
+    def summary(self) -> dict[str, int | float | None]:
+        """What its features are together: d_sae, dead, readable, mean density and score; empty before it is ready."""
+        if not self.is_ready or not self.report:
+            return {}
+        described = DescribedSae.from_json(self.report)
+        return {
+            "d_sae": described.d_sae,
+            "dead": described.d_sae - described.alive,
+            "readable": described.readable,
+            "mean_density": described.mean_density,
+            "mean_score": described.mean_score,
+        }
 
     @property
     def jobs(self) -> models.QuerySet[Job]:
@@ -107,7 +123,7 @@ class Feature(models.Model):
 
 
 class FeatureTerm(models.Model):
-    """What search looks up: a term, and the features of an SAE that it leads to. terms.py says what becomes a term."""
+    """What search looks up: a term, and the features of an SAE that it leads to. search/terms.py says what becomes a term."""
 
     class Kind(models.IntegerChoices):
         FIRES_ON = 1, "token at which a feature fires"
@@ -219,6 +235,13 @@ class TriedText(Subject):
     def get_absolute_url(self) -> str:
         """The page with everything in its address, so that a link shows the same to others."""
         asked = {"sae": self.sae_id, "text": self.text} | ({"other": self.other} if self.other else {})
+        job = self.job
+        spec = job.loaded_spec if job is not None else TryTextSpec(sae=self.sae_id, text=self.text)
+        usual = TryTextSpec(sae=self.sae_id, text=self.text)
+        for name in ("watched", "features_listed", "per_token", "lm_dtype"):
+            value = getattr(spec, name)
+            if value != getattr(usual, name):
+                asked[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
         return f"{reverse('features:try')}?{urlencode(asked)}"
 
 

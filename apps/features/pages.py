@@ -10,7 +10,7 @@ from typing import Any
 from django.http import QueryDict
 
 from apps.core.errors import AppError
-from apps.core.templatetags.studio import number, percent
+from apps.core.templatetags.studio import number, percent, significant
 from apps.features import artifacts
 from apps.features.models import Feature
 from apps.features.reading import ReadingFilter, ShownGroup, groups_shown
@@ -225,8 +225,9 @@ class Evidence:
             {
                 "label": "Mean activation",
                 "value": number(found.mean),
-                "help": "Mean over the positions on which the feature fires.",
+                "help": "Mean and standard deviation over the positions on which the feature fires.",
                 "formula": "Σ f / Σ [f > 0]",
+                "note": f"deviation {significant(found.deviation)}",
                 **of_firings,
             },
             {

@@ -9,12 +9,13 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.core.errors import AppError, NotFound
+from apps.core.selectors import row_of
 from apps.features import artifacts
-from apps.features.collection_selectors import collection_features
-from apps.features.index_sets import IndexSet, index_set, intersection, within
-from apps.features.models import Collection, Feature, FeatureRun, TriedText
+from apps.features.collections.selectors import collection_features
+from apps.features.models import Collection, Feature, FeatureRun
 from apps.features.reading import ReadingFilter
-from apps.features.search import features_firing_on, features_in_category, part_found, query_parts
+from apps.features.search.index_sets import IndexSet, index_set, intersection, within
+from apps.features.search.queries import features_firing_on, features_in_category, part_found, query_parts
 from apps.jobs.models import Job
 from apps.jobs.subjects import with_job
 from apps.saes.models import Sae
@@ -55,18 +56,7 @@ MOST_SORTED = 5_000
 def feature_run_get(pk: int) -> FeatureRun:
     """The feature run; NotFound otherwise."""
     run = FeatureRun.objects.select_related("sae", "tokenization__dataset", "tokenization__language_model")
-    found = run.filter(pk=pk).first()
-    if found is None:
-        raise NotFound("feature run", pk)
-    return found
-
-
-def tried_text_get(pk: int) -> TriedText:
-    """The tried text; NotFound otherwise, as after a day."""
-    found = TriedText.objects.select_related("sae").filter(pk=pk).first()
-    if found is None:
-        raise NotFound("tried text", pk)
-    return found
+    return row_of(run, "feature run", pk)
 
 
 def feature_run_list(*, sae: int | None = None) -> QuerySet[FeatureRun]:
@@ -84,10 +74,7 @@ def feature_run_newest(sae: Sae) -> FeatureRun | None:
 
 def feature_get(pk: int) -> Feature:
     """The feature by its row's id; NotFound otherwise."""
-    feature = Feature.objects.select_related("sae", "run").filter(pk=pk).first()
-    if feature is None:
-        raise NotFound("feature", pk)
-    return feature
+    return row_of(Feature.objects.select_related("sae", "run"), "feature", pk)
 
 
 def feature_of(sae: Sae, index: int) -> Feature | None:
@@ -112,8 +99,8 @@ def feature_list(
 ) -> QuerySet[Feature]:
     """Features by words and numbers; what is left out does not narrow.
 
-    `query` is the search box's (search.py); `fires_on` a token; `category` a path, with all below it; `indices` numbers of
-    features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS;
+    `query` is the search box's (search/queries.py); `fires_on` a token; `category` a path, with all below it; `indices`
+    numbers of features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS;
     `labelled` is "yes", "no" or empty; `sort` a key of SORTS.
     """
     found = Feature.objects.select_related("sae")
@@ -315,6 +302,7 @@ def feature_run_json(run: FeatureRun) -> dict[str, Any]:
         "tokens": run.tokens,
         "alive": run.alive,
         "bytes": run.bytes,
+        "summary": run.summary,
         "view": DefaultView.from_json(run.view).to_json(),
         "created_at": run.created_at.isoformat(),
         "ready_at": run.ready_at.isoformat() if run.ready_at else None,

@@ -3,8 +3,7 @@
 Statistics belong to runs, words to people: nothing here changes a number, and no run changes a word.
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -15,24 +14,21 @@ from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
 from apps.core.live.publishing import publish
-from apps.core.storage import artifact_remove, data_path
+from apps.core.storage import artifact_remove, data_path, folder_bytes
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
-from apps.features.models import Feature, FeatureRun, LanguageAnalysis, TriedText
-from apps.features.terms import PATH_SEPARATOR, terms_of, word_terms_change
+from apps.features.models import Feature, FeatureRun
+from apps.features.search.index_sets import IndexSet, index_set, members_by_sae, union, within
+from apps.features.search.terms import PATH_SEPARATOR, TermSets, terms_of, word_terms_change
 from apps.jobs.models import Job
-from apps.jobs.services import job_enqueue, jobs_require_none_active, passing_subjects_delete
+from apps.jobs.services import job_enqueue, jobs_require_none_active
 from apps.jobs.states import ACTIVE
 from apps.saes.models import Sae
-from workers.engine.specs.feature_language import FeatureLanguageSpec
 from workers.engine.specs.features import FeatureRunSpec
-from workers.engine.specs.try_text import TryTextSpec
 
 MOST_LABEL_CHARACTERS = 300
 MOST_CATEGORY_CHARACTERS = 200
 MOST_NOTES_CHARACTERS = 20_000
-AT_ONCE = 900
-"""Rows changed by one statement."""
 WORDS = ("label", "category", "label_source")
 MANUAL = "manual"
 """The source of words that a person chose."""
@@ -110,61 +106,9 @@ def feature_run_delete(*, run: FeatureRun) -> int:
     return artifact_remove(folder)
 
 
-# language
-
-
-@transaction.atomic
-def language_analysis_start(*, spec: FeatureLanguageSpec, user: AbstractBaseUser | None = None) -> LanguageAnalysis:
-    """Queue the job that analyses the language of one feature of a run, or of all; what an earlier one found stays shown until
-    it has ended."""
-    run = FeatureRun.objects.select_related("sae").filter(pk=spec.run).first()
-    if run is None:
-        raise NotFound("feature run", spec.run)
-    if not run.is_ready:
-        raise AppError("run_not_ready", f"{run} has not ended yet.", "Wait until its job has ended.", status=409)
-    if spec.feature is not None and spec.feature >= run.sae.d_sae:
-        raise NotFound("feature", spec.feature)
-    analysis, _ = LanguageAnalysis.objects.get_or_create(run=run, index=spec.feature, defaults={"created_by": user})
-    job_enqueue(spec=spec, subject=analysis, user=user)
-    return analysis
-
-
-def language_analysis_delete(*, analysis: LanguageAnalysis) -> int:
-    """Forget an analysis; that of all features takes its files and all parsed contexts of the run along."""
-    with transaction.atomic():
-        jobs_require_none_active(entity=analysis.ENTITY, pk=analysis.pk, name=str(analysis))
-        folder, of_all = language_folder(analysis.run_id), analysis.index is None
-        publish(analysis.topic)
-        analysis.delete()
-    return artifact_remove(folder) if of_all else 0
-
-
-def language_folder(run_id: int) -> Path:
-    """Where the parsed contexts and the analyses of all features of a run lie."""
-    return data_path("features", run_id, "language")
-
-
-# texts to try
-
-
-def text_try(*, spec: TryTextSpec, user: AbstractBaseUser | None = None) -> TriedText:
-    """Write the row of a text to be read and queue its job. Those older than a day go."""
-    sae = Sae.objects.filter(pk=spec.sae).first()
-    if sae is None:
-        raise NotFound("SAE", spec.sae)
-    with transaction.atomic():
-        passing_subjects_delete(TriedText.objects.all())
-        tried = TriedText.objects.create(sae=sae, text=spec.text, other=spec.other, created_by=user)
-        job_enqueue(spec=spec, subject=tried, user=user)
-    return tried
-
-
-def tried_text_delete(*, tried: TriedText) -> int:
-    """Forget a text that was tried; nothing lies on disk."""
-    with transaction.atomic():
-        jobs_require_none_active(entity=tried.ENTITY, pk=tried.pk, name=str(tried))
-        tried.delete()
-    return 0
+def run_bytes_count(*, run_id: int, coming: int) -> None:
+    """Write down what a feature run takes on disk, with `coming` bytes that are about to come, or below 0 to go."""
+    FeatureRun.objects.filter(pk=run_id).update(bytes=folder_bytes(data_path("features", run_id)) + coming)
 
 
 # one feature
@@ -264,12 +208,13 @@ def features_update(*, features: QuerySet[Feature], **fields: Any) -> int:
     AppError "spec_invalid" for other names and wrong types.
     """
     _require_known(fields, EDITABLE_TOGETHER)
-    keys = list(features.order_by().values_list("pk", flat=True))  # before the changes, which may be what chose them
+    chosen = members_by_sae(features)  # before the changes, which may be what chose them
     if "label" in fields or "category" in fields:
         features_label(features=features, label=fields.get("label"), category=fields.get("category"))
     if "is_starred" in fields:
-        _star_write(keys, fields["is_starred"])
-    return len(keys)
+        for sae_id, members in chosen.items():
+            _members_update(sae_id, members, is_starred=fields["is_starred"])
+    return sum(map(len, chosen.values()))
 
 
 EDITABLE_TOGETHER: dict[str, type] = {name: EDITABLE[name] for name in ("label", "category", "is_starred")}
@@ -293,14 +238,7 @@ def features_label(
 
 def features_star(*, features: QuerySet[Feature], is_starred: bool) -> int:
     """Put a star on all of `features`, or take theirs away; returns how many changed."""
-    keys = list(features.filter(is_starred=not is_starred).order_by().values_list("pk", flat=True))
-    _star_write(keys, is_starred)
-    return len(keys)
-
-
-def _star_write(keys: list[int], is_starred: bool) -> None:
-    for part in _parts(keys):
-        Feature.objects.filter(pk__in=part).update(is_starred=is_starred, changed_at=timezone.now())
+    return features_update(features=features.filter(is_starred=not is_starred), is_starred=is_starred)
 
 
 def label_rename(*, features: QuerySet[Feature], old: str, new: str) -> int:
@@ -349,26 +287,30 @@ def _words_write(
 
     Words that change or come anew are from `source`; None leaves the source of those that had one.
     """
-    rows = list(features.select_for_update().order_by("pk").values_list("pk", "sae_id", "index", *WORDS))
-    updates: dict[tuple[tuple[str, str], ...], list[int]] = {}
-    terms: dict[int, tuple[dict, dict]] = {}
-    for pk, sae_id, index, *old in rows:
-        words = change(old[0], old[1])
+    bearers: dict[tuple[Any, ...], list[int]] = {}
+    rows = features.select_for_update().order_by("pk").values_list("sae_id", *WORDS, "index")
+    for *words, index in rows:
+        bearers.setdefault(tuple(words), []).append(index)
+    updates: dict[tuple[Any, ...], list[IndexSet]] = {}
+    terms: dict[int, tuple[TermSets, TermSets]] = {}
+    for (sae_id, *old), indices in bearers.items():
+        words, members = change(old[0], old[1]), index_set(indices)
         new = (*words, (source or old[2] or MANUAL) if any(words) else "")
         changed = tuple((name, value) for name, value, was in zip(WORDS, new, old, strict=True) if value != was)
         if not changed:
             continue
-        updates.setdefault(changed, []).append(pk)
-        before, after = terms.setdefault(sae_id, ({}, {}))
-        before[index], after[index] = terms_of(old[0], old[1]), terms_of(*words)
-    for changed, keys in updates.items():
-        for part in _parts(keys):
-            Feature.objects.filter(pk__in=part).update(**dict(changed), changed_at=timezone.now())
-    for sae_id, (before, after) in terms.items():
-        word_terms_change(sae_id=sae_id, before=before, after=after)
-    return len(rows)
+        updates.setdefault((sae_id, *changed), []).append(members)
+        before, after = terms_of(old[0], old[1]), terms_of(*words)
+        for found, sets in zip((before - after, after - before), terms.setdefault(sae_id, ({}, {}))):
+            for term in found:
+                sets.setdefault(term, []).append(members)
+    for (sae_id, *changed), sets in updates.items():
+        _members_update(sae_id, union(sets), **dict(changed))
+    for sae_id, (taken, given) in terms.items():
+        word_terms_change(sae_id=sae_id, taken=taken, given=given)
+    return sum(map(len, bearers.values()))
 
 
-def _parts(keys: list[int]) -> Iterator[list[int]]:
-    """`keys` in lists short enough for one statement."""
-    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
+def _members_update(sae_id: int, members: IndexSet, **values: Any) -> None:
+    """The same values for all of an SAE's `members`, in one statement."""
+    Feature.objects.filter(within(members), sae=sae_id).update(**values, changed_at=timezone.now())

@@ -11,11 +11,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
-from apps.features.ablation_views import ablation_part
+from apps.features.ablation.views import ablation_part
 from apps.features.bulk import BulkForm
 from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
-from apps.features.language import language_context
+from apps.features.language.selectors import language_context
 from apps.features.models import Feature
 from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of

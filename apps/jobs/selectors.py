@@ -6,7 +6,7 @@ from django.apps import apps
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from apps.core.errors import NotFound
+from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.jobs.models import Job
 from apps.jobs.states import ACTIVE, State
@@ -15,10 +15,7 @@ from workers.engine.specs.kinds import PASSING_KINDS
 
 def job_get(pk: int) -> Job:
     """The job; NotFound otherwise."""
-    try:
-        return Job.objects.get(pk=pk)
-    except Job.DoesNotExist:
-        raise NotFound("job", pk) from None
+    return row_of(Job.objects, "job", pk)
 
 
 def job_list(*, state: str = "", kind: str = "", query: str = "") -> QuerySet[Job]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
+from apps.core.selectors import row_of
 from apps.core.storage import data_path, folder_bytes
 from apps.jobs.models import Job
 from apps.jobs.states import ACTIVE
@@ -31,10 +32,7 @@ LOADS_WEIGHTS = (
 
 def language_model_get(pk: int) -> LanguageModel:
     """The language model; NotFound otherwise."""
-    try:
-        return LanguageModel.objects.get(pk=pk)
-    except LanguageModel.DoesNotExist:
-        raise NotFound("language model", pk) from None
+    return row_of(LanguageModel.objects, "language model", pk)
 
 
 def language_model_list(*, query: str = "", sort: str = "newest") -> QuerySet[LanguageModel]:
@@ -63,10 +61,7 @@ def language_model_disk_bytes(language_model: LanguageModel) -> int:
 
 def lookup_get(pk: int) -> LanguageModelLookup:
     """The look-up; NotFound otherwise."""
-    try:
-        return LanguageModelLookup.objects.get(pk=pk)
-    except LanguageModelLookup.DoesNotExist:
-        raise NotFound("look-up of a language model", pk) from None
+    return row_of(LanguageModelLookup.objects, "look-up of a language model", pk)
 
 
 def work_with_language_model(language_model: LanguageModel) -> QuerySet[Job]:

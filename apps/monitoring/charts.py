@@ -100,7 +100,7 @@ def chart(plot: Plot, samples: Sequence[Sample], *, host: str) -> Chart:
     return Chart(
         id=f"chart-{plot.name}",
         title=plot.title,
-        x_title="time (UTC)",
+        x_title="time",
         x_type="date",
         y_title=plot.y_title,
         series=[_thin(series) for series in series_of(plot, samples)],

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from apps.core.errors import NotFound
+from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
 from apps.saes.models import Evaluation, Sae
@@ -16,10 +16,7 @@ HISTOGRAM_FIRST, HISTOGRAM_STEP = -7.0, 0.25
 
 def sae_get(pk: int) -> Sae:
     """The SAE; NotFound otherwise."""
-    sae = Sae.objects.select_related("language_model", "tokenization", "training_run").filter(pk=pk).first()
-    if sae is None:
-        raise NotFound("SAE", pk)
-    return sae
+    return row_of(Sae.objects.select_related("language_model", "tokenization", "training_run"), "SAE", pk)
 
 
 def sae_list(*, query: str = "", architecture: str = "", language_model: int | None = None) -> QuerySet[Sae]:

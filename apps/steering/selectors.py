@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 
-from apps.core.errors import NotFound
+from apps.core.selectors import row_of
 from apps.features.models import Feature
 from apps.jobs.models import Job
 from apps.steering.models import Experiment, Generation
@@ -25,10 +25,7 @@ class SteeredRow:
 
 def experiment_get(pk: int) -> Experiment:
     """The experiment with its texts; NotFound otherwise."""
-    found = experiment_list().filter(pk=pk).first()
-    if found is None:
-        raise NotFound("experiment", pk)
-    return found
+    return row_of(experiment_list(), "experiment", pk)
 
 
 def experiment_list() -> QuerySet[Experiment]:

@@ -5,8 +5,9 @@ import math
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
 from apps.core.live.publishing import publish
+from apps.core.selectors import row_of
 from apps.core.sources import given_name
 from apps.features.models import Feature
 from apps.jobs.services import job_enqueue, jobs_require_none_active
@@ -21,9 +22,7 @@ def experiment_start(*, spec: SteerSpec, user: AbstractBaseUser | None = None) -
 
     AppError for features that the SAE does not have, or whose max activation is needed and unknown.
     """
-    sae = Sae.objects.filter(pk=spec.sae).first()
-    if sae is None:
-        raise NotFound("SAE", spec.sae)
+    sae = row_of(Sae.objects, "SAE", spec.sae)
     for feature in spec.features:
         if not 0 <= feature.index < sae.d_sae:
             raise AppError(

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
 from apps.core.references import reference_words, references_to
+from apps.core.selectors import row_of
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
 from apps.training.models import Checkpoint, MetricPoint, RunMember, TrainingRun
@@ -21,10 +22,7 @@ MOST_READ = 20_000
 def training_get(pk: int) -> TrainingRun:
     """The run; NotFound otherwise."""
     runs = TrainingRun.objects.select_related("activation_cache", "language_model", "tokenization__dataset")
-    run = runs.prefetch_related("members").filter(pk=pk).first()
-    if run is None:
-        raise NotFound("training run", pk)
-    return run
+    return row_of(runs.prefetch_related("members"), "training run", pk)
 
 
 def trainings_of(ids: Sequence[int], *, most: int | None = None) -> list[TrainingRun]:
@@ -168,10 +166,7 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def checkpoint_get(run: TrainingRun, pk: int) -> Checkpoint:
     """The run's checkpoint with this id; NotFound otherwise."""
-    row = run.checkpoints.filter(pk=pk).first()
-    if row is None:
-        raise NotFound("checkpoint", pk)
-    return row
+    return row_of(run.checkpoints, "checkpoint", pk)
 
 
 def checkpoints_beyond(run: TrainingRun, *, keep: int, and_recent: bool = False) -> list[Checkpoint]:

@@ -17,11 +17,18 @@ function smoothed(values, weight) {
   });
 }
 
+// Times travel as UTC; Plotly draws the hours it is given, so they are turned into those of the reader's zone.
+function readersTime(utc) {
+  const at = new Date(`${utc.replace(" ", "T")}Z`);
+  return new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
+}
+
 function traces(chart) {
   return chart.series.flatMap((series, at) => {
     const place = series.colour ? series.colour - 1 : at; // a series may have a colour of its own, wherever it stands
     const ink = colour(`series-${(place % SERIES_COLOURS) + 1}`);
-    const made = { name: series.name, x: series.x, y: series.y, text: series.labels, customdata: series.links, hovertemplate: series.labels ? "%{text}<extra></extra>" : undefined };
+    const x = chart.x_type === "date" ? series.x.map(readersTime) : series.x;
+    const made = { name: series.name, x, y: series.y, text: series.labels, customdata: series.links, hovertemplate: series.labels ? "%{text}<extra></extra>" : undefined };
     if (series.kind === "heat") return [{ name: series.name, x: series.x, y: series.y, z: series.z, type: "heatmap", colorscale: [[0, colour("surface")], [1, ink]], hovertemplate: "%{x}: %{z} at %{y}<extra></extra>", showscale: false }];
     if (series.kind === "bar") return [{ ...made, type: "bar", marker: { color: ink } }];
     if (series.kind === "points") {

@@ -50,8 +50,8 @@ def world_make(count: int) -> int:
     import numpy as np
 
     from apps.features.models import Feature, FeatureTerm
+    from apps.features.search.terms import token_terms_replace
     from apps.features.services import features_label, features_star
-    from apps.features.terms import token_terms_replace
     from tests.apps.features.worlds import sae_make
 
     sae, chance = sae_make(d_sae=count), np.random.default_rng(0)
@@ -155,15 +155,9 @@ def cpu_s() -> float:
 
 
 def run(count: int) -> None:
-    """Migrate the database that the environment names, fill it, measure."""
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mistudio_site.settings")
-    django.setup()
-    from django.core.management import call_command
+    """Fill the database that the environment names, measure."""
     from django.db import connection
 
-    call_command("migrate", verbosity=0)
     sae_id = world_make(count)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:  # as autovacuum does within a minute
@@ -173,14 +167,14 @@ def run(count: int) -> None:
     measure(sae_id)
 
 
-def main(databases: list[str], count: int) -> None:
-    """A fresh database of each kind, in a temporary data folder."""
+def databases_run(module: str, databases: list[str], count: int) -> None:
+    """`run(count)` of a bench in a process for each kind of database, with a fresh one in a temporary data folder."""
     from tests.postgres import postgres_url
 
+    command = f"from tests.bench.feature_list import migrated; migrated(); from {module} import run; run({count})"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DATA_DIR"] = folder
         for database in databases:
-            command = f"from tests.bench.feature_list import run; run({count})"
             if database == "SQLite":
                 os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", command])
                 continue
@@ -189,7 +183,18 @@ def main(databases: list[str], count: int) -> None:
                 os.spawnve(os.P_WAIT, sys.executable, [sys.executable, "-c", command], environment)
 
 
+def migrated() -> None:
+    """Start Django on the database that the environment names, at its newest schema."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mistudio_site.settings")
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
 if __name__ == "__main__":
     wanted = [word for word in sys.argv[1:] if not word.isdecimal()] or ["SQLite", "PostgreSQL"]
     counts = [int(word) for word in sys.argv[1:] if word.isdecimal()]
-    main(wanted, counts[0] if counts else FEATURES)
+    databases_run("tests.bench.feature_list", wanted, counts[0] if counts else FEATURES)

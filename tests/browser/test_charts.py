@@ -1,5 +1,7 @@
 """Charts in a browser: drawn from the page's JSON, extended when their topic speaks, readable as a table."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 from django.conf import settings
 from django.utils import timezone
@@ -39,6 +41,17 @@ def test_new_points_travel_when_the_topic_speaks(page, sample_add):
             return
         page.wait_for_timeout(100)
     pytest.fail(f"{points(page)} points")
+
+
+def test_times_are_drawn_in_the_readers_zone(page, sample_add):
+    sample = sample_add()
+    page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    page.goto("/system/")
+    expect(page.locator("#chart-memory .main-svg").first).to_be_visible()
+    drawn = page.evaluate("document.querySelector('#chart-memory .chart-plot').data[0].x[0]")
+    in_tokyo = sample.at.astimezone(ZoneInfo("Asia/Tokyo"))
+    assert drawn[:19] == f"{in_tokyo:%Y-%m-%dT%H:%M:%S}"
+    assert points(page) == 1
 
 
 def test_charts_follow_the_theme_and_are_readable_without_eyes(page, sample_add):

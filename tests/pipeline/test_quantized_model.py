@@ -27,7 +27,7 @@ def test_a_quantized_model_goes_the_whole_way(prepared, tmp_path, quantization):
     assert quantized["tokens_run"] == exact["tokens_run"]
     assert quantized["activations_sha256"] != exact["activations_sha256"]
 
-    studio.manage("train", *training_arguments(replace(data, activation_cache=cache), steps=60), "--wait")
+    studio.manage("train", *training_arguments(replace(data, activation_cache=cache), steps=400), "--wait")
     sae = studio.json("sae_list")[0]
     assert 0 < sae["evaluation"]["fvu"] < 1
     studio.manage("feature_run", "--sae", sae["id"], "--tokenization", data.tokenization, "--wait")

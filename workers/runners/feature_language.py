@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from apps.core.storage import artifact_place, artifact_remove, data_path
+from apps.core.storage import artifact_place, artifact_remove, data_path, folder_bytes
+from apps.features.language.services import language_folder
 from apps.features.models import LanguageAnalysis
-from apps.features.services import language_folder
+from apps.features.services import run_bytes_count
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.jobs.states import Wish
@@ -40,8 +41,10 @@ class FeatureLanguageRunner(Runner):
         analysis.report = result.to_json()
         subject_ready(analysis)
         artifact_remove(data_path("jobs", job.pk, PARSED))
-        # Last, because a rename cannot be rolled back.
         folder, parsed = language_folder(analysis.run_id), Path(out_dir) / f"{PARSED}.arrow"
+        replaced = folder_bytes(folder) if spec.feature is None else 0
+        run_bytes_count(run_id=analysis.run_id, coming=folder_bytes(Path(out_dir)) - replaced)
+        # Last, because a rename cannot be rolled back.
         if spec.feature is None:
             artifact_place(Path(out_dir), folder)
         elif parsed.exists():

@@ -4,34 +4,43 @@ Shapes: F latents, L listed tokens, C latents of one chunk.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from django.db import connection, transaction
 
 from apps.core.errors import AppError
 from apps.core.storage import artifact_place, artifact_remove, data_path
 from apps.datasets.models import Tokenization
 from apps.features.artifacts import Vocabulary, tensors, vocabulary_open
 from apps.features.models import Feature, FeatureRun, FeatureTerm
-from apps.features.terms import token_shown, token_terms_replace
+from apps.features.search.terms import token_shown, token_terms_replace
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.jobs.states import Wish
 from apps.saes.models import Sae
-from workers.engine.specs.encode import DENSE_ELEMENTS
 from workers.engine.specs.features import DescribedSae, FeatureRunInputs, FeatureRunResult, FeatureRunSpec
-from workers.engine.specs.training_memory import FLOAT32
+from workers.engine.specs.training_memory import FLOAT32, GPU_CHUNK_ELEMENTS
 from workers.runners.base import Runner, folder_take_over
 from workers.runners.lm_memory import held_as, lm_weights_bytes
 
 CHUNK = 2000
-"""Latents read and written at once."""
+"""Latents read at once."""
+WRITTEN_AT_ONCE = 200
+"""Rows of one statement."""
 STATISTICS = {"density": "density", "mean": "mean", "maximum": "maximum", "firings": "count"}
 SCORES = ("consistency", "concentration", "agreement", "score")
 COLUMNS = STATISTICS | {name: name for name in SCORES}
 """Column → tensor of statistics.safetensors."""
-MEASURED = ["run", *COLUMNS, "top_tokens", "promoted_tokens"]
-"""What a run writes; every other column is people's and survives."""
+NUMBERS_AND_WORDS = (*COLUMNS, "top_tokens", "promoted_tokens")
+"""What a run measures; every other column is people's and survives."""
+LEFT_TO_PEOPLE = [
+    field
+    for field in Feature._meta.concrete_fields
+    if field.name not in ("id", "sae", "run", "index", *NUMBERS_AND_WORDS)
+]
 READING = "reading"
 """Where the engine keeps what it read so far, below the job's folder."""
 MOST_CHARACTERS = Feature._meta.get_field("top_tokens").max_length
@@ -71,7 +80,7 @@ class FeatureRunRunner(Runner):
         saes = Sae.objects.select_related("language_model", "tokenization").in_bulk(spec.saes)
         first = saes[spec.sae]
         tokens = spec.batch_contexts * Tokenization.objects.get(pk=spec.tokenization).context_length
-        latents = max(min(tokens, DENSE_ELEMENTS // sae.d_sae) * sae.d_sae for sae in saes.values())
+        latents = max(min(tokens * sae.d_sae, GPU_CHUNK_ELEMENTS) for sae in saes.values())
         weights = sum(2 * sae.d_in * sae.d_sae for sae in saes.values())
         return lm_weights_bytes(first.language_model, spec.lm_dtype) + FLOAT32 * (weights + 2 * latents)
 
@@ -84,10 +93,7 @@ def _run_finish(run: FeatureRun, described: DescribedSae, folder: Path) -> None:
             f"The run describes {described.d_sae:,} latents, but {run.sae} has {run.sae.d_sae:,}.",
             "Start the run again.",
         )
-    for chunk in features_read(run, folder, described.d_sae):
-        Feature.objects.bulk_create(
-            chunk, update_conflicts=True, unique_fields=["sae", "index"], update_fields=MEASURED
-        )
+    rows_write(run, folder, described.d_sae)
     terms_write(run.sae_id, folder)
     run.tokens, run.alive, run.bytes = described.tokens, described.alive, described.bytes
     run.report = described.to_json()
@@ -96,31 +102,43 @@ def _run_finish(run: FeatureRun, described: DescribedSae, folder: Path) -> None:
     artifact_place(folder, data_path("features", run.pk))
 
 
-def features_read(run: FeatureRun, folder: Path, d_sae: int) -> Iterator[list[Feature]]:
-    """Feature rows from a run's files, in chunks, not yet saved."""
-    vocabulary = vocabulary_open(folder)
-    words = Words(vocabulary)
+def rows_write(run: FeatureRun, folder: Path, d_sae: int) -> None:
+    """A row for each latent, new or written over without touching what people gave it."""
+    # Tens of thousands of rows while others wait for the lock: model instances and their conversions would take longer
+    # than the database.
+    names = ("index", *NUMBERS_AND_WORDS)
+    fixed = {"sae_id": run.sae_id, "run_id": run.pk} | {field.attname: field.get_default() for field in LEFT_TO_PEOPLE}
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(name) for name in (*fixed, *names))
+    place = f"({', '.join(['%s'] * (len(fixed) + len(names)))})"
+    measured = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in ("run_id", *NUMBERS_AND_WORDS))
+    head = f"INSERT INTO {quote(Feature._meta.db_table)} ({columns}) VALUES "
+    tail = f" ON CONFLICT (sae_id, {quote('index')}) DO UPDATE SET {measured}"
+    known = tuple(fixed.values())
+    rows = rows_read(folder, d_sae)
+    with transaction.atomic(), connection.cursor() as cursor:
+        while part := list(islice(rows, WRITTEN_AT_ONCE)):
+            values = [value for row in part for value in (*known, *row)]
+            cursor.execute(f"{head}{', '.join([place] * len(part))}{tail}", values)
+
+
+def rows_read(folder: Path, d_sae: int) -> Iterator[tuple[Any, ...]]:
+    """What a run found of each latent: its index, the columns of NUMBERS_AND_WORDS."""
+    words = Words(vocabulary_open(folder))
     with (
         tensors(folder, "statistics") as statistics,
         tensors(folder, "tokens") as tokens,
         tensors(folder, "logits") as logits,
     ):
-        columns = {column: statistics.get_tensor(name) for column, name in COLUMNS.items()}
+        columns = [statistics.get_tensor(name) for name in COLUMNS.values()]
         for start in range(0, d_sae, CHUNK):
             rows = slice(start, min(start + CHUNK, d_sae))
-            fires_at_CL = tokens.get_slice("ids")[rows]
-            promoted_CL = logits.get_slice("promoted_ids")[rows]
-            yield [
-                Feature(
-                    sae_id=run.sae_id,
-                    run=run,
-                    index=start + place,
-                    **{column: values[start + place].item() for column, values in columns.items()},
-                    top_tokens=words.in_order(fires_at_CL[place]),
-                    promoted_tokens=words.in_order(promoted_CL[place]),
-                )
-                for place in range(rows.stop - rows.start)
-            ]
+            yield from zip(
+                range(rows.start, rows.stop),
+                *(values[rows].tolist() for values in columns),
+                map(words.in_order, tokens.get_slice("ids")[rows].tolist()),
+                map(words.in_order, logits.get_slice("promoted_ids")[rows].tolist()),
+            )
 
 
 def terms_write(sae_id: int, folder: Path) -> None:
@@ -141,9 +159,9 @@ class Words:
         self._vocabulary = vocabulary
         self._known: dict[int, str] = {}
 
-    def in_order(self, ids: np.ndarray) -> str:
-        """Distinct words of `ids` in their order."""
-        return _joined(list(dict.fromkeys(self.word(int(i)) for i in ids if i >= 0)))
+    def in_order(self, ids: list[int]) -> str:
+        """Distinct words of `ids` in their order; those below 0 are none."""
+        return _joined(list(dict.fromkeys(self.word(token_id) for token_id in ids if token_id >= 0)))
 
     def word(self, token_id: int) -> str:
         """One token as lists show it."""
@@ -153,6 +171,9 @@ class Words:
 
 
 def _joined(words: list[str]) -> str:
+    whole = " ".join(words)
+    if len(whole) <= MOST_CHARACTERS:
+        return whole
     kept, length = [], 0
     for word in words:
         length += len(word) + 1

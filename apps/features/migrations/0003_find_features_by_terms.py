@@ -1,6 +1,6 @@
 
 
-import apps.features.index_sets
+import apps.features.search.index_sets
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.PositiveSmallIntegerField(choices=[(1, 'token at which a feature fires'), (2, 'token whose logit it raises'), (3, 'word of its label or category'), (4, 'category that it lies in or below')])),
                 ('text', models.CharField(max_length=200)),
-                ('features', apps.features.index_sets.IndexSetField()),
+                ('features', apps.features.search.index_sets.IndexSetField()),
             ],
         ),
         migrations.RemoveIndex(

@@ -2,8 +2,8 @@
 
 from django.db import migrations
 
-from apps.features.index_sets import index_set
-from apps.features.terms import terms_of, token_shown
+from apps.features.search.index_sets import index_set
+from apps.features.search.terms import terms_of, token_shown
 
 FIRES_ON, PROMOTES = 1, 2
 AT_ONCE = 500

@@ -1,6 +1,6 @@
 
 
-import apps.features.index_sets
+import apps.features.search.index_sets
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
             name='CollectionPart',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('features', apps.features.index_sets.IndexSetField()),
+                ('features', apps.features.search.index_sets.IndexSetField()),
                 ('collection', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='features.collection')),
                 ('sae', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='saes.sae')),
             ],

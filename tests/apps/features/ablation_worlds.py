@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from apps.features.ablation_services import ablation_start
+from apps.features.ablation.services import ablation_start
 from apps.features.models import Ablation
 from apps.jobs.models import Job
 from apps.saes.models import Sae

@@ -4,7 +4,7 @@ import numpy as np
 from django.utils import timezone
 from safetensors.numpy import save_file
 
-from apps.features.map_services import feature_map_start
+from apps.features.maps.services import feature_map_start
 from apps.features.models import FeatureMap
 from apps.jobs.models import Job
 from apps.saes.models import Sae

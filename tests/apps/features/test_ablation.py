@@ -8,8 +8,8 @@ from django.urls import reverse
 
 from apps.core.errors import AppError
 from apps.core.live.rendering import fragment, renderers_discover
-from apps.features.ablation_services import ablation_delete, ablation_start
-from apps.features.ablations import ablation_of, delta_strip, effect_words, verdict
+from apps.features.ablation.selectors import ablation_of, delta_strip, effect_words, verdict
+from apps.features.ablation.services import ablation_delete, ablation_start
 from apps.features.models import Ablation
 from apps.features.services import feature_run_delete
 from apps.jobs.models import Job

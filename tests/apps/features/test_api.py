@@ -39,6 +39,27 @@ def test_a_bad_filter_is_named(client_in, query, field):
     assert answer.status_code == 400 and answer.json()["error"]["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "features?sae={sae}&featurs=1"),
+        ("patch", "features?sae={sae}&featurs=1"),
+        ("post", "features/collections?sae={sae}&featurs=1"),
+        ("delete", "features/collections/{collection}/features?sae={sae}&featurs=1"),
+        ("get", "features/examples?sae={sae}&format=csv&featurs=1"),
+    ],
+)
+def test_a_misspelt_filter_is_refused_instead_of_meaning_every_feature(client_in, sae, method, path):
+    made = client_in.post(f"/api/v1/features/collections?sae={sae.pk}", {"name": "all"}, **JSON).json()
+    body = {"is_starred": True} if method == "patch" else {"name": "more"}
+    url = f"/api/v1/{path.format(sae=sae.pk, collection=made['id'])}"
+    answer = getattr(client_in, method)(url, *([] if method == "get" else [body]), **({} if method == "get" else JSON))
+    assert answer.status_code == 400 and answer.json()["error"]["field"] == "featurs"
+    assert "features, collection" in answer.json()["error"]["hint"]
+    assert not sae.features.filter(is_starred=True).exists()
+    assert client_in.get(f"/api/v1/features/collections/{made['id']}").json()["features"] == sae.d_sae
+
+
 def test_one_feature_comes_with_statistics_logits_and_examples(client_in, sae):
     feature = client_in.get(f"/api/v1/features/{sae.features.get(index=5).pk}").json()
     assert feature["statistics"]["firings"] == 50 and sum(feature["statistics"]["histogram"]) == 7
@@ -68,6 +89,18 @@ def test_an_extraction_is_accepted_and_can_be_followed(client_in):
     run = client_in.get(answer.json()["url"]).json()
     assert run["sae"] == {"id": sae.pk, "name": "Tiny SAE"} and not run["ready"]
     assert run["job"]["id"] == answer.json()["job"]["id"]
+
+
+def test_a_run_says_what_its_features_are_together(client_in, sae):
+    (run,) = client_in.get(f"/api/v1/features/extraction?sae={sae.pk}").json()["items"]
+    assert run["summary"] == {"d_sae": 6, "dead": 1, "readable": 2, "mean_density": 0.003, "mean_score": 0.5}
+    text = client_in.get(f"/features/sae/{sae.pk}/").text
+    assert "read well" in text and f"/features/sae/{sae.pk}/?min_score=0.5" in text
+    FeatureRun.objects.update(report={"folder": "x", "tokens": 9, "d_sae": 6, "alive": 5, "bytes": 1})
+    assert client_in.get(f"/api/v1/features/extraction/{run['id']}").json()["summary"]["readable"] is None
+    assert "read well" not in client_in.get(f"/features/sae/{sae.pk}/").text
+    started, _, _ = run_make(sae_make())
+    assert client_in.get(f"/api/v1/features/extraction/{started.pk}").json()["summary"] == {}
 
 
 def test_an_extraction_with_a_bad_value_names_the_field(client_in):

@@ -1,5 +1,7 @@
 """Reading a run's files: windows, groups, merged repeats, unreadable folders."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +25,15 @@ def test_places_beyond_the_contexts_edge_are_left_out_and_the_peak_moves_with_th
     assert edge.activations[edge.peak] == pytest.approx(4.5, abs=0.01) and edge.peak_value == pytest.approx(
         4.5, abs=0.01
     )
+
+
+def test_the_deviation_is_that_of_the_firings(run_id):
+    values = np.array([1.0, 3.0, 8.0])
+    found = artifacts.statistics_read(run_id, 5)
+    assert found.second_moment == 25
+    made = replace(found, density=0.3, mean=values.mean(), second_moment=(values**2).sum() / 10)
+    assert made.deviation == pytest.approx(values.std())
+    assert replace(made, density=0.0).deviation == 0
 
 
 def test_a_crop_keeps_the_peak_and_its_value():

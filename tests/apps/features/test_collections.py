@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core.errors import AppError
-from apps.features import collection_services as services
-from apps.features.collection_selectors import collection_json
+from apps.features.collections import services
+from apps.features.collections.selectors import collection_json
 from apps.features.forms import IndicesField
-from apps.features.index_sets import index_set, spans_of
 from apps.features.models import Collection
+from apps.features.search.index_sets import index_set, spans_of
 from tests.apps.features.worlds import finished_run_make, sae_make
 
 pytestmark = pytest.mark.django_db

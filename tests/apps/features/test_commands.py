@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.features.models import FeatureRun
+from tests.apps.features.map_worlds import map_make
 from tests.apps.features.worlds import finished_run_make, sae_make
 
 pytestmark = pytest.mark.django_db
@@ -59,3 +60,28 @@ def test_feature_label_changes_only_what_was_given():
     feature = json.loads(said("feature_label", str(sae.pk), "2", "--notes=bright", "--json"))
     assert (feature["label"], feature["category"]) == ("sunshine", "Weather > Good")
     assert feature["is_starred"] and feature["notes"] == "bright"
+
+
+def test_feature_runs_are_listed_and_deleted_and_words_stay():
+    sae = sae_make()
+    run = finished_run_make(sae)
+    said("feature_label", str(sae.pk), "2", "--label=sunshine")
+    (row,) = json.loads(said("feature_run_list", "--json"))
+    assert (row["id"], row["alive"], row["readable"], row["ready"]) == (run.pk, 5, 2, True)
+    assert "Tiny SAE" in said("feature_run_list", "--query=tiny")
+    assert json.loads(said("feature_run_list", "--query=other", "--json")) == []
+    freed = json.loads(said("feature_run_delete", str(run.pk), "--json"))
+    assert freed["deleted"] == run.pk and freed["freed_bytes"] > 1000
+    assert not FeatureRun.objects.exists() and sae.features.get(index=2).label == "sunshine"
+    with pytest.raises(CommandError, match="no feature run"):
+        said("feature_run_delete", str(run.pk))
+
+
+def test_feature_maps_are_listed_and_deleted():
+    sae = sae_make()
+    finished_run_make(sae)
+    made = map_make(sae, is_ready=True)
+    (row,) = json.loads(said("feature_map_list", "--json"))
+    assert (row["id"], row["method"], row["ready"]) == (made.pk, "graph", True)
+    assert "Deleted" in said("feature_map_delete", str(made.pk))
+    assert json.loads(said("feature_map_list", "--json")) == [] and not made.folder.exists()

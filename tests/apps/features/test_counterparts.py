@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from apps.core.errors import AppError
 from apps.core.storage import data_path
-from apps.features.counterparts import MOST_SAES, counterparts_of, expected_largest, nearest_rows
+from apps.features.counterparts.selectors import MOST_SAES, counterparts_of, expected_largest, nearest_rows
 from apps.features.services import feature_label_set
 from apps.saes.models import Sae
 from tests.apps.features.worlds import finished_run_make, sae_make
@@ -64,7 +64,7 @@ def test_the_nearest_rows_are_those_of_numpy_whatever_their_lengths(own):
 
 
 def test_more_rows_than_one_chunk_holds_are_all_looked_at(own, monkeypatch):
-    monkeypatch.setattr("apps.features.counterparts.CHUNK_ROWS", 4)
+    monkeypatch.setattr("apps.features.counterparts.selectors.CHUNK_ROWS", 4)
     W_dec = random_decoder(3, rows=11)
     other = other_make(own, W_dec, d_sae=11)
     for index in range(11):

@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from apps.core.errors import AppError, NotFound
-from apps.core.storage import data_path
-from apps.features import services
+from apps.core.storage import data_path, folder_bytes
+from apps.features.language import services
 from apps.features.models import LanguageAnalysis
+from apps.features.services import feature_run_delete
 from apps.jobs.models import Job
 from tests.apps.features.worlds import finished_run_make, language_finish, language_make, run_make, sae_make
 from workers.engine.specs.feature_language import FeatureLanguageSpec
@@ -144,10 +145,27 @@ def test_what_cannot_be_analysed_is_refused(sae):
     assert LanguageAnalysis.objects.count() == 1
 
 
+def test_a_run_counts_the_bytes_of_its_analyses(sae):
+    def taken():
+        run = sae.feature_runs.get()
+        return run.bytes, folder_bytes(data_path("features", run.pk))
+
+    alone = folder_bytes(data_path("features", sae.feature_runs.get().pk))
+    one = language_finish(language_make(sae, 5))
+    assert taken()[0] == taken()[1] > alone
+    of_all = language_finish(language_make(sae))
+    language_finish(language_make(sae))
+    assert taken()[0] == taken()[1]
+    services.language_analysis_delete(analysis=of_all)
+    assert taken() == (alone, alone)
+    services.language_analysis_delete(analysis=one)
+    assert taken() == (alone, alone)
+
+
 def test_a_run_is_not_deleted_while_its_language_is_analysed(sae):
     analysis = language_make(sae)
     with pytest.raises(AppError, match="still works"):
-        services.feature_run_delete(run=analysis.run)
+        feature_run_delete(run=analysis.run)
 
 
 def test_deleting_the_analysis_of_all_takes_its_files(sae):

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.features.forms import RANGES, FeatureFilterForm
 from apps.features.models import Feature, FeatureTerm
-from apps.features.search import _notes_found, begins
+from apps.features.search.queries import _notes_found, begins
 from apps.features.selectors import SORTS, FoundFeatures
 from apps.features.services import features_label
 from tests.apps.features.worlds import sae_make

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from apps.core.errors import AppError
 from apps.core.live.rendering import fragment, renderers_discover
 from apps.core.storage import data_path
-from apps.features import map_services
-from apps.features.areas import is_inside
 from apps.features.forms import FeatureFilterForm
-from apps.features.map_services import feature_map_start
-from apps.features.maps import map_points
+from apps.features.maps import services
+from apps.features.maps.areas import is_inside
+from apps.features.maps.selectors import map_points
+from apps.features.maps.services import feature_map_start
 from apps.features.models import FeatureMap
 from apps.features.services import feature_label_set
 from apps.jobs.models import Job
@@ -84,7 +84,7 @@ def test_an_older_map_is_shown_when_asked_for_and_an_unknown_one_is_not_found(cl
 
 
 def test_without_umap_the_page_says_what_brings_it_and_asking_for_it_is_refused(client_in, sae, monkeypatch):
-    monkeypatch.setattr(map_services, "find_spec", lambda name: None)
+    monkeypatch.setattr(services, "find_spec", lambda name: None)
     assert "pip install -e &quot;.[map]&quot;" in page(client_in, sae).text
     with pytest.raises(AppError) as refused:
         feature_map_start(spec=FeatureMapSpec(sae=sae.pk, method="umap"))
@@ -123,7 +123,7 @@ def test_the_points_say_which_the_filters_keep(sae):
 
 
 def test_of_very_many_points_the_words_stay_away(sae, monkeypatch):
-    monkeypatch.setattr("apps.features.maps.MOST_LABELLED", 4)
+    monkeypatch.setattr("apps.features.maps.selectors.MOST_LABELLED", 4)
     assert "label" not in map_points(map_make(sae, is_ready=True), {})
 
 

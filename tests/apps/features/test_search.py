@@ -9,10 +9,11 @@ from django.db.migrations.executor import MigrationExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.features import index_sets, services
+from apps.features import services
 from apps.features.models import Feature, FeatureTerm
+from apps.features.search import index_sets
+from apps.features.search.terms import terms_of, words_in
 from apps.features.selectors import feature_list
-from apps.features.terms import terms_of, words_in
 from tests.apps.features.worlds import finished_run_make, sae_make
 
 pytestmark = pytest.mark.django_db

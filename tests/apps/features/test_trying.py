@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
-from apps.features import services
 from apps.features.models import TriedText
+from apps.features.services import feature_label_set
+from apps.features.trying import services
 from apps.jobs.models import Job
 from tests.apps.features.worlds import finished_run_make, sae_make, tried_make, try_result_make
 from workers.engine.specs.try_text import TryTextSpec
@@ -53,6 +54,28 @@ def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in
     assert (tried.job.kind, tried.job.queue) == ("try_text", "steer")
 
 
+def test_a_feature_page_tests_a_text_on_its_feature_and_keeps_its_address(client_in, sae):
+    text = client_in.get(sae.features.get(index=3).get_absolute_url()).text
+    assert 'name="watched" value="3"' in text and 'data-key="t"' in text
+    values = {"sae": sae.pk, "watched": "3", "features_listed": "5", "here": "1", "text": "The wind"}
+    answer = client_in.post(reverse("features:try"), values, headers=HTMX)
+    assert "HX-Push-Url" not in answer.headers and "Reading" in answer.text
+    tried = TriedText.objects.get()
+    assert tried.job.loaded_spec == TryTextSpec(sae=sae.pk, text="The wind", watched=(3,), features_listed=5)
+    without_script = client_in.post(reverse("features:try"), values)
+    assert without_script.status_code == 302 and "watched=3" in without_script.headers["Location"]
+    TryTextRunner().finish(tried.job, tried.job.loaded_spec, try_result_make(), "")
+    Job.objects.filter(pk=tried.job.pk).update(state="succeeded")
+    assert "Feature 3, then the others, strongest first" in client_in.get(without_script.headers["Location"]).text
+
+
+def test_an_address_holds_every_option_that_is_not_the_usual(client_in, sae):
+    spec = TryTextSpec(sae=sae.pk, text="The wind", watched=(3, 1), per_token=9)
+    tried = services.text_try(spec=spec)
+    assert tried.get_absolute_url() == f"/features/try/?sae={sae.pk}&text=The+wind&watched=3%2C1&per_token=9"
+    assert tried.topic in client_in.get(tried.get_absolute_url()).text, "the same question, already under way"
+
+
 def test_no_text_is_refused_in_words(client_in, sae):
     values = {"sae": sae.pk, "text": "  ", "features_listed": 20, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
     assert 'role="alert"' in client_in.post(reverse("features:try"), values, headers=HTMX).text
@@ -66,7 +89,7 @@ def test_an_address_with_a_text_asks_for_the_answer_by_itself(client_in, sae):
 
 
 def test_an_address_that_was_answered_shows_the_answer_at_once(client_in, sae):
-    services.feature_label_set(feature=sae.features.get(index=5), label="weather", category="")
+    feature_label_set(feature=sae.features.get(index=5), label="weather", category="")
     tried_make(sae, is_ready=True)
     text = page(client_in, sae, text="The wind").text
     assert 'hx-trigger="submit"' in text

@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization
+from apps.features.language.services import language_analysis_start
 from apps.features.models import FeatureRun, LanguageAnalysis, TriedText
-from apps.features.services import language_analysis_start, text_try
+from apps.features.trying.services import text_try
 from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel
@@ -141,7 +142,16 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Desc
     )
     table = pa.table({"token_id": pa.array(range(len(VOCABULARY)), pa.int32()), "token": VOCABULARY})
     pq.write_table(table, folder / "vocabulary.parquet")
-    return DescribedSae(folder=folder.name, tokens=TOKENS, d_sae=d_sae, alive=int(alive_F.sum()), bytes=1)
+    return DescribedSae(
+        folder=folder.name,
+        tokens=TOKENS,
+        d_sae=d_sae,
+        alive=int(alive_F.sum()),
+        bytes=1,
+        readable=2,
+        mean_density=0.003,
+        mean_score=0.5,
+    )
 
 
 def _top_tokens(strength_F: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,8 +12,11 @@ from transformers import AutoModelForCausalLM
 from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import D_MODEL, tiny_model_folder
 from workers.engine.datasets.contexts import contexts_write
+from workers.engine.features import ablating
 from workers.engine.features.ablating import ablate, context_ablate, effect
+from workers.engine.features.read_contexts import ReadContexts, context_read, read_contexts
 from workers.engine.formats.saelens import sae_write
+from workers.engine.hooks.capture import capture, replaced
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.ablation import AblateInputs, AblateSpec
@@ -109,7 +112,7 @@ def test_subtracting_equals_a_hook_written_by_hand(folder, model, kind):
         ids_T = tokens_of(folder, number)
         for latent in range(0, F, 9):
             f_T, delta_P = by_hand(model, sae, latent, ids_T)
-            found = context_ablate(model, sae, latent, ids_T)
+            found = ablated(model, sae, latent, ids_T)
             torch.testing.assert_close(found.f_T, f_T)
             torch.testing.assert_close(found.delta_P, delta_P, atol=3e-5, rtol=1e-3)
             changed += int((delta_P.abs() > 1e-3).sum())
@@ -120,9 +123,14 @@ def test_subtracting_equals_a_hook_written_by_hand(folder, model, kind):
 def test_the_gauge_changes_nothing_of_what_is_subtracted(folder, model):
     sae = random_sae("jumprelu", d_in=D_MODEL, d_sae=F, hook_site=SITE)
     ids_T = tokens_of(folder, 0)
-    found, gauged = (context_ablate(model, each, 3, ids_T) for each in (sae, sae.with_unit_decoder()))
+    found, gauged = (ablated(model, each, 3, ids_T) for each in (sae, sae.with_unit_decoder()))
     assert found.delta_P.abs().max() > 1e-3
     torch.testing.assert_close(found.delta_P, gauged.delta_P, atol=3e-5, rtol=1e-3)
+
+
+def ablated(model, sae, latent, ids_T):
+    """One context read anew, with the latent taken out."""
+    return context_ablate(model, sae, latent, context_read(model, sae.encode_spec, ids_T))
 
 
 def planted(model, *, sign=1.0, bias=2.0, layer=LAST):
@@ -142,12 +150,12 @@ def planted(model, *, sign=1.0, bias=2.0, layer=LAST):
 @pytest.mark.parametrize(("sign", "rises"), [(1.0, True), (-1.0, False)])
 def test_a_latent_that_speaks_for_the_next_token_raises_its_cross_entropy_when_removed(model, sign, rises):
     ids_T = torch.full((10,), TOKEN)
-    delta_P = context_ablate(model, planted(model, sign=sign), 0, ids_T).delta_P[1:]  # position 0 is let through
+    delta_P = ablated(model, planted(model, sign=sign), 0, ids_T).delta_P[1:]  # position 0 is let through
     assert ((delta_P > 0) == rises).all() and delta_P.abs().min() > 1e-3
 
 
 def test_a_feature_that_never_fires_changes_nothing_at_all(model):
-    found = context_ablate(model, planted(model), 1, torch.arange(2, 12))
+    found = ablated(model, planted(model), 1, torch.arange(2, 12))
     assert found.delta_P.tolist() == [0.0] * 9 and found.ce_P is None
 
 
@@ -175,7 +183,7 @@ def run(folder, tmp_path, sae, contexts, **options):
 def test_the_job_means_over_the_top_and_the_random_contexts(folder, model, tmp_path):
     sae = random_sae("standard", d_in=D_MODEL, d_sae=F, hook_site=SITE)
     result = run(folder, tmp_path, sae, [13, 2, 5])
-    each = [context_ablate(model, sae.with_unit_decoder(), 0, tokens_of(folder, number)) for number in (13, 2, 5)]
+    each = [ablated(model, sae.with_unit_decoder(), 0, tokens_of(folder, number)) for number in (13, 2, 5)]
     means = np.array([one.delta_P.numpy().mean() for one in each])
     assert result.top.mean == pytest.approx(means.mean(), rel=1e-4)
     assert result.top.stderr == pytest.approx(means.std(ddof=1) / np.sqrt(3), rel=1e-4)
@@ -191,7 +199,7 @@ def test_the_job_means_over_the_top_and_the_random_contexts(folder, model, tmp_p
 def test_the_tokens_shown_carry_what_was_measured_of_them(folder, model, tmp_path):
     sae = random_sae("standard", d_in=D_MODEL, d_sae=F, hook_site=SITE)
     first = run(folder, tmp_path, sae, [13, 2, 5]).shown[0]
-    truth = context_ablate(model, sae.with_unit_decoder(), 0, tokens_of(folder, 13))
+    truth = ablated(model, sae.with_unit_decoder(), 0, tokens_of(folder, 13))
     assert first.context == 13 and len(first.tokens) == T - 3 and first.peak == truth.peak
     np.testing.assert_allclose(first.deltas, [0, *truth.delta_P.tolist()], atol=2e-5)
     np.testing.assert_allclose(first.activations, truth.f_T.numpy(), rtol=1e-3, atol=2e-5)
@@ -201,6 +209,63 @@ def test_random_contexts_in_which_it_is_silent_count_as_exactly_nothing(folder, 
     rare = dataclasses.replace(planted(model), b_enc=torch.tensor([-1e6, -1.0]))
     result = run(folder, tmp_path, rare, [1])
     assert (result.random.mean, result.random.stderr, result.random_contexts_firing) == (0.0, 0.0, 0)
+
+
+def whole_passes(model, sae, latent, ids_T):
+    """Δ of each predicted token by two passes from the first block on: what is saved must not be seen."""
+    ids_1T, spec = ids_T[None], sae.encode_spec
+    x_TD = capture(model, ids_1T, spec.hook_site)[0]
+    f_T = context_ablate(model, sae, latent, context_read(model, spec, ids_T)).f_T
+    part_TE = torch.zeros(len(ids_T), D_MODEL)
+    part_TE[f_T > 0] = sae.contribution(latent, f_T[f_T > 0], x_TD[f_T > 0])
+    clean = model(ids_1T).logits
+    with replaced(model, spec.site_out, lambda y_1TE: y_1TE - part_TE):
+        without = model(ids_1T).logits
+    losses = [cross_entropy(logits[0, :-1], ids_T[1:], reduction="none") for logits in (without, clean)]
+    return losses[0] - losses[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_going_on_from_the_site_gives_the_same_bits_as_whole_passes(folder, model, kind):
+    sae = random_sae(**{"d_in": D_MODEL, "d_sae": F, "hook_site": SITE} | KINDS[kind])
+    fired = 0
+    for latent in range(0, F, 9):
+        found = ablated(model, sae, latent, tokens_of(folder, 2))
+        fired += found.ce_P is not None
+        assert torch.equal(found.delta_P, whole_passes(model, sae, latent, tokens_of(folder, 2)))
+    assert fired >= 2
+
+
+def test_the_next_feature_finds_the_random_contexts_read_and_measures_the_same(folder, tmp_path, monkeypatch):
+    sae = random_sae("standard", d_in=D_MODEL, d_sae=F, hook_site=SITE)
+    first = run(folder, tmp_path, sae, [13, 2, 5])
+    anew = []
+    monkeypatch.setattr(ablating, "context_read", lambda *args: anew.append(1) or context_read(*args))
+    again = run(folder, tmp_path, sae, [13, 7, 5])
+    assert len(anew) <= 1, "of the top contexts one is new, the random ones are those of before"
+    assert again.random == first.random
+    other = random_sae("standard", d_in=D_MODEL, d_sae=F, hook_site=HookSite(layer=LAST, site="resid_post"))
+    run(folder, tmp_path, other, [13, 7, 5])
+    assert len(anew) >= 7, "at another site all are read"
+
+
+def test_contexts_asked_for_longest_ago_make_room_and_another_model_starts_afresh(model):
+    spec = random_sae("standard", d_in=D_MODEL, d_sae=F, hook_site=SITE).encode_spec
+    reads = [context_read(model, spec, torch.arange(2, 12)) for _ in range(3)]
+    kept = ReadContexts(most_bytes=2 * reads[0].bytes)
+    for number, read in enumerate(reads[:2]):
+        kept.keep(number, read)
+    kept.trim()
+    assert kept.get(0) is reads[0] and kept.get(1) is reads[1]
+    kept.get(0)
+    kept.keep(2, reads[2])
+    kept.trim()
+    assert kept.get(1) is None and kept.get(0) is reads[0] and kept.get(2) is reads[2]
+    assert reads[0].bytes >= 2 * 10 * D_MODEL * 4
+    assert read_contexts(model, spec, "a") is read_contexts(model, spec, "a")
+    own = read_contexts(model, spec, "a")
+    assert read_contexts(model, spec, "b") is not own and read_contexts(model, spec, "a") is not own
 
 
 def test_fewer_top_contexts_and_other_random_ones_are_taken_when_asked_for(folder, tmp_path):

@@ -5,7 +5,10 @@ import pytest
 
 from tests.engine.features.worlds import random_activations
 from workers.engine.features.examples import EMPTY, ExampleChooser, slot_groups, zero_pool
+from workers.engine.features.latent_firings import LatentFirings
 from workers.engine.features.near_misses import NearMisses
+from workers.engine.features.random_picks import even_choices, random_choices
+from workers.engine.features.top_tokens import top_tokens
 from workers.engine.features.windows import WindowCutter
 from workers.engine.specs.features import NEAR_GROUP, FeatureRunSpec
 
@@ -29,21 +32,35 @@ def _window(tokens, centre):
     return ids, positions
 
 
-def _choose(latent, tokens=TOKENS, dense=DENSE, spec=SPEC):
-    included = np.flatnonzero(np.arange(dense.shape[0]) % T)
+def _firings(dense):
+    """All latents of a dense array as one range."""
+    latents, positions = np.nonzero(dense.T)
+    bounds = np.searchsorted(latents, np.arange(dense.shape[1] + 1))
+    return LatentFirings(0, dense.shape[1], positions, positions, dense[positions, latents], bounds)
+
+
+def _top_ids(latents, tokens):
+    """Each latent's tokens, most frequent first."""
+    return top_tokens(latents, tokens.reshape(-1), 20).ids
+
+
+def _choose_all(latents, tokens=TOKENS, spec=SPEC):
+    """The centres of all latents of a range."""
+    included = np.flatnonzero(np.arange(tokens.size) % T)
     cutter = WindowCutter(tokens, np.full(len(tokens), tokens.shape[1]), spec.window_before, spec.window_after)
     chooser = ExampleChooser(spec, cutter, zero_pool(included, spec.seed), NearMisses(cutter, included))
-    positions = np.flatnonzero(dense[:, latent]).astype(np.int32)
-    ids, counts = np.unique(tokens.reshape(-1)[positions], return_counts=True)
-    return chooser.centres(latent, positions, dense[positions, latent], ids[np.argsort(-counts, kind="stable")])
+    return chooser.centres(latents, _top_ids(latents, tokens))
+
+
+def _choose(latent, tokens=TOKENS, dense=DENSE, spec=SPEC):
+    return _choose_all(_firings(dense), tokens, spec)[latent]
 
 
 def test_windows_are_contiguous_and_end_at_the_edge_of_their_context():
     cutter = WindowCutter(TOKENS, np.full(len(TOKENS), TOKENS.shape[1]), SPEC.window_before, SPEC.window_after)
     centres = np.array([0, 1, T - 1, T, 3 * T + 7, N * T - 1])
     for latent in range(5):
-        positions = np.flatnonzero(DENSE[:, latent])
-        activations = cutter.activations(centres, positions, DENSE[positions, latent])
+        activations = cutter.activations(_firings(DENSE), np.full(len(centres), latent), centres)
         for row, centre in enumerate(centres):
             ids, places = _window(TOKENS, centre)
             assert cutter.token_ids(centres)[row].tolist() == ids
@@ -69,7 +86,7 @@ def test_the_same_window_in_two_documents_is_shown_once():
 
 
 def test_many_copies_do_not_hide_what_comes_after_them(monkeypatch):
-    monkeypatch.setattr("workers.engine.features.examples.CANDIDATES", 2)
+    monkeypatch.setattr("workers.engine.features.examples.CANDIDATES_PER_EXAMPLE", 1)
     tokens, dense = TOKENS.copy(), np.zeros_like(DENSE)
     tokens[:10] = tokens[0]
     dense[10::T, 0] = np.arange(N, 0, -1)
@@ -145,3 +162,30 @@ def test_the_seed_decides_random_picks_alone():
 def test_no_groups_and_no_silent_examples_leave_the_top():
     spec = FeatureRunSpec.from_json({**SPEC.to_json(), "quantile_groups": 0, "zero_examples": 0, "near_misses": 0})
     np.testing.assert_array_equal(_choose(0, spec=spec), _choose(0)[:4])
+
+
+def test_what_a_latent_gets_does_not_depend_on_the_latents_it_is_worked_on_with():
+    whole = _firings(DENSE)
+    parts = [whole.part(0, 1), whole.part(1, 4), whole.part(4, 5)]
+    np.testing.assert_array_equal(_choose_all(whole), np.concatenate([_choose_all(part) for part in parts]))
+
+
+def test_windows_of_the_same_tokens_alone_have_the_same_fingerprint():
+    tokens = np.random.default_rng(2).integers(0, 2, (40, T), dtype=np.int32)
+    cutter = WindowCutter(tokens, np.full(len(tokens), T), 3, 1)
+    centres = np.arange(tokens.size)
+    windows, fingerprints = cutter.token_ids(centres), cutter.fingerprints(centres)
+    is_same = (windows[:, None] == windows).all(-1)
+    np.testing.assert_array_equal(fingerprints[:, None] == fingerprints, is_same)
+
+
+def test_random_choices_are_all_equally_likely_and_differ_between_latents():
+    latents, drawn = np.arange(30_000), {}
+    for name, choose in (("each", random_choices), ("even", even_choices)):
+        drawn[name] = choose(np.full(len(latents), 7), 3, 5, latents, 1)
+        assert (np.diff(drawn[name], axis=1) > 0).all() and (drawn[name] >= 0).all()
+        shares = np.bincount(drawn[name].ravel(), minlength=7) / len(latents)
+        np.testing.assert_allclose(shares, 3 / 7, atol=0.015)
+    assert len(np.unique(drawn["each"], axis=0)) == 35  # all ways to choose 3 of 7
+    assert random_choices(np.array([2, 0]), 3, 5, np.arange(2)).tolist() == [[0, 1, -1], [-1, -1, -1]]
+    assert even_choices(np.array([2, 0]), 3, 5, np.arange(2)).tolist() == [[0, 1, -1], [-1, -1, -1]]

@@ -9,10 +9,13 @@ from workers.engine.features.firings import Firings
 
 
 @pytest.mark.parametrize("held_at_once", [1, 37, 10**6])
+@pytest.mark.parametrize("worked_on", [1, 50, 10**6])
 @pytest.mark.parametrize("files", [1, 4, 64])
-def test_every_firing_of_a_latent_comes_back_in_order(tmp_path, monkeypatch, files, held_at_once):
+def test_every_firing_of_a_latent_comes_back_in_order(tmp_path, monkeypatch, files, worked_on, held_at_once):
     monkeypatch.setattr(module, "FILES", files)
     monkeypatch.setattr(module, "READ_FIRINGS", held_at_once)
+    monkeypatch.setattr(module, "WORKED_FIRINGS", worked_on)
+    monkeypatch.setattr(module, "HELD_FIRINGS", worked_on)
     dense = random_activations(6, 20, 9)
     firings = firings_of(dense, tmp_path / "f")
     seen = []
@@ -26,13 +29,20 @@ def test_every_firing_of_a_latent_comes_back_in_order(tmp_path, monkeypatch, fil
     np.testing.assert_array_equal(firings.counts_F, (dense > 0).sum(0))
 
 
-def test_what_fires_together_comes_back_position_by_position(tmp_path):
+@pytest.mark.parametrize("sparse", [1e-6, 4])  # counted by sorting, in a table
+def test_what_fires_together_comes_back_position_by_position(tmp_path, monkeypatch, sparse):
+    monkeypatch.setattr(module, "SPARSE", sparse)
     dense = random_activations(6, 20, 9)
     firings = firings_of(dense, tmp_path / "f")
     np.testing.assert_array_equal(firings.positions_P, np.arange(len(dense)))
     at = np.array([3, 4, 50, 119])
-    expected = np.concatenate([np.flatnonzero(dense[position]) for position in at])
-    np.testing.assert_array_equal(firings.latents_at(at), expected)
+    expected = [np.flatnonzero(dense[position]) for position in at]
+    latents, of_row = firings.latents_at(at)
+    np.testing.assert_array_equal(latents, np.concatenate(expected))
+    np.testing.assert_array_equal(of_row, np.repeat(np.arange(len(at)), [len(found) for found in expected]))
+    counted = np.unique(np.concatenate(expected), return_counts=True)
+    for found, known in zip(firings.counts_at(at), counted):
+        np.testing.assert_array_equal(found, known)
 
 
 def test_firings_cut_back_to_noted_sizes_forget_what_came_later(tmp_path):

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
 from workers.engine.datasets.contexts import contexts_write
-from workers.engine.features import describing, reading, running
+from workers.engine.features import describing, firings, reading, running
 from workers.engine.features.running import feature_run
 from workers.engine.formats.saelens import sae_write
 from workers.engine.progress import Progress, Stopped
@@ -110,6 +110,10 @@ def test_statistics_are_those_of_the_dense_activations(finished):
     described = result.saes[0]
     assert (described.tokens, result.contexts, described.d_sae) == (len(included), TRAIN + HELDOUT, F)
     assert described.alive == (included > 0).any(0).sum() < F
+    fires = (included > 0).any(0)
+    assert described.mean_density == pytest.approx((included > 0).mean(0)[fires].mean(), rel=1e-5)
+    assert described.mean_score == pytest.approx(found["score"][fires].mean(), rel=1e-5)
+    assert described.readable == (found["score"] > 0.5).sum()
     np.testing.assert_array_equal(found["count"], (included > 0).sum(0))
     np.testing.assert_allclose(found["density"], (included > 0).mean(0), rtol=1e-6)
     np.testing.assert_allclose(
@@ -330,6 +334,16 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_files(tmp_path):
     assert any("Resumed after" in line.get("text", "") for line in progress.lines)
     assert result.contexts == TRAIN + HELDOUT
     assert_same(whole, resumed)
+
+
+def test_results_do_not_depend_on_how_many_latents_are_worked_on_together(finished, monkeypatch):
+    world, _, files = finished
+    monkeypatch.setattr(firings, "READ_FIRINGS", 300)
+    monkeypatch.setattr(firings, "WORKED_FIRINGS", 100)
+    monkeypatch.setattr(firings, "WORKED_LATENTS", 3)
+    monkeypatch.setattr(firings, "FILES", 5)
+    _, found = world.run(name="other-ranges")
+    assert_same(files, found)
 
 
 def test_a_run_that_is_asked_to_finish_describes_what_it_has_read(tmp_path):

@@ -4,16 +4,18 @@ import io
 import re
 import subprocess
 import tarfile
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from tests.engine.features.worlds import firings_of
 from workers.engine.datasets.contexts import Contexts
-from workers.engine.features.examples import EMPTY, ExampleChooser, slot_groups, zero_pool
+from workers.engine.features.examples import ExampleChooser, slot_groups, zero_pool
 from workers.engine.features.near_misses import NearMisses
-from workers.engine.features.scoring import Readability, Scorer
+from workers.engine.features.scoring import Scorer
 from workers.engine.features.top_tokens import top_tokens
 from workers.engine.features.windows import WindowCutter
 from workers.engine.specs.features import FeatureRunSpec
@@ -22,24 +24,29 @@ T = 64
 SPEC = FeatureRunSpec(sae=1, tokenization=1)
 
 
-def scores(tokens_NT: np.ndarray, texts: list[str], planted: np.ndarray, folder: Path) -> list[Readability]:
+class Scores(NamedTuple):
+    """Of one latent."""
+
+    consistency: float
+    concentration: float
+    agreement: float
+    score: float
+
+
+def scores(tokens_NT: np.ndarray, texts: list[str], planted: np.ndarray, folder: Path) -> list[Scores]:
     """Scores of dense latents (positions, latents) by way of firings, examples and top tokens, as a run makes them."""
     contexts = Contexts(tokens_NT, np.arange(len(tokens_NT)), np.full(len(tokens_NT), tokens_NT.shape[1]))
-    firings = firings_of(planted, folder)
+    firings = firings_of(planted, folder, np.flatnonzero(np.arange(tokens_NT.size) % tokens_NT.shape[1]))
     cutter = WindowCutter(contexts.tokens, contexts.lengths, SPEC.window_before, SPEC.window_after)
-    included = np.flatnonzero(np.arange(tokens_NT.size) % tokens_NT.shape[1])
-    pool = zero_pool(included, 0)
-    chooser = ExampleChooser(SPEC, cutter, pool, NearMisses(cutter, included))
-    scorer, is_top, found = Scorer(cutter, included, texts, pool), slot_groups(SPEC) == 0, []
+    pool = zero_pool(firings.positions_P, 0)
+    chooser = ExampleChooser(SPEC, cutter, pool, NearMisses(cutter, firings.positions_P))
+    scorer, found = Scorer(cutter, firings, texts, pool), []
     for latents in firings.by_latents():
         tokens = top_tokens(latents, tokens_NT.reshape(-1), 5)
-        for latent in range(latents.start, latents.stop):
-            positions, values = latents.of(latent)
-            row = latent - latents.start
-            centres = chooser.centres(latent, positions, values, tokens.ids[row])[is_top]
-            top = centres[centres != EMPTY]
-            random = np.random.default_rng(latent)
-            found.append(scorer.of(positions, values, top, int(tokens.counts[row].max()), random))
+        top = chooser.centres(latents, tokens.ids)[:, slot_groups(SPEC) == 0]
+        scores = scorer.of(latents, top, tokens.counts[:, 0], seed=0)
+        values = (scores.consistency, scores.concentration, scores.agreement, scores.score)
+        found += [Scores(*map(float, each)) for each in zip(*values)]
     return found
 
 
@@ -100,6 +107,67 @@ def test_like_contexts_are_consistent_and_random_ones_are_not(tmp_path):
 def test_a_latent_that_never_fired_scores_nothing(tmp_path):
     tokens, texts = random_text(contexts=20)
     assert scores(tokens, texts, np.zeros((tokens.size, 1), np.float32), tmp_path)[0].score == 0
+
+
+def test_consistency_is_the_mean_cosine_between_bags_of_rare_tokens_over_that_of_random_windows(tmp_path):
+    tokens, texts = random_text(contexts=60)
+    tokens[::3, 12:20] = np.arange(8)
+    planted = np.zeros((tokens.size, 2), np.float32)
+    planted[np.arange(0, 60, 3) * T + 15, 0] = np.arange(20, 0, -1)
+    planted[np.arange(1, 60, 3) * T + np.random.default_rng(3).integers(1, T, 20), 1] = 1
+    places = np.flatnonzero(np.arange(tokens.size) % T)
+    idf = np.log(len(places) / np.maximum(np.bincount(tokens.reshape(-1)[places], minlength=len(texts)), 1)).clip(min=0)
+
+    def mean_cosine(centres):
+        bags = np.zeros((len(centres), len(texts)))
+        for bag, (context, place) in zip(bags, (divmod(int(centre), T) for centre in centres)):
+            beside = [t for t in range(max(0, place - 8), min(T, place + 9)) if t != place]
+            bag[tokens[context, beside]] = idf[tokens[context, beside]]
+        bags /= np.linalg.norm(bags, axis=1, keepdims=True)
+        cosines = bags @ bags.T
+        return cosines[~np.eye(len(bags), dtype=bool)].mean()
+
+    found = scores(tokens, texts, planted, tmp_path)
+    random = mean_cosine(zero_pool(places, 0)[:200])
+    for latent in range(2):
+        expected = (mean_cosine(np.flatnonzero(planted[:, latent])) - random) / (1 - random)
+        assert found[latent].consistency == pytest.approx(max(0, expected), abs=1e-9)
+
+
+def test_agreement_is_the_area_under_the_curve_of_the_log_odds_that_the_strongest_give(tmp_path):
+    tokens, texts = random_text(words=40, contexts=20)
+    places = np.flatnonzero(np.arange(tokens.size) % T)
+    random = np.random.default_rng(4)
+    planted = np.zeros((tokens.size, 1), np.float32)
+    fires = places[(tokens.reshape(-1)[places] % 3 == 0) & (random.random(len(places)) < 0.4)]
+    fires = fires[: 2 * (len(fires) // 2)][:180]  # all that are not shown are compared
+    planted[fires, 0] = random.permutation(len(fires)) + 1
+    (found,) = scores(tokens, texts, planted, tmp_path)
+    order = fires[np.argsort(-planted[fires, 0])]
+    strongest, weaker = order[: len(order) // 2], order[len(order) // 2 :]
+    silent = [place for place in zero_pool(places, 0) if not planted[place, 0]][:200]
+
+    def keys(place):
+        for shift in (0, -1, 1):
+            text = texts[tokens.reshape(-1)[place + shift]] if 0 <= place % T + shift < T else "none"
+            yield from ((shift, "token", text), (shift, "ending", text.strip()[-min(3, max(1, len(text) - 3)) :]))
+            yield (shift, "shape", "none" if text == "none" else "mixed")
+
+    counted = Counter(texts[token] for token in tokens.reshape(-1)[places])
+    rates = Counter({"none": 1})
+    for text, count in [*counted.items(), ("none", 1)]:
+        ending, shape = text.strip()[-min(3, max(1, len(text) - 3)) :], "none" if text == "none" else "mixed"
+        for key in (("token", text), ("ending", ending), ("shape", shape)):
+            rates[key] += count / (len(places) + 1)
+    seen = Counter(key for place in strongest for key in keys(place))
+
+    def told(place):
+        n = len(strongest)
+        return sum(np.log((seen[key] + 2 * rates[key[1:]]) / (n + 2) / rates[key[1:]]) for key in keys(place))
+
+    of_weaker, of_silent = (np.round([told(place) for place in which], 9) for which in (weaker, silent))
+    above = np.sign(of_weaker[:, None] - of_silent).mean()  # 2 AUC - 1
+    assert found.agreement == pytest.approx(above, abs=1e-6) and above > 0.2
 
 
 TAGS = ("in", "jj", "vbd", "nns", "np", "vbn", "rb", "pps", "cd", "vbg", "md", "vb")

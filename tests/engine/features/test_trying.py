@@ -94,3 +94,22 @@ def test_a_text_longer_than_the_models_context_is_refused_at_its_field(world):
 def test_no_text_and_too_long_a_text_are_refused(text):
     with pytest.raises(SpecInvalid):
         TryTextSpec(sae=1, text=text)
+
+
+def test_watched_features_come_first_whether_they_fire_or_not(world):
+    tokens, f = dense(world, TEXT)
+    silent = int(np.flatnonzero(f.max(0) == 0)[0])
+    strongest = np.argsort(-f.max(0))[:6].tolist()
+    result = try_text(dataclasses.replace(SPEC, watched=(silent, strongest[3])), world[0], Progress())
+    rest = [index for index in strongest if index != strongest[3]]
+    assert [feature.index for feature in result.features] == [silent, strongest[3], *rest]
+    assert result.features[0].values == ((0.0,) * len(tokens),)
+    np.testing.assert_allclose(result.features[1].values[0], f[:, strongest[3]], rtol=1e-4)
+    with pytest.raises(SpecInvalid, match="no feature 64"):
+        try_text(dataclasses.replace(SPEC, watched=(F,)), world[0], Progress())
+
+
+@pytest.mark.parametrize(("watched", "words"), [((-1,), "below the least"), (tuple(range(51)), "too many to watch")])
+def test_watched_features_must_be_numbers_of_features_and_not_too_many(watched, words):
+    with pytest.raises(SpecInvalid, match=words):
+        dataclasses.replace(SPEC, watched=watched)

@@ -16,10 +16,10 @@ def random_activations(contexts, context_length, latents, share=0.1, seed=0):
     return dense
 
 
-def firings_of(dense, folder, calls=3):
-    """The firings of a dense array, added in several calls as a run does."""
+def firings_of(dense, folder, included=None, calls=3):
+    """The firings of a dense array at the included positions, added in several calls as a run does."""
     firings = Firings(folder, dense.shape[1])
-    for part in np.array_split(np.arange(len(dense)), calls):
+    for part in np.array_split(np.arange(len(dense)) if included is None else included, calls):
         places, latents = np.nonzero(dense[part])
         firings.add(part, places, latents, dense[part][places, latents])
     return firings

@@ -15,8 +15,9 @@ from tests.engine.tiny_models import D_MODEL, VOCAB_SIZE, tiny_model_folder
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.formats.saelens import sae_write
 from workers.engine.progress import Progress
-from workers.engine.saes.evaluating import cross_entropies, evaluate
+from workers.engine.saes.evaluating import Predictions, evaluate
 from workers.engine.saes.sae import Sae
+from workers.engine.saes.splicing import sites_read
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.hook_site import HookSite
@@ -211,11 +212,13 @@ def test_a_transcoder_is_measured_and_put_where_it_answers(architecture, world, 
 
 
 def test_predictions_are_compared_on_a_loaded_model_and_a_few_batches(world, tmp_path):
-    """As training does at its checkpoints."""
     model, ids, _ = truth(world)
     part = run(world, tmp_path, known_sae(0.5), ce_tokens=7 * T)
     is_token = torch.ones(7, T, dtype=torch.bool)
-    again = cross_entropies(known_sae(0.5), model, [(ids[:7], is_token)])
+    predicted = Predictions(known_sae(0.5), model)
+    with torch.no_grad():
+        predicted.add((ids[:7], is_token), sites_read(model, ids[:7], known_sae(0.5).encode_spec))
+    again = predicted.means()
     assert again.sae == pytest.approx(part.ce_sae, rel=1e-5)
     assert again.kl_recovered == pytest.approx(part.kl_recovered, rel=1e-4)
 

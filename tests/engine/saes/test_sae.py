@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from tests.engine.saes.worlds import activations, random_sae
+from workers.engine.saes import encoder_chunks
 from workers.engine.saes import sae as sae_module
 from workers.engine.saes.encoding import TENSORS
+from workers.engine.saes.sparse_rows import rows_for
 from workers.engine.specs.errors import BadArtifact
 
 ARCHITECTURES = list(TENSORS)
+WAYS = sorted({"torch", rows_for("cpu").NAME})
 
 
 def test_standard_is_relu_of_the_affine_map():
@@ -70,9 +73,13 @@ def test_tensors_of_another_architecture_are_refused():
         random_sae("transcoder", apply_b_dec_to_input=True)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_sparse_latents_are_the_dense_ones_in_order(architecture, monkeypatch):
+def test_sparse_latents_are_the_dense_ones_in_order(architecture, way, monkeypatch):
+    monkeypatch.setattr(sae_module, "rows_for", lambda device: rows_for(device, way))
     monkeypatch.setattr(sae_module, "DENSE_ELEMENTS", 48 * 7)  # several blocks, the last one partial
+    monkeypatch.setattr(encoder_chunks, "SMALLEST_CHUNK", 1)
+    monkeypatch.setattr(encoder_chunks, "CHUNK_ELEMENTS", {"cpu": 48 * 7})
     sae, x = random_sae(architecture), activations()
     sparse = sae.encode_sparse(x)
     assert torch.allclose(sparse.dense(), sae.encode(x), rtol=1e-5, atol=1e-5)
@@ -124,6 +131,17 @@ def test_no_tokens_give_no_latents():
     sparse = random_sae().encode_sparse(torch.zeros(0, 16))
     assert sparse.tokens == 0
     assert len(sparse.value_N) == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("architecture", ["topk", "standard"])
+def test_a_token_that_is_not_a_number_fires_nothing(architecture, way, monkeypatch):
+    monkeypatch.setattr(sae_module, "rows_for", lambda device: rows_for(device, way))
+    sae, x = random_sae(architecture), activations()
+    whole = sae.encode_sparse(x).dense()
+    x[3] = torch.nan
+    whole[3] = 0
+    assert torch.equal(sae.encode_sparse(x).dense(), whole)
 
 
 def test_unknown_architectures_and_unfolded_factors_are_refused():

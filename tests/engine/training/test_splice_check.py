@@ -2,14 +2,16 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from tests.engine.saes.worlds import random_sae
-from tests.engine.tiny_models import D_MODEL, tiny_model_folder
+from tests.engine.tiny_models import D_MODEL, LAYERS, tiny_model_folder
 from tests.engine.training.worlds import random_cache, text_inputs, text_spec, text_write
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.progress import Progress
-from workers.engine.saes.evaluating import cross_entropies
+from workers.engine.saes.evaluating import Predictions
+from workers.engine.saes.splicing import sites_read
 from workers.engine.specs.hook_site import HookSite
 from workers.engine.training import splice_check
 from workers.engine.training.sources import source_open
@@ -37,7 +39,11 @@ def oracle(model, text, sae):
     """The evaluation's own pass over the first five held-out contexts, all at once."""
     contexts = Contexts.open(text, "heldout")[:5]
     ids_BT, is_token_BT = torch.from_numpy(contexts.tokens.astype("int64")), torch.from_numpy(contexts.is_token)
-    return cross_entropies(sae, AutoModelForCausalLM.from_pretrained(model), [(ids_BT, is_token_BT)])
+    language_model = AutoModelForCausalLM.from_pretrained(model)
+    with torch.no_grad():
+        predicted = Predictions(sae, language_model)
+        predicted.add((ids_BT, is_token_BT), sites_read(language_model, ids_BT, sae.encode_spec))
+    return predicted.means()
 
 
 @pytest.mark.parametrize("kept_bytes", [2**30, 0])
@@ -52,17 +58,19 @@ def test_it_measures_what_an_evaluation_measures(tmp_path, model, text, monkeypa
     assert check.measure(sae) == found
 
 
-def test_the_clean_pass_and_the_zeros_run_once(tmp_path, model, text, monkeypatch):
-    check, passes, forward = opened(tmp_path, model, text), [], LlamaForCausalLM.forward
+def test_the_clean_pass_the_zeros_and_the_blocks_below_the_site_run_once(tmp_path, model, text, monkeypatch):
+    check, passes, forward = opened(tmp_path, model, text), [], LlamaDecoderLayer.forward
 
-    def counting(self, **known):
+    def counting(self, *args, **known):
         passes.append(1)
-        return forward(self, **known)
+        return forward(self, *args, **known)
 
-    monkeypatch.setattr(LlamaForCausalLM, "forward", counting)
+    monkeypatch.setattr(LlamaDecoderLayer, "forward", counting)
     for seed in range(3):
         check.measure(random_sae(d_in=D_MODEL, d_sae=64, hook_site=SITE, seed=seed))
-    assert len(passes) == 2 * (1 + 1 + 3)  # two batches of contexts: clean, zeros, three SAEs
+    below, above = SITE.layer + 1, LAYERS - SITE.layer - 1
+    whole = below + above
+    assert len(passes) == 2 * (whole + below + above + 3 * above)  # two batches: clean, below, zeros, three SAEs
 
 
 def test_there_is_none_where_nothing_can_be_measured(tmp_path, model, text):

@@ -8,6 +8,10 @@ so the SAE's error and all other features stay. Position 0 and sink tokens pass 
 context's first, Δ = CE(ablated) - CE(clean) of the token that came. A context in which the feature never fires has Δ = 0
 without being run again. Top contexts are those of the feature run; random ones are drawn from the whole tokenization.
 
+The blocks below the site run once for a context, both passes go on from there; and what does not hang on the feature, the
+activations and the clean cross-entropies, is kept for the next feature, whose random contexts are the same
+(read_contexts.py).
+
 Shapes: T tokens of a context, D d_in, E d_out, P = T - 1 predictions.
 """
 
@@ -24,12 +28,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from workers.engine.activations.positions import included_positions
 from workers.engine.datasets.contexts import PARTS, Contexts
+from workers.engine.features.read_contexts import ReadContext, context_read, read_contexts
 from workers.engine.formats.saelens import sae_read
-from workers.engine.hooks.capture import capture, replaced
+from workers.engine.hooks.capture import replaced
 from workers.engine.language_models.loading import language_model_load, tokenizer_load
 from workers.engine.metrics import clustered_mean
 from workers.engine.progress import Progress
-from workers.engine.saes.predictions import ce_tokens, next_logits
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.ablation import AblatedContext, AblateInputs, AblateResult, AblateSpec, AblationEffect
 from workers.engine.specs.errors import BadArtifact
@@ -67,13 +71,16 @@ def ablate(spec: AblateSpec, inputs: AblateInputs, progress: Progress) -> Ablate
     )
     sae = sae_read(inputs.sae_dir).with_unit_decoder().to(inputs.device)
     parts = [Contexts.open(inputs.tokenization_dir, part) for part in PARTS]
+    reads = read_contexts(model, sae.encode_spec, inputs.tokenization_dir)
     top_ids = _top_contexts(inputs.run_dir, spec.index)[: spec.top_contexts]
     random_ids = _random_contexts(sum(map(len, parts)), spec)
     progress.phase("ablating", len(top_ids) + len(random_ids), "contexts")
     measured: dict[str, list[Ablated]] = {"top": [], "random": []}
     for name, numbers in (("top", top_ids), ("random", random_ids)):
         for number in numbers:
-            measured[name].append(context_ablate(model, sae, spec.index, _tokens(parts, number)))
+            read = reads.get(number) or reads.keep(number, context_read(model, sae.encode_spec, _tokens(parts, number)))
+            measured[name].append(context_ablate(model, sae, spec.index, read))
+            reads.trim()
             progress.advance()
     top, random = measured["top"], measured["random"]
     tokenizer = tokenizer_load(inputs.model_dir)
@@ -93,27 +100,23 @@ def ablate(spec: AblateSpec, inputs: AblateInputs, progress: Progress) -> Ablate
 
 
 @torch.no_grad()
-def context_ablate(model: PreTrainedModel, sae: Sae, latent: int, ids_T: Tensor) -> Ablated:
-    """One context of token ids (T,) with `latent` subtracted wherever it fires; the result is on the CPU."""
-    ids_1T = ids_T[None].to(model.device)
-    spec = sae.encode_spec
-    x_TD = capture(model, ids_1T, spec.hook_site)[0]
-    f_T = _activations(sae, latent, x_TD)
-    if not (f_T > 0).any() or len(ids_T) < 2:
-        return Ablated(ids_T, f_T.cpu(), torch.zeros(max(0, len(ids_T) - 1)), None)
-    is_token_1T = torch.ones_like(ids_1T, dtype=torch.bool)
-    clean_P = ce_tokens(next_logits(model, ids_1T), ids_1T, is_token_1T)
+def context_ablate(model: PreTrainedModel, sae: Sae, latent: int, read: ReadContext) -> Ablated:
+    """One context with `latent` subtracted wherever it fires; the result is on the CPU."""
+    f_T = _activations(sae, latent, read.x_TD)
     fires_T = f_T > 0
-    part_NE = sae.contribution(latent, f_T[fires_T], x_TD[fires_T])
+    if not fires_T.any() or len(read.ids_T) < 2:
+        return Ablated(read.ids_T, f_T.cpu(), torch.zeros(max(0, len(read.ids_T) - 1)), None)
+    part_NE = sae.contribution(latent, f_T[fires_T], read.x_TD[fires_T])
 
     def without(y_1TE: Tensor) -> Tensor:
         y_1TE = y_1TE.clone()
         y_1TE[0, fires_T] = (y_1TE[0, fires_T].float() - part_NE).to(y_1TE.dtype)
         return y_1TE
 
-    with replaced(model, spec.site_out, without):
-        ablated_P = ce_tokens(next_logits(model, ids_1T), ids_1T, is_token_1T)
-    return Ablated(ids_T, f_T.cpu(), (ablated_P - clean_P).cpu(), clean_P.cpu())
+    with replaced(model, sae.encode_spec.site_out, without):
+        ablated_P = read.ce_tokens(model)
+    clean_P = read.clean_ce(model)
+    return Ablated(read.ids_T, f_T.cpu(), (ablated_P - clean_P).cpu(), clean_P.cpu())
 
 
 def effect(deltas: Sequence[Tensor]) -> AblationEffect:

@@ -1,13 +1,13 @@
 """Second half of a feature run: from the firings of one SAE to the files that DescribedSae names.
 
 Range after range of latents, all of a latent's firings at hand: statistics.py, top_tokens.py, examples.py, neighbours.py,
-scoring.py.
+scoring.py, each for all latents of the range at once. What a latent is given does not depend on the others of its range.
 No dense (tokens, F) array is ever made.
 
-Shapes: F latents, S example slots, W window, L listed tokens, X neighbours.
+Shapes: F latents, R latents of a range, S example slots, W window, L listed tokens, X neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ import numpy as np
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.disk import disk_require
 from workers.engine.features.examples import EMPTY, ExampleChooser, slot_groups, zero_pool
-from workers.engine.features.firings import LatentFirings
+from workers.engine.features.firings import Firings
+from workers.engine.features.latent_firings import LatentFirings
 from workers.engine.features.near_misses import NearMisses
-from workers.engine.features.neighbours import NONE, Coactivation, similar_rows
+from workers.engine.features.neighbours import Coactivation, similar_rows
 from workers.engine.features.reading import SaeFirings
 from workers.engine.features.scoring import Scorer
 from workers.engine.features.statistics import latent_statistics
@@ -31,8 +32,6 @@ from workers.engine.tensor_file import tensor_file_create
 LARGEST_HALF = 60_000.0
 """Activations up to here are stored as float16, larger ones as float32."""
 SCORES = ("consistency", "concentration", "agreement", "score")
-SCORING = 1
-"""Sets the random numbers of scoring apart from those that choose examples."""
 Maps = dict[str, np.ndarray]
 
 
@@ -59,37 +58,80 @@ def latents_describe(
     `token_texts` has the text of each token id. Raises DiskFull.
     """
     firings, F = each.firings, each.firings.d_sae
-    included_P = firings.positions_P
-    cutter = WindowCutter(contexts.tokens, contexts.lengths, spec.window_before, spec.window_after)
-    pool = zero_pool(included_P, spec.seed)
-    chooser = ExampleChooser(spec, cutter, pool, NearMisses(cutter, included_P))
-    scorer, coactivation = Scorer(cutter, included_P, token_texts, pool), Coactivation(firings, spec.neighbours)
-    files = _files_create(spec, out, F, cutter.width, each.largest)
+    describer = _Describer.of(spec, contexts, firings, token_texts)
+    files = _files_create(spec, out, F, describer.cutter.width, each.largest)
     files.examples["group"][...] = slot_groups(spec)
-    files.neighbours["coactive_ids"][...] = NONE
     files.neighbours["similar_ids"][...], files.neighbours["similar_cosines"][...] = similar_rows(
         each.sae.W_dec, spec.neighbours
     )
     progress.phase("Describing latents", F, "latents")
     for latents in firings.by_latents():
-        _range_describe(spec, files, latents, cutter, len(included_P))
-        for latent in range(latents.start, latents.stop):
-            top = _examples_fill(spec, files, latent, latents, chooser)
-            _scores_fill(spec, files, latent, latents, top, scorer)
-            _coactive_fill(files.neighbours, latent, latents, coactivation)
+        describer.fill(files, latents)
         progress.reach(latents.stop)
     return int((firings.counts_F > 0).sum())
 
 
-def _range_describe(
-    spec: FeatureRunSpec, files: Files, latents: LatentFirings, cutter: WindowCutter, positions: int
-) -> None:
-    """What is computed for all latents of a range at once."""
-    rows = slice(latents.start, latents.stop)
-    for name, values in vars(latent_statistics(latents, positions)).items():
-        files.statistics[name][rows] = values
-    for name, values in vars(top_tokens(latents, cutter.tokens.reshape(-1), spec.top_tokens)).items():
-        files.tokens[name][rows] = values
+@dataclass(frozen=True)
+class _Describer:
+    """Describes one range of latents after another."""
+
+    spec: FeatureRunSpec
+    positions: int
+    """How many are included."""
+    cutter: WindowCutter
+    chooser: ExampleChooser
+    scorer: Scorer
+    coactivation: Coactivation
+
+    @classmethod
+    def of(cls, spec: FeatureRunSpec, contexts: Contexts, firings: Firings, token_texts: Sequence[str]) -> "_Describer":
+        cutter = WindowCutter(contexts.tokens, contexts.lengths, spec.window_before, spec.window_after)
+        pool = zero_pool(firings.positions_P, spec.seed)
+        return cls(
+            spec=spec,
+            positions=len(firings.positions_P),
+            cutter=cutter,
+            chooser=ExampleChooser(spec, cutter, pool, NearMisses(cutter, firings.positions_P)),
+            scorer=Scorer(cutter, firings, token_texts, pool),
+            coactivation=Coactivation(firings, spec.neighbours),
+        )
+
+    def fill(self, files: Files, latents: LatentFirings) -> None:
+        """Write the rows of these latents."""
+        rows = slice(latents.start, latents.stop)
+        tokens = top_tokens(latents, self.cutter.tokens.reshape(-1), self.spec.top_tokens)
+        centre_RS = self.chooser.centres(latents, tokens.ids)
+        top_RS = centre_RS[:, : self.spec.top_examples]
+        scores = self.scorer.of(latents, top_RS, tokens.counts[:, 0], self.spec.seed)
+        coactive = self.coactivation.of(latents)
+        _rows_fill(files.statistics, rows, vars(latent_statistics(latents, self.positions)))
+        _rows_fill(files.statistics, rows, {name: getattr(scores, name) for name in SCORES})
+        _rows_fill(files.tokens, rows, vars(tokens))
+        _rows_fill(files.neighbours, rows, {f"coactive_{name}": values for name, values in vars(coactive).items()})
+        _rows_fill(files.examples, rows, self._examples(latents, centre_RS))
+
+    def _examples(self, latents: LatentFirings, centre_RS: np.ndarray) -> Maps:
+        """What the slots show around these places; empty ones have token ids and context -1."""
+        shape, is_filled_RS = centre_RS.shape, centre_RS != EMPTY
+        # silent windows keep their zeros
+        owner_M, slot_M = np.nonzero(is_filled_RS & (slot_groups(self.spec) >= TOP_GROUP))
+        activations = np.zeros((*shape, self.cutter.width), np.float32)
+        activations[owner_M, slot_M] = self.cutter.activations(latents, owner_M, centre_RS[owner_M, slot_M])
+        token_ids = np.full((*shape, self.cutter.width), OUTSIDE, np.int32)
+        token_ids[is_filled_RS] = self.cutter.token_ids(centre_RS[is_filled_RS])
+        context_RS = self.spec.first_context + centre_RS // self.cutter.tokens.shape[1]
+        return {
+            "token_ids": token_ids,
+            "activations": activations,
+            "peak": np.full(shape, self.cutter.before),
+            "peak_value": activations[:, :, self.cutter.before],
+            "context": np.where(is_filled_RS, context_RS, EMPTY),
+        }
+
+
+def _rows_fill(maps: Maps, rows: slice, found: Mapping[str, np.ndarray]) -> None:
+    for name, values in found.items():
+        maps[name][rows] = values
 
 
 def _files_create(spec: FeatureRunSpec, out: Path, F: int, width: int, largest: float) -> Files:
@@ -115,42 +157,3 @@ def _files_create(spec: FeatureRunSpec, out: Path, F: int, width: int, largest: 
         "neighbours": {"similar_ids": ("int32", (F, X)), "coactive_ids": ("int32", (F, X)), **near},
     }
     return Files(**{name: tensor_file_create(out / f"{name}.safetensors", each) for name, each in contents.items()})
-
-
-def _examples_fill(
-    spec: FeatureRunSpec, files: Files, latent: int, latents: LatentFirings, chooser: ExampleChooser
-) -> np.ndarray:
-    """One latent's slots; empty ones get token ids and context -1. Returns the places of its top examples."""
-    examples, cutter = files.examples, chooser.cutter
-    positions_N, values_N = latents.of(latent)
-    top_ids = files.tokens["ids"][latent]
-    centres_S = chooser.centres(latent, positions_N, values_N, top_ids[top_ids != NONE])
-    is_filled_S = centres_S != EMPTY
-    centres = centres_S[is_filled_S]
-    examples["token_ids"][latent] = OUTSIDE
-    examples["context"][latent] = EMPTY
-    examples["peak"][latent] = cutter.before
-    if not len(centres):
-        return centres
-    activations = cutter.activations(centres, positions_N, values_N)
-    examples["token_ids"][latent, is_filled_S] = cutter.token_ids(centres)
-    examples["activations"][latent, is_filled_S] = activations
-    examples["peak_value"][latent, is_filled_S] = activations[:, cutter.before]
-    examples["context"][latent, is_filled_S] = spec.first_context + centres // cutter.tokens.shape[1]
-    return centres_S[is_filled_S & (examples["group"] == TOP_GROUP)]
-
-
-def _scores_fill(
-    spec: FeatureRunSpec, files: Files, latent: int, latents: LatentFirings, top: np.ndarray, scorer: Scorer
-) -> None:
-    generator = np.random.default_rng([spec.seed, latent, SCORING])
-    found = scorer.of(*latents.of(latent), top, int(files.tokens["counts"][latent].max()), generator)
-    for name in SCORES:
-        files.statistics[name][latent] = getattr(found, name)
-
-
-def _coactive_fill(neighbours: Maps, latent: int, latents: LatentFirings, coactivation: Coactivation) -> None:
-    found = coactivation.of(latent, latents)
-    for name in ("ids", "cosines", "shares"):
-        values = getattr(found, name)
-        neighbours[f"coactive_{name}"][latent, : len(values)] = values

@@ -6,16 +6,18 @@
 
 n_ij is counted exactly where a latent has at most PAIRS_READ / (F · L0) firings, else over so many of them, evenly spread.
 
-Shapes: F d_sae, D width of a decoder row, X neighbours listed.
+Shapes: F d_sae, D width of a decoder row, X neighbours listed, R latents of a range.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from workers.engine.features.firings import Firings, LatentFirings
+from workers.engine.features.firings import Firings
+from workers.engine.features.latent_firings import LatentFirings
 
 CHUNK_LATENTS = 512
 PAIRS_READ = 200_000_000
@@ -43,7 +45,8 @@ def similar_rows(W_dec_FD: Tensor, listed: int) -> tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Coactive:
-    """What fires beside one latent, the largest cosine first; all (n,), n ≤ X."""
+    """What fires beside the latents of a range, the largest cosine first, of equal ones the smaller id; (R, X) each, ids NONE
+    behind the last."""
 
     ids: np.ndarray
     cosines: np.ndarray
@@ -51,27 +54,33 @@ class Coactive:
 
 
 class Coactivation:
-    """Counts, latent by latent, what fires at the same positions."""
+    """Counts what fires at the same positions."""
 
     def __init__(self, firings: Firings, listed: int) -> None:
         self._firings, self._listed = firings, listed
         mean_l0 = firings.counts_F.sum() / max(1, len(firings.positions_P))
         self._most = max(LEAST_FIRINGS, int(PAIRS_READ / max(1.0, firings.d_sae * mean_l0)))
+        self._weight_F = 1 / np.sqrt(np.maximum(firings.counts_F, 1))
 
-    def of(self, latent: int, latents: LatentFirings) -> Coactive:
-        """The neighbours of one latent of the range."""
-        counts_F = self._firings.counts_F
-        positions, _ = latents.of(latent)
-        stride = -(-len(positions) // self._most) or 1
-        read = positions[::stride]
-        beside_F = np.bincount(self._firings.latents_at(read), minlength=len(counts_F))
-        beside_F[latent] = 0
-        others = np.flatnonzero(beside_F)
-        shares = beside_F[others] / max(1, len(read))
+    def of(self, latents: LatentFirings) -> Coactive:
+        """The neighbours of each latent of the range."""
+        stride_R = np.maximum(1, -(-latents.counts // self._most))
+        read_R = -(-latents.counts // stride_R)
+        ids = np.full((len(latents), self._listed), NONE, np.int64)
+        counts = np.zeros_like(ids)
+        for r, (begin, end) in enumerate(pairwise(latents.bounds)):
+            others_G, count_G = self._firings.counts_at(latents.rows[begin : end : stride_R[r]])
+            count_G[others_G == latents.start + r] = 0
+            nearest = _largest(count_G * self._weight_F[others_G], self._listed)
+            ids[r, : len(nearest)], counts[r, : len(nearest)] = others_G[nearest], count_G[nearest]
+        shares = counts / np.maximum(read_R, 1)[:, None]
         # n_ij / sqrt(n_i n_j) with n_ij = share · n_i
-        cosines = shares * np.sqrt(len(positions) / counts_F[others])
-        if len(others) > self._listed:
-            nearest = np.argpartition(-cosines, self._listed)[: self._listed]
-            others, shares, cosines = others[nearest], shares[nearest], cosines[nearest]
-        order = np.lexsort((others, -cosines))
-        return Coactive(others[order], cosines[order], shares[order])
+        cosines = shares * np.sqrt(latents.counts)[:, None] * self._weight_F[ids]
+        return Coactive(ids, cosines, shares)
+
+
+def _largest(values_G: np.ndarray, most: int) -> np.ndarray:
+    """Places of the `most` largest values above 0, largest first, of equal ones the first."""
+    least = np.partition(values_G, -most)[-most] if 0 < most < len(values_G) else 0
+    places = np.flatnonzero(values_G >= max(least, np.finfo(np.float64).tiny))
+    return places[np.argsort(-values_G[places], kind="stable")][:most]

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from workers.engine.activations.positions import included_positions
 from workers.engine.datasets.contexts import Contexts
-from workers.engine.features.firings import Firings
+from workers.engine.features.firings import FIRING, Firings
 from workers.engine.hooks.capture import capture_sites
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.saes.sae import Sae, SparseLatents
@@ -179,4 +179,5 @@ class Reading:
             "spec": self._spec.to_json(),
             "contexts": len(self._contexts),
             "encode": [each.sae.encode_spec.to_json() for each in self.each],
+            "firings": list(FIRING.names),
         }

@@ -17,6 +17,7 @@ Shapes: N contexts, T tokens in a context, F d_sae.
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -33,12 +34,13 @@ from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.features import (
     HISTOGRAM_BINS,
+    READABLE,
     DescribedSae,
     FeatureRunInputs,
     FeatureRunResult,
     FeatureRunSpec,
 )
-from workers.engine.tensor_file import tensor_file_create
+from workers.engine.tensor_file import tensor_file_create, tensor_file_open
 from workers.engine.text.tokens import token_scheme, token_texts
 
 READING = "reading"
@@ -94,7 +96,19 @@ def _describe(
         d_sae=each.sae.encode_spec.d_sae,
         alive=alive,
         bytes=sum(path.stat().st_size for path in folder.iterdir()),
+        **_summary(folder),
     )
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """What the statistics of all latents say together, as fields of DescribedSae."""
+    statistics = tensor_file_open(folder / "statistics.safetensors")
+    fired_F = np.asarray(statistics["count"]) > 0
+    means = {
+        name: float(np.mean(statistics[column][fired_F], dtype=np.float64)) if fired_F.any() else None
+        for name, column in (("mean_density", "density"), ("mean_score", "score"))
+    }
+    return {"readable": int((np.asarray(statistics["score"]) > READABLE).sum()), **means}
 
 
 def contexts_to_read(tokenization_dir: str | Path, max_tokens: int, first_context: int = 0) -> Contexts:

@@ -32,7 +32,8 @@ from workers.engine.specs.try_text import (
 def try_text(spec: TryTextSpec, inputs: TryTextInputs, progress: Progress) -> TryTextResult:
     """Features of one text, or of two side by side.
 
-    Raises SpecInvalid for a text longer than the model's context, BadArtifact, Stopped.
+    Raises SpecInvalid for a text longer than the model's context and for a watched feature that the SAE lacks, BadArtifact,
+    Stopped.
     """
     began = time.monotonic()
     progress.phase("loading the model")
@@ -41,6 +42,10 @@ def try_text(spec: TryTextSpec, inputs: TryTextInputs, progress: Progress) -> Tr
     )
     tokenizer = tokenizer_load(inputs.model_dir)
     sae = sae_read(inputs.sae_dir).with_unit_decoder().to(inputs.device)
+    unknown = [index for index in spec.watched if index >= sae.encode_spec.d_sae]
+    if unknown:
+        last = sae.encode_spec.d_sae - 1
+        raise SpecInvalid(f"The SAE has no feature {unknown[0]:,}.", f"Its last is {last:,}.", field="watched")
     progress.phase("reading", len(spec.texts), "texts")
     texts, latents = [], []
     for field, text in zip(("text", "other"), spec.texts):
@@ -88,14 +93,15 @@ def _tried(
 
 
 def _features(spec: TryTextSpec, latents: list[Tensor]) -> tuple[TriedFeature, ...]:
-    """The strongest by maximum in any text; of two texts also those whose maxima differ most."""
+    """Those watched; then the strongest by maximum in any text, of two texts also those whose maxima differ most."""
     maxima = torch.stack([f_TF.amax(0) for f_TF in latents])
     rankings = [maxima.amax(0)]
     if len(latents) == 2:
         rankings.append((maxima[0] - maxima[1]).abs())
     listed = min(spec.features_listed, maxima.shape[1])
     chosen = torch.cat([ranking.topk(listed).indices[: int((ranking > 0).sum())] for ranking in rankings]).unique()
-    order = chosen[rankings[-1][chosen].argsort(descending=True, stable=True)].tolist()
+    strongest = chosen[rankings[-1][chosen].argsort(descending=True, stable=True)].tolist()
+    order = dict.fromkeys((*spec.watched, *strongest))
     return tuple(
         TriedFeature(index=index, values=tuple(tuple(f_TF[:, index].tolist()) for f_TF in latents)) for index in order
     )

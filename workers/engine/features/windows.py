@@ -7,8 +7,12 @@ Shapes: N contexts, T tokens in a context, S windows, W = before + 1 + after, M 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+from workers.engine.features.latent_firings import LatentFirings
+from workers.engine.features.ordering import slices
 
 OUTSIDE = -1
 
@@ -31,26 +35,29 @@ class WindowCutter:
         positions_SW, is_inside_SW = self._positions(centres_S)
         return np.where(is_inside_SW, self.tokens.reshape(-1)[positions_SW], OUTSIDE).astype(np.int32)
 
-    def activations(self, centres_S: np.ndarray, positions_N: np.ndarray, values_N: np.ndarray) -> np.ndarray:
-        """(S, W) float32 of a latent that fires at `positions_N` (ascending) with `values_N`."""
-        found_SW = np.zeros((len(centres_S), self.width), np.float32)
-        begin_S, end_S = self._firings_inside(centres_S, positions_N)
-        counts_S = end_S - begin_S
-        window_M = np.repeat(np.arange(len(centres_S)), counts_S)
-        firing_M = np.arange(len(window_M)) + np.repeat(end_S - counts_S.cumsum(), counts_S)
-        place_M = positions_N[firing_M] - centres_S[window_M] + self.before
-        found_SW[window_M, place_M] = values_N[firing_M]
+    def fingerprints(self, centres_S: np.ndarray) -> np.ndarray:
+        """(S,) uint64 that differ where token ids differ, but for one pair of windows in about 10^14."""
+        return self.token_ids(centres_S).astype(np.uint64) @ self._multipliers
+
+    def activations(self, latents: LatentFirings, owner_S: np.ndarray, centre_S: np.ndarray) -> np.ndarray:
+        """(S, W) float32 of each window's own latent; `owner_S` counts from the first of `latents`."""
+        found_SW = np.zeros((len(centre_S), self.width), np.float32)
+        first_S, last_S = self._ends(centre_S)
+        begin_S, end_S = latents.first_from(owner_S, first_S), latents.first_from(owner_S, last_S + 1)
+        window_M, firing_M = slices(begin_S, end_S - begin_S)
+        place_M = latents.positions[firing_M] - centre_S[window_M] + self.before
+        found_SW[window_M, place_M] = latents.values[firing_M]
         return found_SW
 
-    def is_silent(self, centres_S: np.ndarray, positions_N: np.ndarray) -> np.ndarray:
-        """(S,) bool: nothing of `positions_N` (ascending) lies in the window."""
-        begin_S, end_S = self._firings_inside(centres_S, positions_N)
-        return begin_S == end_S
+    def is_silent(self, latents: LatentFirings, owner_S: np.ndarray, centre_S: np.ndarray) -> np.ndarray:
+        """(S,) bool: the window's own latent fires nowhere in it."""
+        return ~latents.fires_between(owner_S, *self._ends(centre_S))
 
-    def _firings_inside(self, centres_S: np.ndarray, positions_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(S,) each: positions_N[begin:end] lie in the window."""
-        first_S, last_S = (ends.astype(positions_N.dtype) for ends in self._ends(centres_S))  # else all would be cast
-        return np.searchsorted(positions_N, first_S), np.searchsorted(positions_N, last_S, side="right")
+    @cached_property
+    def _multipliers(self) -> np.ndarray:
+        """(W,) random odd numbers: sums of products with them, modulo 2^64, are a universal hash."""
+        generator = np.random.default_rng(0)
+        return generator.integers(2**63, size=self.width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
     def _ends(self, centres_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and last flat position of each window that lie in its context."""

@@ -111,7 +111,7 @@ def _hooked(point: HookPoint, edit: Edit) -> Iterator[None]:
     elif point.side == "in":
         handles = (_hook_input(point.module, edit, is_in_place=point.site.site == "resid_mid"),)
     else:
-        handles = (point.module.register_forward_hook(lambda _, args, output: _with_first(output, edit)),)
+        handles = (point.module.register_forward_hook(lambda _, args, output: with_first(output, edit)),)
     try:
         yield
     finally:
@@ -128,7 +128,7 @@ def _hook_input(module: nn.Module, edit: Edit, *, is_in_place: bool) -> Removabl
             x_BTD = first_tensor(source)
             x_BTD.copy_(edit(x_BTD))
             return None
-        edited = _with_first(source, edit)
+        edited = with_first(source, edit)
         return (edited, kwargs) if source is args else (args, edited)
 
     return module.register_forward_pre_hook(before, with_kwargs=True)
@@ -154,7 +154,7 @@ def _hook_between(norm: nn.Module, mlp: nn.Module, edit: Edit) -> tuple[Removabl
     return norm.register_forward_pre_hook(remember), _hook_input(mlp, behind_gain, is_in_place=False)
 
 
-def _with_first(values: Any, edit: Edit) -> Any:
+def with_first(values: Any, edit: Edit) -> Any:
     """`values` (a tensor, or a tuple or dict of them) with its first tensor edited."""
     if isinstance(values, Tensor):
         return edit(values)

@@ -18,7 +18,7 @@ def chunk_tokens(x_BD: Tensor, latents: int) -> int:
     """How many tokens of the batch make a chunk when this many latents are worked on; the chunks are about equal."""
     elements = CHUNK_ELEMENTS.get(x_BD.device.type, CHUNK_ELEMENTS_ELSEWHERE)
     most = max(SMALLEST_CHUNK, elements // latents)
-    return -(-len(x_BD) // -(-len(x_BD) // most))
+    return -(-len(x_BD) // max(1, -(-len(x_BD) // most))) or 1
 
 
 class EncoderChunks:

@@ -1,6 +1,6 @@
 """Evaluate an SAE on held-out contexts: what it reconstructs, how sparsely, and what splicing it in costs the model.
 
-Two passes, over the first contexts of the held-out part (as many as the token limits need, whatever the batch):
+Two measures, over the first contexts of the held-out part (as many as the token limits need, whatever the batch):
 
 1. predictions of the next token, for all tokens but a context's first, three times: the model as it is; the SAE's
    reconstruction in place of the activations at included positions; zeros at the same positions. Compared by
@@ -9,15 +9,16 @@ Two passes, over the first contexts of the held-out part (as many as the token l
 2. reconstruction: activations at the hook site → FVU, L0, densities, over included positions: all but position 0 and
    sink tokens (positions.py). FVU is given once more with the sinks.
 
-A transcoder reads at its hook site and is put, and measured, at the site that it answers, in the same pass (splicing.py);
+Each context runs once up to the hook site, for all that is measured on it; the three predictions go on from there
+(splicing.py). A transcoder reads at its hook site and is put, and measured, at the site that it answers, in the same pass;
 its FVU is that of the targets.
 
 Formulas: engine/metrics.py.
 Shapes: N contexts, B contexts at once, T tokens in a context, P included positions, D d_in, E d_out, F d_sae, V vocabulary.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,13 @@ from workers.engine import metrics
 from workers.engine.activations.positions import included_positions
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
+from workers.engine.hooks.resuming import resumed
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.metrics import FvuMeter
 from workers.engine.progress import Progress
 from workers.engine.saes.predictions import ce_sum, kl_sum, next_logits
 from workers.engine.saes.sae import Sae
-from workers.engine.saes.splicing import Answer, read_and_answered, spliced
+from workers.engine.saes.splicing import Answer, SitesRead, sites_read, spliced, zeros_of
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 
@@ -43,28 +45,25 @@ Batch = tuple[Tensor, Tensor]
 """Token ids (B, T) and which places are tokens (B, T)."""
 
 
-@dataclass
 class Reconstruction:
-    """What the second pass counts."""
+    """Sums for FVU, L0 and densities of an SAE."""
 
-    d_sae: int
-    fvu: FvuMeter = field(default_factory=FvuMeter)
-    fvu_with_sinks: FvuMeter = field(default_factory=FvuMeter)
-    tokens: int = 0
-    sink_tokens: int = 0
+    def __init__(self, sae: Sae) -> None:
+        self._sae = sae
+        self.fvu, self.fvu_with_sinks = FvuMeter(), FvuMeter()
+        self.fired_F = torch.zeros(sae.encode_spec.d_sae, dtype=torch.long)
+        self.tokens = self.sink_tokens = 0
 
-    def __post_init__(self) -> None:
-        self.fired_F = torch.zeros(self.d_sae, dtype=torch.long)
-
-    def add(self, sae: Sae, x_BTD: Tensor, y_BTE: Tensor, is_token_BT: Tensor) -> None:
-        """Count some contexts: activations read, and those answered (the same for an autoencoder)."""
-        included_BT = included_positions(x_BTD, sae.encode_spec.sink_threshold, is_token_BT)
-        x_PD, y_PE = (v[:, 1:][is_token_BT[:, 1:]].float() for v in (x_BTD, y_BTE))
+    def add(self, batch: Batch, read: SitesRead) -> None:
+        """Count some contexts."""
+        _, is_token_BT = batch
+        included_BT = included_positions(read.x_BTD, self._sae.encode_spec.sink_threshold, is_token_BT)
+        x_PD, y_PE = (v[:, 1:][is_token_BT[:, 1:]].float() for v in (read.x_BTD, read.y_BTE))
         is_included_P = included_BT[:, 1:][is_token_BT[:, 1:]]
-        answer_PE = sae.reconstruct(x_PD)
+        answer_PE = self._sae.reconstruct(x_PD)
         self.fvu_with_sinks.add(y_PE, answer_PE)
         self.fvu.add(y_PE[is_included_P], answer_PE[is_included_P])
-        self.fired_F += sae.encode_sparse(x_PD[is_included_P]).counts().cpu()
+        self.fired_F += self._sae.encode_sparse(x_PD[is_included_P]).counts().cpu()
         tokens = int(is_included_P.sum())
         self.tokens += tokens
         self.sink_tokens += len(x_PD) - tokens
@@ -82,13 +81,21 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
 
-    ce_contexts = contexts[: contexts.count_reaching(spec.ce_tokens)]
-    progress.phase("cross-entropy", len(ce_contexts), "contexts")
-    ce = cross_entropies(sae, model, _batches(ce_contexts, spec.batch_contexts, inputs.device, progress))
-
-    read = contexts[: contexts.count_reaching(spec.max_tokens)]
-    progress.phase("reconstruction", len(read), "contexts")
-    seen = reconstruction_of(sae, model, _batches(read, spec.batch_contexts, inputs.device, progress))
+    seen, predicted = Reconstruction(sae), Predictions(sae, model)
+    ce_count, seen_count = contexts.count_reaching(spec.ce_tokens), contexts.count_reaching(spec.max_tokens)
+    both = min(ce_count, seen_count)
+    for phase, part, meters in (
+        ("cross-entropy and reconstruction", contexts[:both], (seen, predicted)),
+        ("cross-entropy", contexts[both:ce_count], (predicted,)),
+        ("reconstruction", contexts[both:seen_count], (seen,)),
+    ):
+        if len(part):
+            progress.phase(phase, len(part), "contexts")
+        for batch in _batches(part, spec.batch_contexts, inputs.device, progress):
+            read = sites_read(model, batch[0], sae.encode_spec)
+            for meter in meters:
+                meter.add(batch, read)
+    ce = predicted.means()
     if seen.tokens == 0:
         raise BadArtifact(
             "Position 0 and sink tokens are all there is in the held-out contexts.",
@@ -104,7 +111,7 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         fvu_with_sinks=seen.fvu_with_sinks.value(),
         l0=metrics.l0(seen.fired_F, seen.tokens),
         dead_share=metrics.dead_share(seen.fired_F),
-        ce_tokens=ce_contexts.token_count,
+        ce_tokens=contexts[:ce_count].token_count,
         ce_clean=ce.clean,
         ce_sae=ce.sae,
         ce_zero=ce.zero,
@@ -137,32 +144,35 @@ class CrossEntropies:
         return metrics.kl_recovered(self.kl_sae, self.kl_zero)
 
 
-def reconstruction_of(sae: Sae, model: PreTrainedModel, batches: Iterable[Batch]) -> Reconstruction:
-    """The second pass."""
-    seen = Reconstruction(sae.encode_spec.d_sae)
-    for ids_BT, is_token_BT in batches:
-        seen.add(sae, *read_and_answered(model, ids_BT, sae.encode_spec), is_token_BT)
-    return seen
+class Predictions:
+    """Sums of cross-entropies and divergences with an SAE in a language model. Both are on the device of the batches."""
 
+    def __init__(self, sae: Sae, model: PreTrainedModel) -> None:
+        self._spec, self._model = sae.encode_spec, model
+        self._answers: dict[str, Answer] = {"sae": sae.reconstruct, "zero": zeros_of(sae.encode_spec)}
+        self._sums = dict.fromkeys(("clean", "sae", "zero", "kl_sae", "kl_zero"), 0.0)
+        self._count = 0
 
-@torch.no_grad()
-def cross_entropies(sae: Sae, model: PreTrainedModel, batches: Iterable[Batch]) -> CrossEntropies:
-    """The first pass: three forward passes for each batch. `sae`, model and batches are on one device."""
-    width = sae.encode_spec.width_out
-    answers: dict[str, Answer] = {"sae": sae.reconstruct, "zero": lambda x_PD: x_PD.new_zeros(len(x_PD), width)}
-    sums, predictions = dict.fromkeys(("clean", "sae", "zero", "kl_sae", "kl_zero"), 0.0), 0
-    for ids_BT, is_token_BT in batches:
-        clean_BTV = next_logits(model, ids_BT)
-        sums["clean"] += ce_sum(clean_BTV, ids_BT, is_token_BT)
-        for name, answer in answers.items():
-            with spliced(model, sae.encode_spec, answer, is_token_BT):
-                changed_BTV = next_logits(model, ids_BT)
-            sums[name] += ce_sum(changed_BTV, ids_BT, is_token_BT)
-            sums[f"kl_{name}"] += kl_sum(clean_BTV, changed_BTV, ids_BT, is_token_BT)
-        predictions += int(is_token_BT[:, 1:].sum())
-    if not predictions:
-        raise BadArtifact("The held-out contexts have one token each.", "Tokenize with longer contexts or documents.")
-    return CrossEntropies(**{name: total / predictions for name, total in sums.items()})
+    def add(self, batch: Batch, read: SitesRead) -> None:
+        """Count some contexts: three passes above the SAE's sites."""
+        ids_BT, is_token_BT = batch
+        with resumed(self._model, read.passed):
+            clean_BTV = next_logits(self._model, ids_BT)
+            self._sums["clean"] += ce_sum(clean_BTV, ids_BT, is_token_BT)
+            for name, answer in self._answers.items():
+                with spliced(self._model, self._spec, answer, is_token_BT):
+                    changed_BTV = next_logits(self._model, ids_BT)
+                self._sums[name] += ce_sum(changed_BTV, ids_BT, is_token_BT)
+                self._sums[f"kl_{name}"] += kl_sum(clean_BTV, changed_BTV, ids_BT, is_token_BT)
+        self._count += int(is_token_BT[:, 1:].sum())
+
+    def means(self) -> CrossEntropies:
+        """Over all that was counted. Raises BadArtifact when no token was predicted."""
+        if not self._count:
+            raise BadArtifact(
+                "The held-out contexts have one token each.", "Tokenize with longer contexts or documents."
+            )
+        return CrossEntropies(**{name: total / self._count for name, total in self._sums.items()})
 
 
 def _batches(contexts: Contexts, size: int, device: str, progress: Progress) -> Iterator[Batch]:

@@ -13,7 +13,7 @@ Orientation and equations are those of SAELens 6:
 
 Nothing is trained here; see base.py for the training side. The EncodeSpec decides everything beyond the weights.
 
-Shapes: B tokens, D d_in, E d_out (D for autoencoders), F d_sae, K k, N fired (token, latent) pairs.
+Shapes: B tokens, C tokens of a chunk, D d_in, E d_out (D for autoencoders), F d_sae, K k, N fired (token, latent) pairs.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from workers.engine.saes.encoder_chunks import EncoderChunks
 from workers.engine.saes.encoding import (
     GAUGED,
     SMALLEST_NORM,
@@ -34,6 +35,7 @@ from workers.engine.saes.encoding import (
     rescaled,
     sae_check,
 )
+from workers.engine.saes.sparse_rows import SparseRows, places_of_true, rows_for
 from workers.engine.specs.encode import DENSE_ELEMENTS, TRANSCODERS, EncodeSpec
 from workers.engine.specs.errors import BadArtifact
 
@@ -110,15 +112,23 @@ class Sae:
 
     @torch.no_grad()
     def encode_sparse(self, x_BD: Tensor) -> SparseLatents:
-        """Only what fires, without ever holding all of the dense (B, F): memory grows with the fired pairs."""
-        tokens, latents, values = [], [], []
-        for start, block_BD in self._blocks(x_BD):
-            token_N, latent_N, value_N = self._fired(block_BD)
-            tokens.append(token_N + start)
-            latents.append(latent_N)
-            values.append(value_N)
+        """Only what fires, without ever holding all of the dense (B, F): memory grows with the fired pairs.
+
+        The same latents as `encode`, but that of values equal to the k-th of a TopK SAE others may be chosen.
+        """
+        read_BD, rows = self._read(x_BD), rows_for(x_BD.device)
+        bias_F = torch.zeros_like(self.decoder_norm_F) if self.b_enc is None else self.b_enc
+        found = [
+            (first, *self._fired(pre_CF, rows))
+            for first, pre_CF in EncoderChunks().of(read_BD, self.W_enc.T, bias_F, self.W_enc.dtype)
+        ]
+        none = torch.empty(0, dtype=torch.long, device=x_BD.device)
         return SparseLatents(
-            torch.cat(tokens), torch.cat(latents), torch.cat(values), len(x_BD), self.encode_spec.d_sae
+            token_N=torch.cat([none, *(first + token_N for first, token_N, _, _ in found)]),
+            latent_N=torch.cat([none, *(latent_N for _, _, latent_N, _ in found)]),
+            value_N=torch.cat([none.float(), *(value_N for _, _, _, value_N in found)]),
+            tokens=len(x_BD),
+            d_sae=self.encode_spec.d_sae,
         )
 
     @torch.no_grad()
@@ -184,16 +194,22 @@ class Sae:
         out_BE = self.decode(self.encode(x_BD), x_BD)
         return out_BE if self.W_skip is None else out_BE + x_BD.to(self.W_skip.dtype) @ self.W_skip.T
 
-    def _fired(self, x_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pre_BF = self._pre_activations(x_BD)
-        if self.encode_spec.architecture != "topk":
-            f_BF = self._activated_(pre_BF)
-            token_N, latent_N = (f_BF > 0).nonzero(as_tuple=True)
-            return token_N, latent_N, f_BF[token_N, latent_N]
-        indices_BK = pre_BF.topk(self.encode_spec.k, dim=-1, sorted=False).indices.sort(dim=-1).values
-        values_BK = pre_BF.gather(-1, indices_BK)
-        token_N, place_N = (values_BK > 0).nonzero(as_tuple=True)
-        return token_N, indices_BK[token_N, place_N], values_BK[token_N, place_N]
+    def _fired(self, pre_CF: Tensor, rows: SparseRows) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, latents and values of what fires, from pre-activations that are overwritten. NaN does not fire."""
+        spec, scale_F = self.encode_spec, torch.ones_like(self.decoder_norm_F)
+        if spec.rescale_acts_by_decoder_norm:
+            scale_F = self.decoder_norm_F
+        if spec.architecture == "topk":
+            chosen_CK, pre_CK = rows.top_k(pre_CF, scale_F, spec.k)
+            latent_CK, order_CK = chosen_CK.sort(dim=-1)
+            value_N = (pre_CK.gather(-1, order_CK) * scale_F[latent_CK]).view(-1)
+            token_N = torch.arange(len(pre_CF), device=pre_CF.device).repeat_interleave(spec.k)
+            latent_N = latent_CK.view(-1)
+        else:
+            f_CF = self._activated_(pre_CF.mul_(scale_F) if spec.rescale_acts_by_decoder_norm else pre_CF)
+            token_N, latent_N, value_N = rows.above(f_CF, torch.zeros_like(scale_F))
+        fired_N = places_of_true(value_N > 0)
+        return token_N[fired_N], latent_N[fired_N], value_N[fired_N]
 
     def _activated_(self, pre_BF: Tensor) -> Tensor:
         """f of every architecture but topk, in place of the pre-activations."""
@@ -206,17 +222,19 @@ class Sae:
 
     def _pre_activations(self, x_BD: Tensor) -> Tensor:
         """p (B, F); gated: x' W_enc, to which each path adds its own bias."""
+        pre_BF = self._read(x_BD) @ self.W_enc
+        if self.b_enc is not None:
+            pre_BF += self.b_enc
+        if self.encode_spec.rescale_acts_by_decoder_norm:
+            pre_BF = pre_BF * self.decoder_norm_F
+        return pre_BF
+
+    def _read(self, x_BD: Tensor) -> Tensor:
+        """x' (B, D): what the encoder multiplies."""
         if x_BD.shape[-1] != self.encode_spec.d_in:
             raise BadArtifact(
                 f"The SAE reads activations of width {self.encode_spec.d_in}; these have {x_BD.shape[-1]}.",
                 "Use the SAE at the hook site of the language model it was trained on.",
             )
         x_BD = normalized(x_BD.to(self.W_enc.dtype), self.encode_spec.normalize_activations)
-        if self.encode_spec.apply_b_dec_to_input:
-            x_BD = x_BD - self.b_dec
-        pre_BF = x_BD @ self.W_enc
-        if self.b_enc is not None:
-            pre_BF += self.b_enc
-        if self.encode_spec.rescale_acts_by_decoder_norm:
-            pre_BF = pre_BF * self.decoder_norm_F
-        return pre_BF
+        return x_BD - self.b_dec if self.encode_spec.apply_b_dec_to_input else x_BD

@@ -13,7 +13,7 @@ NORMALIZATIONS = ("none", "expected_average_only_in", "constant_norm_rescale", "
 TRANSCODERS = ("transcoder", "skip_transcoder")
 """Architectures that answer another site than they read, or could: b_dec and W_dec are as wide as the answer."""
 DENSE_ELEMENTS = 2**25
-"""Largest dense (rows, F) block that a sparse encoder makes at once: 128 MB in float32."""
+"""Largest dense (rows, F) block that a reconstruction makes at once: 128 MB in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,8 @@ LOG_BINS = 40
 LOG_DECADES = 4
 """The logarithmic histogram reaches from maximum / 10^LOG_DECADES to maximum; what is smaller counts in its first bin."""
 MOST_SAES = 16
+READABLE = 0.5
+"""Score above which a feature is counted as one that can be read."""
 DEFAULT_VIEW = "What the pages show"
 """The options that decide how a run is read; they change nothing in what it measures."""
 TOP_GROUP, ZERO_GROUP, NEAR_GROUP = 0, -1, -2
@@ -245,6 +247,11 @@ class DescribedSae(Record):
     alive: int
     """Latents that fired at least once."""
     bytes: int
+    readable: int | None = None
+    """Latents with a score above READABLE; this and what follows are None in runs of before they were counted."""
+    mean_density: float | None = None
+    mean_score: float | None = None
+    """Means over the latents that fired; None without any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ class EvaluateSpec(Spec):
         label="Tokens for CE",
         minimum=100,
         unit="tokens",
-        help="Held-out tokens for the cross-entropies and KL; each needs three full passes.",
+        help="Held-out tokens for the cross-entropies and KL; each runs three times through the blocks behind the SAE.",
     )
     lm_dtype: str = option(
         "auto", label="Model precision", choices=LM_DTYPES, advanced=True, help="Precision of the language model."

@@ -8,6 +8,7 @@ from workers.engine.specs.base import Inputs, Record, Result, Spec, device_optio
 from workers.engine.specs.errors import SpecInvalid
 
 MOST_CHARACTERS = 8_000
+MOST_WATCHED = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,13 @@ class TryTextSpec(Spec):
     features_listed: int = option(
         20, label="Features", minimum=1, maximum=500, advanced=True, help="Features shown, the strongest first."
     )
+    watched: tuple[int, ...] = option(
+        (),
+        label="Always shown",
+        minimum=0,
+        advanced=True,
+        help="Numbers of features that come first, whether they fire or not.",
+    )
     per_token: int = option(
         5, label="Features per token", minimum=1, maximum=50, advanced=True, help="Strongest features of each token."
     )
@@ -40,6 +48,10 @@ class TryTextSpec(Spec):
     device: str = device_option()
 
     def check(self) -> None:
+        if len(self.watched) > MOST_WATCHED:
+            raise SpecInvalid(
+                f"{len(self.watched):,} features are too many to watch.", f"At most {MOST_WATCHED}.", field="watched"
+            )
         for name in ("text", "other"):
             value = getattr(self, name)
             if name == "text" and not value.strip():
@@ -94,7 +106,7 @@ class TriedFeature(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TryTextResult(Result):
-    """`features` are the strongest of either text and, with two texts, those whose maximum changes most."""
+    """`features` are those watched, then the strongest of either text and, with two texts, those whose maximum changes most."""
 
     texts: tuple[TriedText, ...]
     features: tuple[TriedFeature, ...]

@@ -1,7 +1,7 @@
 """`manage.py ablate --sae 1 --index 5 --wait`: what the language model loses without a feature."""
 
-from apps.features.ablation_services import ablation_start
-from apps.features.ablations import MEANS, UNIT, delta_strips, effect_words, verdict
+from apps.features.ablation.selectors import MEANS, UNIT, delta_strips, effect_words, verdict
+from apps.features.ablation.services import ablation_start
 from apps.features.models import Ablation
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.core.commands import StudioCommand
-from apps.features.collection_selectors import collection_get, collection_json
-from apps.features.collection_services import collection_change, collection_delete, collection_remove
+from apps.features.collections.selectors import collection_get, collection_json
+from apps.features.collections.services import collection_change, collection_delete, collection_remove
 from apps.features.forms import FeatureFilterForm
 from apps.saes.selectors import sae_get
 

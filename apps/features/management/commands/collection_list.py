@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apps.core.row_commands import ListCommand
-from apps.features.collection_selectors import collection_json, collection_list
+from apps.features.collections.selectors import collection_json, collection_list
 
 
 class Command(ListCommand):

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
-from apps.features.collection_services import collection_add_named
+from apps.features.collections.services import collection_add_named
 from apps.features.forms import FeatureFilterForm, add_filter_arguments
 from apps.features.services import features_update
 from apps.saes.selectors import sae_get

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from apps.core.commands import StudioCommand
 from apps.core.errors import NotFound
-from apps.features.counterparts import LISTED, counterparts_json, counterparts_of
+from apps.features.counterparts.selectors import LISTED, counterparts_json, counterparts_of
 from apps.saes.selectors import sae_get
 
 

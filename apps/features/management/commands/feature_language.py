@@ -1,7 +1,7 @@
 """`manage.py feature_language --run 1 [--feature 7] --wait`: what a parser says of the words at which features fire."""
 
-from apps.features.language import analysis_read, language_analysis_get
-from apps.features.services import language_analysis_start
+from apps.features.language.selectors import analysis_read, language_analysis_get
+from apps.features.language.services import language_analysis_start
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
 from workers.engine.specs.feature_language import FeatureLanguageSpec

@@ -1,7 +1,7 @@
 """`manage.py feature_map --sae 1 --wait`: lay out the features of an SAE on a plane."""
 
-from apps.features.map_services import feature_map_start
-from apps.features.maps import map_get, map_words
+from apps.features.maps.selectors import map_get, map_words
+from apps.features.maps.services import feature_map_start
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
 from workers.engine.specs.feature_map import NEAREST, FeatureMapResult, FeatureMapSpec

@@ -1,8 +1,7 @@
 """`manage.py try_text --sae 1 --text "…" --wait`: which features of an SAE fire on a text."""
 
-from apps.features.selectors import tried_text_get
-from apps.features.services import text_try
-from apps.features.trying import FeatureRow, tried_context
+from apps.features.trying.selectors import FeatureRow, tried_context, tried_text_get
+from apps.features.trying.services import text_try
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
 from workers.engine.specs.try_text import TryTextSpec

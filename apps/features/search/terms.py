@@ -5,15 +5,15 @@ are found by their beginning, whatever their case. A category is found by its wh
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, islice
 
 import numpy as np
 from django.db import connection, transaction
 
-from apps.features.index_sets import index_set, union
 from apps.features.models import FeatureTerm
+from apps.features.search.index_sets import IndexSet, index_set, union
 from workers.engine.text.decoding import visible
 
 PATH_SEPARATOR = " > "
@@ -28,6 +28,8 @@ INSERTED_AT_ONCE = 200
 
 Term = tuple[int, str]
 """Kind and text."""
+TermSets = dict[Term, list[IndexSet]]
+"""Features of one SAE by term, in parts."""
 
 
 def token_shown(text: str) -> str:
@@ -56,12 +58,8 @@ def terms_of(label: str, category: str) -> frozenset[Term]:
 
 
 @transaction.atomic
-def word_terms_change(*, sae_id: int, before: Mapping[int, Set[Term]], after: Mapping[int, Set[Term]]) -> None:
-    """Take features of an SAE out of terms that they had and put them into those they have now.
-
-    Both map a feature's index to its `terms_of`.
-    """
-    taken, given = _differences(before, after), _differences(after, before)
+def word_terms_change(*, sae_id: int, taken: TermSets, given: TermSets) -> None:
+    """Take features of an SAE out of the terms that they had, `taken`, and put them into those they have now, `given`."""
     # A term that two writers make at once must exist before either locks it.
     empty = [FeatureTerm(sae_id=sae_id, kind=kind, text=text, features=index_set()) for kind, text in given]
     FeatureTerm.objects.bulk_create(empty, ignore_conflicts=True, batch_size=AT_ONCE)
@@ -69,8 +67,8 @@ def word_terms_change(*, sae_id: int, before: Mapping[int, Set[Term]], after: Ma
         changed, emptied = [], []
         for row in rows:
             term = (row.kind, row.text)
-            left = np.setdiff1d(row.features, index_set(taken.get(term, ())))
-            members = np.union1d(left, index_set(given.get(term, ())))
+            left = np.setdiff1d(row.features, union(taken.get(term, ())), assume_unique=True)
+            members = union([left, *given.get(term, ())])
             if len(members):
                 changed.append(FeatureTerm(sae_id=sae_id, kind=row.kind, text=row.text, features=members))
             else:
@@ -79,15 +77,6 @@ def word_terms_change(*, sae_id: int, before: Mapping[int, Set[Term]], after: Ma
             changed, update_conflicts=True, unique_fields=["sae", "kind", "text"], update_fields=["features"]
         )
         FeatureTerm.objects.filter(pk__in=emptied).delete()
-
-
-def _differences(these: Mapping[int, Set[Term]], those: Mapping[int, Set[Term]]) -> dict[Term, list[int]]:
-    """Term → the features that have it in `these` but not in `those`."""
-    found: dict[Term, list[int]] = {}
-    for index, terms in these.items():
-        for term in terms - those.get(index, set()):
-            found.setdefault(term, []).append(index)
-    return found
 
 
 def _locked(sae_id: int, terms: Iterable[Term]) -> Iterator[list[FeatureTerm]]:

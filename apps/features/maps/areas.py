@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 from safetensors import SafetensorError, safe_open
 
 from apps.core.errors import AppError
-from apps.features.index_sets import IndexSet, index_set, within
 from apps.features.models import Feature, FeatureMap
+from apps.features.search.index_sets import IndexSet, index_set, within
 
 MOST_CORNERS = 200
 FORM = "An area is written 12:0.1,0.2;0.3,0.2;0.2,0.4: the map's id and three corners or more."

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from apps.core.errors import AppError
-from apps.features.index_sets import IndexSet, index_set, spans_of, union
 from apps.features.models import Collection, CollectionPart, Feature
+from apps.features.search.index_sets import IndexSet, index_set, members_by_sae, spans_of, union
 from apps.features.services import MOST_NOTES_CHARACTERS
 from apps.saes.models import Sae
 
@@ -40,7 +40,7 @@ def collection_add(*, collection: Collection, features: QuerySet[Feature]) -> in
     """Put features into a collection; returns how many are new in it."""
     return sum(
         _part_change(collection, sae_id, lambda held, members=members: union([held, members]))
-        for sae_id, members in _by_sae(features).items()
+        for sae_id, members in members_by_sae(features).items()
     )
 
 
@@ -49,7 +49,7 @@ def collection_remove(*, collection: Collection, features: QuerySet[Feature]) ->
     """Take features out of a collection; returns how many lay in it."""
     return -sum(
         _part_change(collection, sae_id, lambda held, members=members: np.setdiff1d(held, members))
-        for sae_id, members in _by_sae(features).items()
+        for sae_id, members in members_by_sae(features).items()
     )
 
 
@@ -75,13 +75,6 @@ def selection_url(*, sae: Sae, indices: Iterable[int], user: AbstractBaseUser | 
     collection = collection_create(name=_free_name(f"Selection of {len(members):,} features of {sae}"), user=user)
     CollectionPart.objects.create(collection=collection, sae=sae, features=members)
     return f"{address}?{urlencode({'collection': collection.pk})}"
-
-
-def _by_sae(features: QuerySet[Feature]) -> dict[int, IndexSet]:
-    members: dict[int, list[int]] = {}
-    for sae_id, index in features.order_by().values_list("sae_id", "index"):
-        members.setdefault(sae_id, []).append(index)
-    return {sae_id: index_set(indices) for sae_id, indices in members.items()}
 
 
 def _part_change(collection: Collection, sae_id: int, change: Callable[[IndexSet], IndexSet]) -> int:

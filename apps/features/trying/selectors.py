@@ -4,12 +4,18 @@ changes."""
 from dataclasses import dataclass
 from typing import Any
 
+from apps.core.selectors import row_of
 from apps.features.models import Feature, TriedText
 from apps.jobs.subjects import with_job
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.try_text import TokenFeatures, TryTextResult, TryTextSpec
 from workers.engine.text.decoding import visible
 from workers.engine.text.tokens import token_texts
+
+
+def tried_text_get(pk: int) -> TriedText:
+    """The tried text; NotFound otherwise, as after a day."""
+    return row_of(TriedText.objects.select_related("sae"), "tried text", pk)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ def tried_context(tried: TriedText) -> dict[str, Any]:
     result = TryTextResult.from_json(tried.report)
     rows = _rows(tried, result)
     return context | {
+        "watched": job.loaded_spec.watched if job is not None else (),
         "seconds": result.seconds,
         "texts": result.texts,
         "feature_rows": [

@@ -1,6 +1,6 @@
 """The page on which a text is tried: the form with everything in its address, and the answer below it."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
@@ -8,8 +8,8 @@ from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm, spec_form
 from apps.features.models import TriedText
-from apps.features.services import text_try
-from apps.features.trying import tried_before, tried_context
+from apps.features.trying.selectors import tried_before, tried_context
+from apps.features.trying.services import text_try
 from apps.saes.models import Sae
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.try_text import TryTextSpec
@@ -18,28 +18,29 @@ from workers.engine.specs.try_text import TryTextSpec
 @require_http_methods(["GET", "POST"])
 def try_page(request: HttpRequest) -> HttpResponse:
     """?sae=&text=&other= fill the form; what they ask is read at once by the page itself. POST reads a text: htmx gets the
-    answer and the page's new address, others are led there."""
+    answer and the page's new address, others are led there. A feature's own page asks with `here`: it keeps its address."""
     if request.method == "POST":
         return _tried(request)
     form = spec_form(TryTextSpec)(initial=request.GET.dict())
     form.rows_preselect()
     context = {"form": form, "has_none": not Sae.objects.exists(), "asks": False}
     if request.GET.get("text", "").strip():
-        asked = _asked(request)
+        asked = _asked(request.GET)
         before = tried_before(asked.spec()) if asked.is_valid() else None
         context |= {"form": asked} | (tried_context(before) if before else {"asks": asked.is_valid()})
     return render(request, "features/try.html", context)
 
 
-def _asked(request: HttpRequest) -> SpecForm:
-    """The form as the address fills it, the rest at its defaults."""
+def _asked(values: QueryDict) -> SpecForm:
+    """The form as an address, or a form with few fields, fills it; the rest at its defaults."""
     fields = spec_form(TryTextSpec).base_fields
     defaults = {name: field.initial for name, field in fields.items() if field.initial is not None}
-    return spec_form(TryTextSpec)(defaults | request.GET.dict())
+    return spec_form(TryTextSpec)(defaults | values.dict())
 
 
 def _tried(request: HttpRequest) -> HttpResponse:
-    form = spec_form(TryTextSpec)(request.POST)
+    is_elsewhere = "here" in request.POST
+    form = _asked(request.POST) if is_elsewhere else spec_form(TryTextSpec)(request.POST)
     tried = _started(form, request)
     if tried is None:
         template = "features/try.html#answer" if request.htmx else "features/try.html"
@@ -47,7 +48,8 @@ def _tried(request: HttpRequest) -> HttpResponse:
     if not request.htmx:
         return redirect(tried)
     answer = render(request, "features/try.html#answer", tried_context(tried))
-    answer["HX-Push-Url"] = tried.get_absolute_url()
+    if not is_elsewhere:
+        answer["HX-Push-Url"] = tried.get_absolute_url()
     return answer
 
 

@@ -44,6 +44,14 @@ def intersection(sets: Sequence[IndexSet]) -> IndexSet:
     return smallest
 
 
+def members_by_sae(features: models.QuerySet) -> dict[int, IndexSet]:
+    """SAE → which of its features are among `features`."""
+    found: dict[int, list[int]] = {}
+    for sae_id, index in features.order_by().values_list("sae_id", "index"):
+        found.setdefault(sae_id, []).append(index)
+    return {sae_id: index_set(indices) for sae_id, indices in found.items()}
+
+
 def spans_of(members: IndexSet) -> str:
     """A set as the filter's field of numbers takes it: {3, 10, 11, 12} is "3,10-12"."""
     ends = np.flatnonzero(np.diff(members.astype(np.int64)) > 1)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from apps.core.errors import NotFound
+from apps.core.errors import AppError
 from apps.features.models import Ablation, Feature
 from apps.jobs.subjects import with_job
 from workers.engine.specs.ablation import AblatedContext, AblateResult, AblationEffect
@@ -166,10 +166,10 @@ def ablation_of(feature: Feature) -> Ablation | None:
 
 
 def ablation_get(feature: Feature) -> Ablation:
-    """The same; NotFound where nothing was asked for."""
+    """The same; AppError "not_measured" where nothing was asked for."""
     found = ablation_of(feature)
     if found is None:
-        raise NotFound("ablation of feature", feature.index)
+        raise AppError("not_measured", f"Feature {feature.index} was not ablated yet.", "Measure it first.", status=404)
     return found
 
 

@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.core.errors import NotFound
-from apps.features.counterparts import counterparts_of
+from apps.features.counterparts.selectors import counterparts_of
 from apps.features.selectors import feature_of
 from apps.saes.selectors import sae_get
 

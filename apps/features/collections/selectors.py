@@ -5,9 +5,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from apps.core.errors import NotFound
-from apps.features.index_sets import IndexSet, index_set
+from apps.core.selectors import row_of
 from apps.features.models import Collection, CollectionPart, Feature
+from apps.features.search.index_sets import IndexSet, index_set
 from apps.saes.models import Sae
 
 MOST_SHOWN = 20
@@ -31,10 +31,7 @@ def collection_list(query: str = "") -> QuerySet[Collection]:
 
 def collection_get(pk: int) -> Collection:
     """The collection; NotFound otherwise."""
-    found = collection_list().filter(pk=pk).first()
-    if found is None:
-        raise NotFound("collection", pk)
-    return found
+    return row_of(collection_list(), "collection", pk)
 
 
 def collection_features(collection: Collection, sae_id: int) -> IndexSet:

@@ -6,9 +6,9 @@ from django.http import HttpRequest
 
 from apps.core.api import api, paged
 from apps.core.json_bodies import fields_check
-from apps.features import collection_services as services
 from apps.features.api import asked_features
-from apps.features.collection_selectors import collection_get, collection_json, collection_list
+from apps.features.collections import services
+from apps.features.collections.selectors import collection_get, collection_json, collection_list
 
 FIELDS = {"name": str, "note": str}
 

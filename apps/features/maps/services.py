@@ -5,8 +5,9 @@ from importlib.util import find_spec
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
 from apps.core.live.publishing import publish
+from apps.core.selectors import row_of
 from apps.core.storage import artifact_remove
 from apps.features.models import FeatureMap
 from apps.jobs.models import Job
@@ -20,9 +21,7 @@ from workers.engine.specs.feature_map import UMAP_MODULE, UMAP_PIP, FeatureMapSp
 def feature_map_start(*, spec: FeatureMapSpec, user: AbstractBaseUser | None = None) -> FeatureMap:
     """Write the row of a new map and queue its job; older maps of the SAE stay. AppError: "package_missing" for UMAP without
     its package, "already_active" while another map of the SAE is laid out."""
-    sae = Sae.objects.filter(pk=spec.sae).first()
-    if sae is None:
-        raise NotFound("SAE", spec.sae)
+    sae = row_of(Sae.objects, "SAE", spec.sae)
     if spec.method == "umap" and not has_umap():
         raise AppError(
             "package_missing",

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_POST
 from apps.core.errors import AppError
 from apps.core.pages import form_start
 from apps.core.spec_forms import SpecForm, spec_form
-from apps.features.ablation_services import ablation_start
-from apps.features.ablations import ablation_context, ablation_of
+from apps.features.ablation.selectors import ablation_context, ablation_of
+from apps.features.ablation.services import ablation_start
 from apps.features.models import Feature
 from workers.engine.specs.ablation import AblateSpec
 

@@ -6,8 +6,9 @@ import numpy as np
 from django import forms
 
 from apps.core.errors import AppError, NotFound
-from apps.features.areas import places_read
+from apps.core.selectors import row_of
 from apps.features.forms import FeatureFilterForm
+from apps.features.maps.areas import places_read
 from apps.features.models import FeatureMap
 from apps.features.services import PATH_SEPARATOR
 from apps.jobs.subjects import with_job
@@ -40,10 +41,7 @@ class MapForm(forms.Form):
 
 def map_get(pk: int) -> FeatureMap:
     """The map; NotFound otherwise."""
-    found = FeatureMap.objects.select_related("sae").filter(pk=pk).first()
-    if found is None:
-        raise NotFound("feature map", pk)
-    return found
+    return row_of(FeatureMap.objects.select_related("sae"), "feature map", pk)
 
 
 def map_shown(sae: Sae, asked: str = "") -> FeatureMap | None:

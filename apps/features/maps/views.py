@@ -8,8 +8,8 @@ from django.views.decorators.http import require_http_methods
 from apps.core.pages import delete_page, form_start
 from apps.core.spec_forms import spec_form
 from apps.features.forms import FeatureFilterForm
-from apps.features.map_services import feature_map_delete, feature_map_start, has_umap
-from apps.features.maps import MapForm, map_get, map_metrics, map_newest, map_shown, map_words
+from apps.features.maps.selectors import MapForm, map_get, map_metrics, map_newest, map_shown, map_words
+from apps.features.maps.services import feature_map_delete, feature_map_start, has_umap
 from apps.saes.selectors import sae_get
 from workers.engine.specs.feature_map import UMAP_PIP, FeatureMapSpec
 

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
-from apps.features import collection_services as services
 from apps.features.bulk import features_chosen
-from apps.features.collection_selectors import collection_get, collection_json, collection_list, parts_shown
+from apps.features.collections import services
+from apps.features.collections.selectors import collection_get, collection_json, collection_list, parts_shown
 from apps.features.forms import CollectionForm
 from apps.saes.selectors import sae_get
 

@@ -5,8 +5,8 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from apps.core.errors import AppError
+from apps.features.language.services import language_analysis_start
 from apps.features.models import Feature
-from apps.features.services import language_analysis_start
 from workers.engine.specs.feature_language import FeatureLanguageSpec
 
 

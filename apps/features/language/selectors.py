@@ -7,10 +7,11 @@ from typing import Any
 import pyarrow as pa
 from django.db.models import Q
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
+from apps.core.selectors import row_of
 from apps.features.artifacts import unreadable
+from apps.features.language.services import language_folder
 from apps.features.models import Feature, LanguageAnalysis
-from apps.features.services import language_folder
 from apps.jobs.states import State
 from apps.jobs.subjects import with_job
 from workers.engine.specs.feature_language import ANALYSES, ANALYSES_BATCH, FeatureLanguage
@@ -20,10 +21,7 @@ from workers.engine.text.tokens import token_texts
 
 def language_analysis_get(pk: int) -> LanguageAnalysis:
     """The analysis; NotFound otherwise."""
-    found = LanguageAnalysis.objects.select_related("run__sae").filter(pk=pk).first()
-    if found is None:
-        raise NotFound("language analysis", pk)
-    return found
+    return row_of(LanguageAnalysis.objects.select_related("run__sae"), "language analysis", pk)
 
 
 def analysis_read(row: LanguageAnalysis, index: int) -> FeatureLanguage | None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from apps.features.index_sets import IndexSet, index_set, intersection, union
 from apps.features.models import Feature, FeatureTerm
-from apps.features.terms import MOST_CHARACTERS, category_term, token_shown, words_in
+from apps.features.search.index_sets import IndexSet, index_set, intersection, union
+from apps.features.search.terms import MOST_CHARACTERS, category_term, token_shown, words_in
 
 PART = re.compile(r'(?:(?P<field>token|promotes|notes):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
 BLANKS = " ·Ġ▁"
