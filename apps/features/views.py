@@ -53,7 +53,7 @@ SNIPPET_WIDTH = 8
 def feature_run_list_page(request: HttpRequest) -> HttpResponse:
     """Feature runs of all SAEs: the way to their features."""
     page = Paginator(feature_run_list(), RUNS_PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "features/runs.html", {"page": page})
+    return render(request, "features/runs.html", {"page": page, "rows": page})
 
 
 @require_GET
