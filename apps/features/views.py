@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -58,15 +58,15 @@ def feature_run_list_page(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
-    """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone. Where the newest run leaves rare
-    features out at first, an address that says nothing of it is led to one that does: what acts on the list sees the same."""
+    """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone. The address is led to one without
+    empty fields; where the newest run leaves rare features out at first, to one that says so: what acts on the list sees the
+    same."""
     sae = sae_get(sae_id)
     run = feature_run_newest(sae)
     rare_below = DefaultView.from_json(run.view).min_density if run is not None else 0.0
-    if rare_below and "min_density" not in request.GET:
-        asked = request.GET.copy()
-        asked["min_density"] = f"{rare_below:g}"
-        return redirect(f"{request.path}?{asked.urlencode()}")
+    asked = _asked_shortly(request.GET, rare_below)
+    if asked != request.GET:
+        return redirect(f"{request.path}?{asked.urlencode()}" if asked else request.path)
     form = FeatureFilterForm(request.GET)
     found = form.found(sae=sae.pk) if form.is_valid() else Feature.objects.none()
     page: Page = Paginator(FoundFeatures(found), PAGE_SIZE).get_page(request.GET.get("page"))
@@ -91,6 +91,17 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
     }
     is_fragment = request.htmx and not request.htmx.boosted
     return render(request, "features/list.html#results" if is_fragment else "features/list.html", context)
+
+
+def _asked_shortly(query: QueryDict, rare_below: float) -> QueryDict:
+    """The same question in fewer words. Where rare features are left out, an empty least density asks for them too."""
+    asked = query.copy()
+    for name in query:
+        if not any(query.getlist(name)) and not (rare_below and name == "min_density"):
+            del asked[name]
+    if rare_below:
+        asked.setdefault("min_density", f"{rare_below:g}")
+    return asked
 
 
 def _snippet(snippets: dict[int, Any], feature: Feature) -> Any:

@@ -56,6 +56,8 @@ def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in
 def test_a_feature_page_tests_a_text_on_its_feature_and_keeps_its_address(client_in, sae):
     text = client_in.get(sae.features.get(index=3).get_absolute_url()).text
     assert 'name="watched" value="3"' in text and 'data-key="t"' in text
+    judged = client_in.get(sae.features.get(index=3).get_absolute_url(), {"labels": "hidden"}).text
+    assert 'id="test-box"' not in judged, "its answer names labels"
     values = {"sae": sae.pk, "watched": "3", "features_listed": "5", "here": "1", "text": "The wind"}
     answer = client_in.post(reverse("features:try"), values, headers=HTMX)
     assert "HX-Push-Url" not in answer.headers and "Reading" in answer.text
