@@ -16,7 +16,7 @@ from apps.features.bulk import BulkForm
 from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.language import language_context
-from apps.features.models import Feature
+from apps.features.models import Feature, FeatureRun
 from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
 from apps.features.reading import ReadingFilter
@@ -33,6 +33,7 @@ from apps.features.selectors import (
 from apps.features.services import (
     feature_label_set,
     feature_notes_set,
+    feature_run_before,
     feature_run_delete,
     feature_run_start,
     feature_star_set,
@@ -259,5 +260,13 @@ def feature_run_remove(request: HttpRequest, pk: int) -> HttpResponse:
         run,
         lambda: feature_run_delete(run=run),
         back_url=run.get_absolute_url(),
-        note="Features keep their statistics, labels and notes, but their examples are gone.",
+        note=f"Features keep their labels and notes. {_what_shows_without(run)}",
     )
+
+
+def _what_shows_without(run: FeatureRun) -> str:
+    """What becomes of the numbers and examples of a run's features when it is deleted."""
+    earlier = feature_run_before(run)
+    if earlier is not None:
+        return f"They show again what feature run {earlier.pk} measured."
+    return "They keep their statistics too, but their examples are gone." if run.features.exists() else ""
