@@ -22,7 +22,7 @@ def list_page(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "")
     page = Paginator(export_list(query=query), PAGE_SIZE).get_page(request.GET.get("page"))
     topics = [export.topic for export in page if not export.is_ready]
-    return render(request, "exports/list.html", {"page": page, "topics": topics, "query": query})
+    return render(request, "exports/list.html", {"page": page, "rows": page, "topics": topics, "query": query})
 
 
 def new_page(request: HttpRequest) -> HttpResponse:

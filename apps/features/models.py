@@ -238,7 +238,7 @@ class TriedText(Subject):
         job = self.job
         spec = job.loaded_spec if job is not None else TryTextSpec(sae=self.sae_id, text=self.text)
         usual = TryTextSpec(sae=self.sae_id, text=self.text)
-        for name in ("watched", "features_listed", "per_token", "lm_dtype"):
+        for name in ("rank_by", "watched", "features_listed", "per_token", "lm_dtype"):
             value = getattr(spec, name)
             if value != getattr(usual, name):
                 asked[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value

@@ -18,6 +18,7 @@ from apps.core.storage import artifact_remove, data_path, folder_bytes
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.features.models import Feature, FeatureRun
+from apps.features.run_rows import rows_write, terms_write
 from apps.features.search.index_sets import IndexSet, index_set, members_by_sae, union, within
 from apps.features.search.terms import PATH_SEPARATOR, TermSets, terms_of, word_terms_change
 from apps.jobs.models import Job
@@ -91,7 +92,8 @@ def _require_no_active_run(sae: Sae) -> None:
 
 
 def feature_run_delete(*, run: FeatureRun) -> int:
-    """Delete a run and its files; returns the bytes freed. Features keep statistics and words, but lose examples.
+    """Delete a run and its files; returns the bytes freed. Its features show again what the run before measured; without one
+    they keep statistics and words, but lose examples.
 
     Runs that another's job filled become their own.
     """
@@ -100,10 +102,30 @@ def feature_run_delete(*, run: FeatureRun) -> int:
         for part in run.parts():
             jobs_require_none_active(entity=part.ENTITY, pk=part.pk, name=str(part))
         run.followers.update(lead=None)
-        folder = data_path("features", run.pk)
+        folder, earlier = data_path("features", run.pk), feature_run_before(run)
         publish(run.topic)
         run.delete()
+        if earlier is not None:
+            _features_show(earlier)
     return artifact_remove(folder)
+
+
+def feature_run_before(run: FeatureRun) -> FeatureRun | None:
+    """The run that features show again once `run` is deleted; None where they do not show `run`, or there is no other."""
+    if not run.features.exists():
+        return None
+    return FeatureRun.objects.filter(sae=run.sae_id, ready_at__isnull=False).exclude(pk=run.pk).first()
+
+
+def _features_show(run: FeatureRun) -> None:
+    """Write the rows anew from the run's files; where these are gone the rows stay as they are."""
+    folder = data_path("features", run.pk)
+    try:
+        with transaction.atomic():
+            rows_write(run, folder, run.sae.d_sae)
+            terms_write(run.sae_id, folder)
+    except AppError:
+        return
 
 
 def run_bytes_count(*, run_id: int, coming: int) -> None:

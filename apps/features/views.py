@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -16,7 +16,7 @@ from apps.features.bulk import BulkForm
 from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.language.selectors import language_context
-from apps.features.models import Feature
+from apps.features.models import Feature, FeatureRun
 from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
 from apps.features.reading import ReadingFilter
@@ -33,6 +33,7 @@ from apps.features.selectors import (
 from apps.features.services import (
     feature_label_set,
     feature_notes_set,
+    feature_run_before,
     feature_run_delete,
     feature_run_start,
     feature_star_set,
@@ -53,20 +54,20 @@ SNIPPET_WIDTH = 8
 def feature_run_list_page(request: HttpRequest) -> HttpResponse:
     """Feature runs of all SAEs: the way to their features."""
     page = Paginator(feature_run_list(), RUNS_PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "features/runs.html", {"page": page})
+    return render(request, "features/runs.html", {"page": page, "rows": page})
 
 
 @require_GET
 def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
-    """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone. Where the newest run leaves rare
-    features out at first, an address that says nothing of it is led to one that does: what acts on the list sees the same."""
+    """Features of an SAE, searched, filtered and sorted; htmx asks for the results alone. The address is led to one without
+    empty fields; where the newest run leaves rare features out at first, to one that says so: what acts on the list sees the
+    same."""
     sae = sae_get(sae_id)
     run = feature_run_newest(sae)
     rare_below = DefaultView.from_json(run.view).min_density if run is not None else 0.0
-    if rare_below and "min_density" not in request.GET:
-        asked = request.GET.copy()
-        asked["min_density"] = f"{rare_below:g}"
-        return redirect(f"{request.path}?{asked.urlencode()}")
+    asked = _asked_shortly(request.GET, rare_below)
+    if asked != request.GET:
+        return redirect(f"{request.path}?{asked.urlencode()}" if asked else request.path)
     form = FeatureFilterForm(request.GET)
     found = form.found(sae=sae.pk) if form.is_valid() else Feature.objects.none()
     page: Page = Paginator(FoundFeatures(found), PAGE_SIZE).get_page(request.GET.get("page"))
@@ -91,6 +92,17 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
     }
     is_fragment = request.htmx and not request.htmx.boosted
     return render(request, "features/list.html#results" if is_fragment else "features/list.html", context)
+
+
+def _asked_shortly(query: QueryDict, rare_below: float) -> QueryDict:
+    """The same question in fewer words. Where rare features are left out, an empty least density asks for them too."""
+    asked = query.copy()
+    for name in query:
+        if not any(query.getlist(name)) and not (rare_below and name == "min_density"):
+            del asked[name]
+    if rare_below:
+        asked.setdefault("min_density", f"{rare_below:g}")
+    return asked
 
 
 def _snippet(snippets: dict[int, Any], feature: Feature) -> Any:
@@ -248,5 +260,13 @@ def feature_run_remove(request: HttpRequest, pk: int) -> HttpResponse:
         run,
         lambda: feature_run_delete(run=run),
         back_url=run.get_absolute_url(),
-        note="Features keep their statistics, labels and notes, but their examples are gone.",
+        note=f"Features keep their labels and notes. {_what_shows_without(run)}",
     )
+
+
+def _what_shows_without(run: FeatureRun) -> str:
+    """What becomes of the numbers and examples of a run's features when it is deleted."""
+    earlier = feature_run_before(run)
+    if earlier is not None:
+        return f"They show again what feature run {earlier.pk} measured."
+    return "They keep their statistics too, but their examples are gone." if run.features.exists() else ""

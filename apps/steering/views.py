@@ -43,7 +43,8 @@ IN_CART = ("sae", "features", "prompt", "unit")
 def experiment_list_page(request: HttpRequest) -> HttpResponse:
     """Experiments, saved ones first."""
     page = Paginator(experiment_list(), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"page": page, "topics": [e.topic for e in page if not e.is_ready], "has_sae": Sae.objects.exists()}
+    topics = [experiment.topic for experiment in page if not experiment.is_ready]
+    context = {"page": page, "rows": page, "topics": topics, "has_sae": Sae.objects.exists()}
     return render(request, "steering/list.html", context)
 
 

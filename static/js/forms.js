@@ -55,19 +55,32 @@ document.addEventListener("click", (event) => {
 });
 
 // hx-confirm asks in the studio's own dialog.
-document.addEventListener("htmx:confirm", (event) => {
-  if (!event.detail.question) return;
-  event.preventDefault();
+function ask(question, asker, act) {
   const dialog = document.getElementById("ask-dialog");
-  dialog.querySelector("p").textContent = event.detail.question;
+  dialog.querySelector("p").textContent = question;
   dialog.returnValue = "";
-  const asker = event.detail.elt;
   asker.dataset.asking = ""; // live.js leaves it in place: htmx sends nothing for an element that was swapped away
   dialog.onclose = () => {
-    if (dialog.returnValue === "yes") event.detail.issueRequest(true);
+    if (dialog.returnValue === "yes") act();
     delete asker.dataset.asking;
   };
   dialog.showModal();
+}
+document.addEventListener("htmx:confirm", (event) => {
+  if (!event.detail.question) return;
+  event.preventDefault();
+  ask(event.detail.question, event.detail.elt, () => event.detail.issueRequest(true));
+});
+// The same for a plain form: a button with data-asks.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!button?.dataset.asks || "asked" in button.dataset) return;
+  event.preventDefault();
+  ask(button.dataset.asks, button, () => {
+    button.dataset.asked = "";
+    button.form.requestSubmit(button);
+    delete button.dataset.asked;
+  });
 });
 
 // A refused request shows the server's error card above the content.

@@ -27,7 +27,7 @@ def files_write(folder: Path, count: int) -> None:
     import pyarrow.parquet as pq
     from safetensors.numpy import save_file
 
-    from workers.runners.feature_run import COLUMNS
+    from apps.features.run_rows import COLUMNS
 
     chance = np.random.default_rng(0)
     numbers = {name: chance.random(count, np.float32) for name in COLUMNS.values()}
@@ -48,9 +48,9 @@ def run(count: int) -> None:
     from django.db import transaction
 
     from apps.features.models import FeatureRun
+    from apps.features.run_rows import rows_write, terms_write
     from apps.features.services import features_update
     from tests.apps.features.worlds import sae_make
-    from workers.runners.feature_run import rows_write, terms_write
 
     sae = sae_make(d_sae=count)
     made = FeatureRun.objects.create(sae=sae, tokenization=sae.tokenization)

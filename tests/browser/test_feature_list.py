@@ -122,3 +122,19 @@ def test_a_changed_filter_asks_for_the_list_alone_and_the_actions_follow_it(list
     listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("5 features changed.")).to_be_visible()
     assert list(sae.features.filter(is_starred=True).values_list("index", flat=True)) == [55, 56, 57, 58, 59]
+
+
+def test_the_address_of_a_search_holds_only_what_was_asked(listed: Page, sae):
+    listed.keyboard.press("/")
+    listed.keyboard.type("wind")
+    listed.wait_for_url(f"**/features/sae/{sae.pk}/?query=wind&sort=maximum")
+    expect(listed.locator("#features")).to_contain_text("match")
+
+
+def test_on_a_phone_a_row_shows_its_tokens_below_the_number_and_nothing_beyond_the_edge(listed: Page):
+    listed.set_viewport_size({"width": 390, "height": 800})
+    row = listed.locator("tr[data-row]").nth(1)
+    expect(row.locator(".phone-only")).to_be_visible()
+    expect(row.locator(".top-tokens")).to_be_hidden()
+    assert row.locator("[data-peek]").bounding_box()["x"] < 366
+    assert row.bounding_box()["height"] < 100

@@ -98,6 +98,20 @@ def test_words_are_saved_in_place_and_the_star_by_a_key(page: Page, sae):
     assert sae.features.get(index=3).is_starred
 
 
+def test_a_feature_is_tested_on_a_text_on_its_own_page(page: Page, sae):
+    at(page, sae, 3)
+    page.keyboard.press("t")
+    page.keyboard.type("The wind")
+    page.get_by_role("button", name="Read", exact=True).click()
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text("Reading…")
+    tried = TriedText.objects.get()
+    assert tried.job.loaded_spec.watched == (3,)
+    _answer(tried)
+    expect(answer).to_contain_text("Feature 3, then the others, strongest first")
+    assert page.url.endswith(f"/features/sae/{sae.pk}/3/")
+
+
 def test_a_text_is_tried_and_its_address_shows_the_answer_again(page: Page, sae):
     page.goto(f"/features/try/?sae={sae.pk}")
     page.get_by_label("Text", exact=True).fill("The wind")

@@ -72,3 +72,17 @@ def test_the_first_tab_stop_skips_to_the_content(page):
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
+
+
+def test_what_takes_something_away_asks_first(page):
+    page.goto("/settings/")
+    page.get_by_label("Name", exact=True).fill("laptop")
+    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Revoke laptop").click()
+    asked = page.get_by_role("dialog", name="Please confirm")
+    expect(asked).to_contain_text("Revoke the token laptop?")
+    asked.get_by_role("button", name="No, go back").click()
+    expect(page.get_by_role("button", name="Revoke laptop")).to_be_visible()
+    page.get_by_role("button", name="Revoke laptop").click()
+    asked.get_by_role("button", name="Yes").click()
+    expect(page.get_by_text("No tokens yet.")).to_be_visible()

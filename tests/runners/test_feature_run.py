@@ -92,7 +92,7 @@ def test_labels_notes_and_stars_survive_a_second_run_that_changes_the_numbers():
 
 
 def test_more_latents_than_one_chunk_are_all_written(monkeypatch):
-    monkeypatch.setattr("workers.runners.feature_run.CHUNK", 4)
+    monkeypatch.setattr("apps.features.run_rows.CHUNK", 4)
     sae = sae_make(d_sae=11)
     finished_run_make(sae)
     assert list(sae.features.values_list("index", flat=True)) == list(range(11))

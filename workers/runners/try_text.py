@@ -1,6 +1,7 @@
 """Try text: paths before, the answer into the row after; no file is written."""
 
 from apps.core.storage import data_path
+from apps.features.artifacts import run_folder
 from apps.features.models import TriedText
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
@@ -18,9 +19,11 @@ class TryTextRunner(Runner):
 
     def prepare(self, job: Job, spec: TryTextSpec, where: dict[str, str]) -> TryTextInputs:
         tried: TriedText = self.subject(job)
+        run = tried.sae.feature_runs.filter(ready_at__isnull=False).first()
         return TryTextInputs(
             **where,
             sae_dir=str(data_path("saes", tried.sae_id)),
+            run_dir=str(run_folder(run.pk)) if run else "",
             model_dir=str(data_path("models", tried.sae.language_model_id)),
             quantization=held_as(tried.sae.language_model),
         )

@@ -23,7 +23,7 @@ def collection_list_page(request: HttpRequest) -> HttpResponse:
     """All collections by name; ?q= looks into names and notes."""
     query = request.GET.get("q", "").strip()
     page = Paginator(collection_list(query), PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = [(collection, collection_json(collection)) for collection in page]
+    rows = [{"collection": collection, "about": collection_json(collection)} for collection in page]
     return render(request, "features/collections.html", {"page": page, "rows": rows, "query": query})
 
 

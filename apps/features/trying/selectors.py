@@ -12,6 +12,8 @@ from workers.engine.specs.try_text import TokenFeatures, TryTextResult, TryTextS
 from workers.engine.text.decoding import visible
 from workers.engine.text.tokens import token_texts
 
+ORDERS = {"max": "strongest first", "mean": "highest mean first", "rare": "strongest for their rarity first"}
+
 
 def tried_text_get(pk: int) -> TriedText:
     """The tried text; NotFound otherwise, as after a day."""
@@ -61,10 +63,13 @@ def tried_context(tried: TriedText) -> dict[str, Any]:
     context = {"tried": tried, "job": job, "waits": job is not None and job.is_active}
     if not tried.is_ready:
         return context
-    result = TryTextResult.from_json(tried.report)
+    spec, result = job.loaded_spec if job is not None else None, TryTextResult.from_json(tried.report)
     rows = _rows(tried, result)
     return context | {
-        "watched": job.loaded_spec.watched if job is not None else (),
+        "watched": spec.watched if spec is not None else (),
+        "order": "largest change first"
+        if len(result.texts) > 1
+        else ORDERS[spec.rank_by if spec is not None else "max"],
         "seconds": result.seconds,
         "texts": result.texts,
         "feature_rows": [

@@ -45,7 +45,9 @@ def test_feature_show_has_statistics_logits_and_examples():
     assert shown["statistics"]["firings"] == 20
     assert shown["logits"]["promoted"][0] == {"token": "Ġwind", "text": " wind", "value": 2.0}
     assert shown["examples"][0]["examples"][0]["tokens"] == ["Ġthe", "Ġthe", "Ġsun", ".", "."]
-    assert "sun" in said("feature_show", str(sae.pk), "2")
+    lines = said("feature_show", str(sae.pk), "2").splitlines()
+    assert "  fires on    sun ." in lines and "  density     0.2 %, 20 firings" in lines
+    assert "  suppressed  <b> ·wind" in lines
 
 
 def test_feature_show_before_any_run_says_what_to_do():

@@ -307,3 +307,16 @@ def test_all_runs_are_listed_with_their_state_in_few_queries(client_in, sae, dja
 
 def test_without_runs_the_list_of_runs_leads_to_the_form(client_in):
     assert "/features/new/" in client_in.get("/features/").text
+
+
+def test_an_address_with_empty_fields_is_led_to_a_short_one(client_in, sae):
+    url = f"/features/sae/{sae.pk}/"
+    asked = {"query": "wind", "fires_on": "", "sort": "density", "min_density": "", "max_max": ""}
+    assert client_in.get(url, asked).headers["Location"] == f"{url}?query=wind&sort=density"
+    assert client_in.get(url, {"query": ""}, headers={"HX-Request": "true"}).headers["Location"] == url
+    assert client_in.get(url, {"query": "wind", "sort": "density"}).status_code == 200
+
+
+def test_examples_on_a_phone_stand_with_the_number(client_in, sae):
+    text = client_in.get(f"/features/sae/{sae.pk}/").text
+    assert text.count('class="mono muted two-lines phone-only"') == sae.d_sae

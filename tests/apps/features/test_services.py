@@ -1,25 +1,32 @@
 """Starting feature runs, and the words of one or many features."""
 
+import shutil
+
 import pytest
 from django.db import transaction
+from django.urls import reverse
 
 from apps.core.errors import AppError, NotFound
 from apps.core.storage import data_path, folder_bytes
 from apps.features import services
 from apps.features.models import Feature
+from apps.jobs.models import Job
 from apps.saes.models import Sae
 from apps.saes.services import sae_delete
 from tests.apps.features.ablation_worlds import ablation_make
 from tests.apps.features.worlds import (
+    files_write,
     finished_run_make,
     language_make,
     language_model_make,
+    result_make,
     run_make,
     sae_make,
     tokenization_make,
 )
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.features import FeatureRunSpec
+from workers.runners.feature_run import FeatureRunRunner
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +94,40 @@ def test_deleting_a_run_removes_its_files_but_no_words(sae):
     assert services.feature_run_delete(run=run) == held > 0
     assert not folder.exists()
     assert sae.features.get(index=1).label == "rain" and sae.features.get(index=1).run is None
+
+
+def second_run(sae, scale=2.0):
+    """A later finished run with stronger activations."""
+    run, job, spec = run_make(sae)
+    draft = data_path("tmp", f"job-{job.pk}")
+    described = files_write(draft / "sae-00", d_sae=sae.d_sae, scale=scale)
+    FeatureRunRunner().finish(job, spec, result_make(described), str(draft))
+    Job.objects.filter(pk=job.pk).update(state="succeeded")
+    return run
+
+
+def test_without_the_newest_run_features_show_the_one_before_again(client_in, sae):
+    first = sae.feature_runs.get()
+    services.feature_label_set(feature=sae.features.get(index=5), label="storm", category="")
+    second = second_run(sae)
+    assert sae.features.get(index=5).maximum == 10
+    assert f"feature run {first.pk} measured" in client_in.get(reverse("features:run-delete", args=[second.pk])).text
+    services.feature_run_delete(run=second)
+    again = sae.features.get(index=5)
+    assert (again.run, again.maximum, again.label) == (first, 5, "storm")
+    text = client_in.get(reverse("features:run-delete", args=[first.pk])).text
+    assert "examples are gone" in text and "measured" not in text
+
+
+def test_an_older_run_goes_without_a_trace_and_one_without_files_changes_nothing(sae):
+    first, second = sae.feature_runs.get(), second_run(sae)
+    third = second_run(sae, scale=3.0)
+    services.feature_run_delete(run=second)
+    assert sae.features.get(index=5).run == third
+    shutil.rmtree(data_path("features", first.pk))
+    services.feature_run_delete(run=third)
+    kept = sae.features.get(index=5)
+    assert (kept.run, kept.maximum) == (None, 15)
 
 
 def test_a_run_under_way_is_not_deleted():

@@ -43,6 +43,7 @@ def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in
             "text": "The wind",
             "features_listed": 20,
             "per_token": 5,
+            "rank_by": "max",
             "lm_dtype": "auto",
             "device": "auto",
         },
@@ -57,6 +58,8 @@ def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in
 def test_a_feature_page_tests_a_text_on_its_feature_and_keeps_its_address(client_in, sae):
     text = client_in.get(sae.features.get(index=3).get_absolute_url()).text
     assert 'name="watched" value="3"' in text and 'data-key="t"' in text
+    judged = client_in.get(sae.features.get(index=3).get_absolute_url(), {"labels": "hidden"}).text
+    assert 'id="test-box"' not in judged, "its answer names labels"
     values = {"sae": sae.pk, "watched": "3", "features_listed": "5", "here": "1", "text": "The wind"}
     answer = client_in.post(reverse("features:try"), values, headers=HTMX)
     assert "HX-Push-Url" not in answer.headers and "Reading" in answer.text
@@ -72,12 +75,22 @@ def test_a_feature_page_tests_a_text_on_its_feature_and_keeps_its_address(client
 def test_an_address_holds_every_option_that_is_not_the_usual(client_in, sae):
     spec = TryTextSpec(sae=sae.pk, text="The wind", watched=(3, 1), per_token=9)
     tried = services.text_try(spec=spec)
+    ranked = services.text_try(spec=TryTextSpec(sae=sae.pk, text="The wind", rank_by="mean"))
+    assert ranked.get_absolute_url().endswith("&text=The+wind&rank_by=mean")
     assert tried.get_absolute_url() == f"/features/try/?sae={sae.pk}&text=The+wind&watched=3%2C1&per_token=9"
     assert tried.topic in client_in.get(tried.get_absolute_url()).text, "the same question, already under way"
 
 
 def test_no_text_is_refused_in_words(client_in, sae):
-    values = {"sae": sae.pk, "text": "  ", "features_listed": 20, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
+    values = {
+        "sae": sae.pk,
+        "text": "  ",
+        "features_listed": 20,
+        "per_token": 5,
+        "rank_by": "max",
+        "lm_dtype": "auto",
+        "device": "auto",
+    }
     assert 'role="alert"' in client_in.post(reverse("features:try"), values, headers=HTMX).text
     assert client_in.post(reverse("features:try"), values).status_code == 422
     assert not TriedText.objects.exists()
@@ -106,7 +119,14 @@ def test_two_texts_show_what_appears_vanishes_and_changes(client_in, sae):
 
 def test_the_same_question_is_not_read_twice_but_another_is(client_in, sae):
     tried = tried_make(sae, is_ready=True)
-    common = {"sae": sae.pk, "features_listed": 20, "per_token": 5, "lm_dtype": "auto", "device": "auto"}
+    common = {
+        "sae": sae.pk,
+        "features_listed": 20,
+        "per_token": 5,
+        "rank_by": "max",
+        "lm_dtype": "auto",
+        "device": "auto",
+    }
     client_in.post(reverse("features:try"), {**common, "text": "The wind"}, headers=HTMX)
     assert TriedText.objects.get() == tried
     client_in.post(reverse("features:try"), {**common, "text": "The wind", "per_token": 9}, headers=HTMX)
@@ -171,6 +191,7 @@ def test_prepare_names_the_folders_and_the_estimate_grows_with_the_sae(sae):
     tried = tried_make(sae)
     where = {"job_dir": "j", "out_dir": "o", "device": "cpu"}
     inputs = TryTextRunner().prepare(tried.job, tried.job.loaded_spec, where)
+    assert inputs.run_dir.endswith(f"features/{sae.feature_runs.get().pk}")
     assert inputs.sae_dir.endswith(f"saes/{sae.pk}") and inputs.model_dir.endswith(f"models/{sae.language_model_id}")
     large = sae_make(d_sae=60)
     small, larger = (TryTextRunner().memory_bytes(TryTextSpec(sae=pk, text="x")) for pk in (sae.pk, large.pk))

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM
 
 from tests.engine.saes.worlds import random_sae
@@ -12,7 +13,7 @@ from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
 from workers.engine.features.trying import try_text
 from workers.engine.formats.saelens import sae_write
 from workers.engine.progress import Progress
-from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.errors import BadArtifact, SpecInvalid
 from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.try_text import TryTextInputs, TryTextSpec
 
@@ -73,6 +74,38 @@ def test_two_texts_are_ranked_by_what_changes(world):
     assert [round(change[i], 4) for i in found] == sorted((round(change[i], 4) for i in found), reverse=True)
     for feature in result.features:
         assert [len(values) for values in feature.values] == [len(first), len(second)]
+
+
+def run_write(folder, count, tokens):
+    """A feature run in which feature i fired count[i] times."""
+    folder.mkdir(exist_ok=True)
+    density = (count / tokens).astype(np.float32)
+    save_file({"density": density, "count": count.astype(np.int64)}, folder / "statistics.safetensors")
+    return str(folder)
+
+
+def test_features_are_ranked_by_their_mean_or_with_rare_ones_first(world, tmp_path):
+    _, f = dense(world, TEXT)
+    count = np.random.default_rng(0).integers(0, 1000, F)
+    count[f.max(0).argmax()] = 0
+    inputs = dataclasses.replace(world[0], run_dir=run_write(tmp_path / "run", count, 2000))
+    rarity = -np.log(np.where(count > 0, count, 2000 / 2001) / 2000)
+    truth = {"max": f.max(0), "mean": f[1:].mean(0), "rare": f.max(0) * rarity}
+    found = {}
+    for rank_by, strength in truth.items():
+        result = try_text(dataclasses.replace(SPEC, rank_by=rank_by), inputs, Progress())
+        found[rank_by] = [feature.index for feature in result.features]
+        assert found[rank_by] == np.argsort(-strength)[:6].tolist()
+    assert len({tuple(order) for order in found.values()}) == 3
+
+
+def test_rarity_needs_a_feature_run_of_this_sae(world, tmp_path):
+    rare = dataclasses.replace(SPEC, rank_by="rare")
+    with pytest.raises(SpecInvalid, match="no feature run"):
+        try_text(rare, world[0], Progress())
+    other = dataclasses.replace(world[0], run_dir=run_write(tmp_path / "run", np.ones(F + 1), 10))
+    with pytest.raises(BadArtifact, match="another SAE"):
+        try_text(rare, other, Progress())
 
 
 def test_more_features_and_more_per_token_are_listed_when_asked_for(world):

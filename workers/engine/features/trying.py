@@ -7,7 +7,9 @@ Shapes: T tokens of a text, D d_in, F d_sae.
 """
 
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,7 +20,7 @@ from workers.engine.hooks.capture import capture
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
-from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.errors import BadArtifact, SpecInvalid
 from workers.engine.specs.try_text import (
     TokenFeatures,
     TriedFeature,
@@ -27,13 +29,14 @@ from workers.engine.specs.try_text import (
     TryTextResult,
     TryTextSpec,
 )
+from workers.engine.tensor_file import tensor_file_open
 
 
 def try_text(spec: TryTextSpec, inputs: TryTextInputs, progress: Progress) -> TryTextResult:
     """Features of one text, or of two side by side.
 
-    Raises SpecInvalid for a text longer than the model's context and for a watched feature that the SAE lacks, BadArtifact,
-    Stopped.
+    Raises SpecInvalid for a text longer than the model's context, for a watched feature that the SAE lacks and for a ranking
+    by rarity without a feature run, BadArtifact, Stopped.
     """
     began = time.monotonic()
     progress.phase("loading the model")
@@ -46,15 +49,40 @@ def try_text(spec: TryTextSpec, inputs: TryTextInputs, progress: Progress) -> Tr
     if unknown:
         last = sae.encode_spec.d_sae - 1
         raise SpecInvalid(f"The SAE has no feature {unknown[0]:,}.", f"Its last is {last:,}.", field="watched")
+    rarity_F = _rarity(inputs.run_dir, sae.encode_spec.d_sae) if spec.rank_by == "rare" else None
     progress.phase("reading", len(spec.texts), "texts")
-    texts, latents = [], []
+    texts, latents, strengths = [], [], []
     for field, text in zip(("text", "other"), spec.texts):
         ids = _token_ids(tokenizer, model, text, field)
         f_TF, is_included_T = _latents(model, sae, ids)
         texts.append(_tried(spec, tokenizer, ids, f_TF, is_included_T))
         latents.append(f_TF)
+        strengths.append(_strength(spec.rank_by, f_TF[is_included_T], rarity_F))
         progress.advance()
-    return TryTextResult(texts=tuple(texts), features=_features(spec, latents), seconds=time.monotonic() - began)
+    features = _features(spec, latents, torch.stack(strengths))
+    return TryTextResult(texts=tuple(texts), features=features, seconds=time.monotonic() - began)
+
+
+def _rarity(run_dir: str, latents: int) -> Tensor:
+    """log(1 / density) (F,) by the feature run; one that fired on none of its n tokens counts as one of n + 1."""
+    if not run_dir:
+        raise SpecInvalid("The SAE has no feature run: nobody knows what is rare.", "Start one.", field="rank_by")
+    statistics = tensor_file_open(Path(run_dir) / "statistics.safetensors")
+    density_F, count_F = np.asarray(statistics["density"], np.float64), np.asarray(statistics["count"])
+    if len(density_F) != latents:
+        raise BadArtifact("The feature run describes another SAE.", "Start another feature run.")
+    fires_F = count_F > 0
+    tokens = (count_F[fires_F] / density_F[fires_F]).max(initial=1.0)
+    return torch.from_numpy(-np.log(np.where(fires_F, density_F, 1 / (tokens + 1)))).float()
+
+
+def _strength(rank_by: str, f_PF: Tensor, rarity_F: Tensor | None) -> Tensor:
+    """How strong each feature (F,) is in a text, of the positions read alone; 0 exactly where it is silent."""
+    if not len(f_PF):
+        return f_PF.new_zeros(f_PF.shape[1])
+    if rank_by == "mean":
+        return f_PF.mean(0)
+    return f_PF.amax(0) if rarity_F is None else f_PF.amax(0) * rarity_F
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, text: str, field: str) -> list[int]:
@@ -92,13 +120,12 @@ def _tried(
     )
 
 
-def _features(spec: TryTextSpec, latents: list[Tensor]) -> tuple[TriedFeature, ...]:
-    """Those watched; then the strongest by maximum in any text, of two texts also those whose maxima differ most."""
-    maxima = torch.stack([f_TF.amax(0) for f_TF in latents])
-    rankings = [maxima.amax(0)]
+def _features(spec: TryTextSpec, latents: list[Tensor], strength_XF: Tensor) -> tuple[TriedFeature, ...]:
+    """Those watched; then the strongest in any text, of two texts also those whose strengths (X texts, F) differ most."""
+    rankings = [strength_XF.amax(0)]
     if len(latents) == 2:
-        rankings.append((maxima[0] - maxima[1]).abs())
-    listed = min(spec.features_listed, maxima.shape[1])
+        rankings.append((strength_XF[0] - strength_XF[1]).abs())
+    listed = min(spec.features_listed, strength_XF.shape[1])
     chosen = torch.cat([ranking.topk(listed).indices[: int((ranking > 0).sum())] for ranking in rankings]).unique()
     strongest = chosen[rankings[-1][chosen].argsort(descending=True, stable=True)].tolist()
     order = dict.fromkeys((*spec.watched, *strongest))

@@ -9,6 +9,12 @@ from workers.engine.specs.errors import SpecInvalid
 
 MOST_CHARACTERS = 8_000
 MOST_WATCHED = 50
+RANKINGS = (
+    ("max", "strongest activation"),
+    ("mean", "mean over the text"),
+    ("rare", "strongest activation times rarity"),
+)
+"""The last weighs by the logarithm of 1 / density, as a search engine weighs a rare word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,13 @@ class TryTextSpec(Spec):
     )
     features_listed: int = option(
         20, label="Features", minimum=1, maximum=500, advanced=True, help="Features shown, the strongest first."
+    )
+    rank_by: str = option(
+        "max",
+        label="Rank by",
+        choices=RANKINGS,
+        advanced=True,
+        help="What makes a feature strong here. Rarity is the density of the SAE's newest feature run.",
     )
     watched: tuple[int, ...] = option(
         (),
@@ -70,6 +83,8 @@ class TryTextSpec(Spec):
 @dataclass(frozen=True, kw_only=True)
 class TryTextInputs(Inputs):
     sae_dir: str = ""
+    run_dir: str = ""
+    """Files of the SAE's newest feature run; empty without one."""
     model_dir: str = ""
     quantization: str = "auto"
     """How the language model is held: a key of QUANTIZATIONS, "auto" as published."""
@@ -106,7 +121,7 @@ class TriedFeature(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TryTextResult(Result):
-    """`features` are those watched, then the strongest of either text and, with two texts, those whose maximum changes most."""
+    """`features` are those watched, then the strongest of either text and, with two texts, those that change most."""
 
     texts: tuple[TriedText, ...]
     features: tuple[TriedFeature, ...]

@@ -36,12 +36,14 @@ class Command(StudioCommand):
     def _print(self, feature: Feature, found: dict[str, Any], most: int) -> None:
         self.stdout.write(f"Feature {feature.index} of {feature.sae}: {feature.label or '(no label)'}")
         if feature.category:
-            self.stdout.write(f"  category  {feature.category}")
-        self.stdout.write(f"  density   {100 * feature.density:.4g} %")
-        self.stdout.write(f"  maximum   {feature.maximum:.4g}, mean of positive activations {feature.mean:.4g}")
+            self.stdout.write(f"  category    {feature.category}")
+        self.stdout.write(f"  density     {100 * feature.density:.4g} %, {feature.firings:,} firings")
+        self.stdout.write(f"  maximum     {feature.maximum:.4g}, mean of positive activations {feature.mean:.4g}")
+        self.stdout.write(f"  readability {feature.score:.2f} from 0 to 1")
+        self.stdout.write(f"  fires on    {feature.top_tokens}")
         for name in ("promoted", "suppressed") if found["logits"] else ():
             words = " ".join(visible(token["text"]) for token in found["logits"][name])
-            self.stdout.write(f"  {name:<10}{words}")
+            self.stdout.write(f"  {name:<11} {words}")
         for group in found["examples"][:1]:
             for example in group["examples"][:most]:
                 text = visible("".join(token_texts(example["tokens"])))
