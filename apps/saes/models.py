@@ -8,6 +8,7 @@ from apps.datasets.models import Tokenization
 from apps.jobs.models import Subject
 from apps.language_models.models import LanguageModel
 from apps.training.models import RunMember, TrainingRun
+from apps.training.words import ARCHITECTURE_NAMES
 
 
 class Sae(models.Model):
@@ -46,6 +47,11 @@ class Sae(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("saes:detail", args=[self.pk])
+
+    @property
+    def architecture_name(self) -> str:
+        """As people write it: "TopK"."""
+        return ARCHITECTURE_NAMES.get(self.architecture, self.architecture)
 
     @property
     def hook_site(self) -> str:

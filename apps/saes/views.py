@@ -16,8 +16,8 @@ from apps.saes.live import measured_context
 from apps.saes.measurements import density_chart
 from apps.saes.models import Evaluation
 from apps.saes.selectors import newest_finished, provenance, sae_get, sae_list, sae_loading_code
+from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.saes import EvaluateSpec
-from workers.engine.specs.training import ARCHITECTURES
 
 PAGE_SIZE = 25
 
@@ -36,7 +36,7 @@ def list_page(request: HttpRequest) -> HttpResponse:
         "rows": [(sae, newest_finished(sae)) for sae in page],
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
-        "architectures": [(value, value) for value, _ in ARCHITECTURES],
+        "architectures": list(ARCHITECTURE_NAMES.items()),
         "language_models": [(str(lm.pk), lm) for lm in LanguageModel.objects.filter(saes__isnull=False).distinct()],
     }
     return render(request, "saes/list.html", context)
