@@ -7,7 +7,6 @@ from tests.engine.features.worlds import random_activations
 from workers.engine.features.examples import EMPTY, ExampleChooser, slot_groups, zero_pool
 from workers.engine.features.latent_firings import LatentFirings
 from workers.engine.features.near_misses import NearMisses
-from workers.engine.features.random_picks import even_choices, random_choices
 from workers.engine.features.top_tokens import top_tokens
 from workers.engine.features.windows import WindowCutter
 from workers.engine.specs.features import NEAR_GROUP, FeatureRunSpec
@@ -177,15 +176,3 @@ def test_windows_of_the_same_tokens_alone_have_the_same_fingerprint():
     windows, fingerprints = cutter.token_ids(centres), cutter.fingerprints(centres)
     is_same = (windows[:, None] == windows).all(-1)
     np.testing.assert_array_equal(fingerprints[:, None] == fingerprints, is_same)
-
-
-def test_random_choices_are_all_equally_likely_and_differ_between_latents():
-    latents, drawn = np.arange(30_000), {}
-    for name, choose in (("each", random_choices), ("even", even_choices)):
-        drawn[name] = choose(np.full(len(latents), 7), 3, 5, latents, 1)
-        assert (np.diff(drawn[name], axis=1) > 0).all() and (drawn[name] >= 0).all()
-        shares = np.bincount(drawn[name].ravel(), minlength=7) / len(latents)
-        np.testing.assert_allclose(shares, 3 / 7, atol=0.015)
-    assert len(np.unique(drawn["each"], axis=0)) == 35  # all ways to choose 3 of 7
-    assert random_choices(np.array([2, 0]), 3, 5, np.arange(2)).tolist() == [[0, 1, -1], [-1, -1, -1]]
-    assert even_choices(np.array([2, 0]), 3, 5, np.arange(2)).tolist() == [[0, 1, -1], [-1, -1, -1]]

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
 from workers.engine.datasets.contexts import contexts_write
-from workers.engine.features import describing, firings, reading, running
+from workers.engine.features import describing, firings, neighbours, reading, running
 from workers.engine.features.running import feature_run
 from workers.engine.formats.saelens import sae_write
 from workers.engine.progress import Progress, Stopped
@@ -342,6 +342,8 @@ def test_results_do_not_depend_on_how_many_latents_are_worked_on_together(finish
     monkeypatch.setattr(firings, "WORKED_FIRINGS", 100)
     monkeypatch.setattr(firings, "WORKED_LATENTS", 3)
     monkeypatch.setattr(firings, "FILES", 5)
+    monkeypatch.setattr(neighbours, "CHUNK_COSINES", 10 * F)
+    monkeypatch.setattr(neighbours, "SMALLEST_CHUNK", 1)
     _, found = world.run(name="other-ranges")
     assert_same(files, found)
 

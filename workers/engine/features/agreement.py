@@ -110,18 +110,14 @@ class Agreement:
 def token_keys(token_texts: Sequence[str], counts_V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keys (K, V + 1) of each token: itself, its ending, its shape; the last column stands for no token. And the base rate of
     each key."""
-    known: dict[tuple[str, str], int] = {}
-    rows = [
-        [
-            known.setdefault(key, len(known))
-            for key in (("token", text), ("ending", _ending(text)), ("shape", _shape(text)))
-        ]
-        for text in [*token_texts, "\0none"]
-    ]
-    keys_KV = np.array(rows).T.copy()
-    weights = np.append(counts_V, 1.0)
-    rates = sum(np.bincount(keys_V, weights, len(known)) for keys_V in keys_KV)
-    return keys_KV, np.maximum(rates, 0.5) / weights.sum()
+    weights, keys, rates = np.append(counts_V, 1.0), [], np.empty(0)
+    for kind in (str, _ending, _shape):
+        known: dict[str, int] = {}
+        found = (known.setdefault(kind(text), len(known)) for text in token_texts)
+        key_V = np.append(np.fromiter(found, np.int64, len(token_texts)), len(known))
+        keys.append(len(rates) + key_V)
+        rates = np.append(rates, np.bincount(key_V, weights))
+    return np.stack(keys), np.maximum(rates, 0.5) / weights.sum()
 
 
 def _ending(text: str) -> str:

@@ -26,8 +26,8 @@ from workers.engine.features.ordering import slices, stable_order
 FIRING = np.dtype([("latent", "<i4"), ("row", "<i4"), ("value", "<f4")])
 FILES = 64
 """Files that the latents are spread over."""
-READ_FIRINGS = 20_000_000
-"""Firings held at once when latents are read (320 MB), unless one latent alone has more."""
+READ_FIRINGS = 4_000_000
+"""Firings read at once (160 MB with what is made of them), unless one latent alone has more."""
 HELD_FIRINGS = 1 << 18
 """Firings kept until they are written together: opening FILES files takes longer than filling them."""
 WORKED_FIRINGS, WORKED_LATENTS = 1 << 18, 128
@@ -98,7 +98,7 @@ class Firings:
     @cached_property
     def counts_F(self) -> np.ndarray:
         """(F,) int64: firings of each latent."""
-        counts, at_once = np.zeros(self.d_sae, np.int64), READ_FIRINGS // LINE + 1
+        counts, at_once = np.zeros(self.d_sae, np.int64), WORKED_FIRINGS // LINE + 1
         for begin in range(0, len(self._lines_ML), at_once):
             counts += self._counted(self._lines_ML[begin : begin + at_once])
         return counts

@@ -19,7 +19,8 @@ from torch import Tensor
 from workers.engine.features.firings import Firings
 from workers.engine.features.latent_firings import LatentFirings
 
-CHUNK_LATENTS = 512
+CHUNK_COSINES, SMALLEST_CHUNK = 2**22, 128
+"""Cosines held at once, unless so many latents have more."""
 PAIRS_READ = 200_000_000
 """(firing, latent beside it) pairs looked at over a whole run: a few seconds."""
 LEAST_FIRINGS = 1_000
@@ -32,9 +33,11 @@ def similar_rows(W_dec_FD: Tensor, listed: int) -> tuple[np.ndarray, np.ndarray]
     F = len(W_dec_FD)
     unit_FD = torch.nn.functional.normalize(W_dec_FD.float(), dim=-1)
     ids, cosines = np.full((F, listed), NONE, np.int32), np.zeros((F, listed), np.float32)
-    kept = min(listed, F - 1)
-    for start in range(0, F, CHUNK_LATENTS):
-        block_CF = unit_FD[start : start + CHUNK_LATENTS] @ unit_FD.T
+    kept, most = min(listed, F - 1), max(SMALLEST_CHUNK, CHUNK_COSINES // F)
+    buffer_CF = unit_FD.new_empty(min(most, F), F)
+    for start in range(0, F, most):
+        unit_CD = unit_FD[start : start + most]
+        block_CF = torch.mm(unit_CD, unit_FD.T, out=buffer_CF[: len(unit_CD)])
         own = torch.arange(len(block_CF))
         block_CF[own, start + own] = -torch.inf
         best = block_CF.topk(kept, dim=-1)

@@ -10,7 +10,7 @@ RADIX_BITS = 16
 
 
 def stable_order(keys_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The int64 keys, none negative, in ascending order, and the place that each came from; equal ones in their order.
+    """The keys, integers from 0 on, in ascending order, and the place that each came from; equal ones in their order.
 
     NumPy sorts 16 bits by radix. Keys that leave room for a place in 64 bits are sorted together with it, which vector
     instructions do several times faster than an argsort.
@@ -22,7 +22,7 @@ def stable_order(keys_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if key_bits + place_bits > INTEGER_BITS:
         order = np.argsort(keys_N, kind="stable")
         return keys_N[order], order
-    packed_N = (keys_N << place_bits) | np.arange(len(keys_N))
+    packed_N = (keys_N.astype(np.int64) << place_bits) | np.arange(len(keys_N))
     packed_N.sort()
     return packed_N >> place_bits, packed_N & ((1 << place_bits) - 1)
 

@@ -114,7 +114,7 @@ class Sae:
     def encode_sparse(self, x_BD: Tensor) -> SparseLatents:
         """Only what fires, without ever holding all of the dense (B, F): memory grows with the fired pairs.
 
-        The same latents as `encode`, but that of values equal to the k-th of a TopK SAE others may be chosen.
+        The same latents as `encode`; where several values equal a TopK SAE's k-th, others of them may be chosen.
         """
         read_BD, rows = self._read(x_BD), rows_for(x_BD.device)
         bias_F = torch.zeros_like(self.decoder_norm_F) if self.b_enc is None else self.b_enc
