@@ -9,22 +9,17 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from apps.core.errors import AppError, NotFound
+from apps.core.errors import AppError
 from apps.core.live.publishing import publish
 from apps.core.storage import artifact_remove, data_path, folder_bytes
-from apps.datasets.models import Tokenization
-from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.features.models import Feature, FeatureRun
+from apps.features.plans import feature_run_plan
 from apps.features.run_rows import rows_write, terms_write
 from apps.features.search.index_sets import IndexSet, index_set, members_by_sae, union, within
 from apps.features.search.terms import PATH_SEPARATOR, TermSets, terms_of, word_terms_change
-from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue, jobs_require_none_active
-from apps.jobs.states import ACTIVE
-from apps.saes.models import Sae
 from workers.engine.specs.features import FeatureRunSpec
 
 MOST_LABEL_CHARACTERS = 300
@@ -40,55 +35,14 @@ MANUAL = "manual"
 
 @transaction.atomic
 def feature_run_start(*, spec: FeatureRunSpec, user: AbstractBaseUser | None = None) -> FeatureRun:
-    """Write a run for each SAE and queue the job that fills them; returns the first. All SAEs must read one language model,
-    and the tokenization be cut by its own tokenizer."""
-    saes = Sae.objects.select_related("language_model").in_bulk(spec.saes)
-    for pk in spec.saes:
-        if pk not in saes:
-            raise NotFound("SAE", pk)
-    first, tokenization = saes[spec.sae], tokenization_ready(spec.tokenization)
-    _require_own_tokenizer(first, tokenization)
-    for sae in saes.values():
-        _require_same_model(first, sae)
-        _require_no_active_run(sae)
-    common = {"tokenization": tokenization, "created_by": user, "view": spec.view.to_json()}
-    run = FeatureRun.objects.create(sae=first, **common)
-    for pk in spec.more_saes:
-        FeatureRun.objects.create(sae=saes[pk], lead=run, **common)
+    """Write a run for each SAE and queue the job that fills them; returns the first. AppError as from feature_run_plan."""
+    plan = feature_run_plan(spec)
+    common = {"tokenization": plan.tokenization, "created_by": user, "view": spec.view.to_json()}
+    run = FeatureRun.objects.create(sae=plan.saes[0], **common)
+    for sae in plan.saes[1:]:
+        FeatureRun.objects.create(sae=sae, lead=run, **common)
     job_enqueue(spec=spec, subject=run, user=user)
     return run
-
-
-def _require_same_model(first: Sae, sae: Sae) -> None:
-    if sae.language_model_id != first.language_model_id:
-        raise AppError(
-            "model_differs",
-            f"{sae} reads {sae.language_model}, but {first} reads {first.language_model}.",
-            "SAEs that share a pass read one language model.",
-            field="more_saes",
-        )
-
-
-def _require_own_tokenizer(sae: Sae, tokenization: Tokenization) -> None:
-    model = sae.language_model
-    is_own = tokenization.language_model_id == model.pk
-    is_same = bool(model.tokenizer_sha256) and tokenization.tokenizer_sha256 == model.tokenizer_sha256
-    if not (is_own or is_same):
-        raise AppError(
-            "tokenizer_differs",
-            f"{tokenization} was cut by the tokenizer of {tokenization.language_model}, but {sae} reads {model}.",
-            f"Tokenize {tokenization.dataset} with the tokenizer of {model}.",
-            field="tokenization",
-        )
-
-
-def _require_no_active_run(sae: Sae) -> None:
-    runs = FeatureRun.objects.filter(sae=sae).values(job_of=Coalesce("lead", "pk"))
-    active = Job.objects.filter(subject_entity=FeatureRun.ENTITY, subject_id__in=runs, state__in=ACTIVE).first()
-    if active is not None:
-        raise AppError(
-            "already_active", f"Job {active.pk} already finds the features of {sae}.", "Wait for it.", status=409
-        )
 
 
 def feature_run_delete(*, run: FeatureRun) -> int:

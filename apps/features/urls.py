@@ -14,6 +14,7 @@ app_name = "features"
 urlpatterns = [
     path("", views.feature_run_list_page, name="index"),
     path("new/", views.feature_run_new, name="new"),
+    path("new/estimate/", views.feature_run_estimate, name="estimate"),
     path("try/", trying.try_page, name="try"),
     path("runs/<int:pk>/delete/", views.feature_run_remove, name="run-delete"),
     path("collections/", collections.collection_list_page, name="collections"),

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
+from apps.core.spec_forms import spec_form
 from apps.features.ablation.views import ablation_part
 from apps.features.bulk import BulkForm
 from apps.features.copying import copies_of
@@ -19,6 +20,7 @@ from apps.features.language.selectors import language_context
 from apps.features.models import Feature, FeatureRun
 from apps.features.overview import DENSE, overview
 from apps.features.pages import WIDTHS, View, evidence_of
+from apps.features.plans import feature_run_plan
 from apps.features.reading import ReadingFilter
 from apps.features.selectors import (
     FoundFeatures,
@@ -234,6 +236,19 @@ def _with_query(request: HttpRequest, url: str) -> HttpResponse:
     kept = request.GET.copy()
     kept.pop("index", None)
     return redirect(f"{url}?{kept.urlencode()}" if kept else url)
+
+
+@require_POST
+def feature_run_estimate(request: HttpRequest) -> HttpResponse:
+    """What the chosen run will read and how long it may take, asked for while the form is filled in."""
+    context: dict[str, Any] = {"plan": None, "refused": ""}
+    form = spec_form(FeatureRunSpec)(request.POST)
+    if form.is_valid():
+        try:
+            context["plan"] = feature_run_plan(form.spec())
+        except AppError as error:
+            context["refused"] = f"{error.message} {error.hint}".strip()
+    return render(request, "features/new.html#estimate", context)
 
 
 @require_http_methods(["GET", "POST"])

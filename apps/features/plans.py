@@ -1,0 +1,95 @@
+"""What a feature run will read, and about how long it will take, before it starts."""
+
+from dataclasses import dataclass
+
+from django.db.models.functions import Coalesce
+
+from apps.core.errors import AppError, NotFound
+from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_selectors import tokenization_ready
+from apps.features.models import FeatureRun
+from apps.jobs.models import Job
+from apps.jobs.states import ACTIVE
+from apps.saes.models import Sae
+from workers.engine.specs.features import FeatureRunSpec
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that could start: its SAEs read one language model, its text is cut by that model's tokenizer."""
+
+    saes: tuple[Sae, ...]
+    tokenization: Tokenization
+    tokens: int
+    """Most tokens that are read."""
+    like: FeatureRun | None
+    """The newest run on the same language model that has ended."""
+
+    @property
+    def seconds(self) -> float | None:
+        """At the pace of `like`, start included; None without one. Most of the time is the language model's, up to the
+        deepest SAE: it goes with the number of blocks."""
+        if self.like is None:
+            return None
+        job = self.like.job
+        pace = (job.ended_at - job.started_at).total_seconds() / self.like.tokens
+        blocks = max(sae.layer for sae in self.saes) + 1
+        return self.tokens * pace * blocks / (self.like.sae.layer + 1)
+
+
+def feature_run_plan(spec: FeatureRunSpec) -> RunPlan:
+    """What the Spec asks for. AppError: no such SAE, SAEs of two language models, a text of another tokenizer or not ready,
+    or a run of one of the SAEs that is still under way."""
+    found = Sae.objects.select_related("language_model").in_bulk(spec.saes)
+    for pk in spec.saes:
+        if pk not in found:
+            raise NotFound("SAE", pk)
+    saes, tokenization = tuple(found[pk] for pk in spec.saes), tokenization_ready(spec.tokenization)
+    _require_own_tokenizer(saes[0], tokenization)
+    for sae in saes:
+        _require_same_model(saes[0], sae)
+        _require_no_active_run(sae)
+    left = tokenization.tokens - spec.first_context * tokenization.context_length
+    return RunPlan(saes, tokenization, tokens=min(spec.max_tokens, max(0, left)), like=_ended_before(saes[0]))
+
+
+def _ended_before(sae: Sae) -> FeatureRun | None:
+    """The newest run on this SAE's language model whose job says how long it took."""
+    ready = FeatureRun.objects.filter(sae__language_model=sae.language_model_id, ready_at__isnull=False, tokens__gt=0)
+    for run in ready.select_related("sae"):
+        job = run.job
+        if job is not None and job.started_at and job.ended_at:
+            return run
+    return None
+
+
+def _require_same_model(first: Sae, sae: Sae) -> None:
+    if sae.language_model_id != first.language_model_id:
+        raise AppError(
+            "model_differs",
+            f"{sae} reads {sae.language_model}, but {first} reads {first.language_model}.",
+            "SAEs that share a pass read one language model.",
+            field="more_saes",
+        )
+
+
+def _require_own_tokenizer(sae: Sae, tokenization: Tokenization) -> None:
+    model = sae.language_model
+    is_own = tokenization.language_model_id == model.pk
+    is_same = bool(model.tokenizer_sha256) and tokenization.tokenizer_sha256 == model.tokenizer_sha256
+    if not (is_own or is_same):
+        raise AppError(
+            "tokenizer_differs",
+            f"{tokenization} was cut by the tokenizer of {tokenization.language_model}, but {sae} reads {model}.",
+            f"Tokenize {tokenization.dataset} with the tokenizer of {model}.",
+            field="tokenization",
+        )
+
+
+def _require_no_active_run(sae: Sae) -> None:
+    runs = FeatureRun.objects.filter(sae=sae).values(job_of=Coalesce("lead", "pk"))
+    active = Job.objects.filter(subject_entity=FeatureRun.ENTITY, subject_id__in=runs, state__in=ACTIVE).first()
+    if active is not None:
+        raise AppError(
+            "already_active", f"Job {active.pk} already finds the features of {sae}.", "Wait for it.", status=409
+        )
