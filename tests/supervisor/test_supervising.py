@@ -133,6 +133,25 @@ def test_a_runner_that_cannot_finish_fails_the_job(attempt, runner):
     assert (job.state, job.error_code) == (State.FAILED, "full")
 
 
+@pytest.mark.parametrize("step", ["prepare", "finish"])
+def test_a_fault_of_the_studio_fails_the_job_with_its_trace_and_does_not_leave_it_running(
+    attempt, runner, worker, step
+):
+    def break_down(*args):
+        raise ZeroDivisionError("by nothing")
+
+    setattr(runner, step, break_down)
+    job = attempt({"t": "result", "result": {}})
+    assert (job.state, job.error_code, job.error_message) == (
+        State.FAILED,
+        "unexpected",
+        "ZeroDivisionError: by nothing",
+    )
+    assert "break_down" in job.error_traceback
+    worker.refresh_from_db()
+    assert worker.job is None
+
+
 def test_progress_metrics_and_events_become_rows(attempt, runner):
     job = attempt(
         {"t": "progress", "phase": "training", "done": 5, "total": 10, "unit": "steps", "message": "hi"},

@@ -11,6 +11,7 @@ import json
 import queue
 import shutil
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from workers.supervisor.ending import Ending, Outcome
 
 FLUSH_EVERY_S = 0.5
 BEAT_EVERY_S = 1.0
+FAULT_HINT = "This is a fault of the studio; the trace below helps to find it."
 GRACE_S = 10.0
 """From a wish that ends the work to SIGKILL; a drain must be over in 15 s."""
 
@@ -77,11 +79,16 @@ class Supervision:
 
     def run(self, warm: ChildProcess | None = None) -> None:
         """Supervise until the job has left the worker. `warm` is a serving child to use instead of a new one."""
+        ending = Ending(self.job, self.worker, self.runner, self.out_dir)
         try:
-            spec, job_file = self._prepare()
+            self._attempt(warm, ending)
         except (AppError, EngineError) as error:
-            Ending(self.job, self.worker, self.runner, self.out_dir).fail(error.code, error.message, error.hint)
-            return
+            ending.fail(error.code, error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 - one of the three places: a job must not stay "running" for ever
+            ending.fail("unexpected", f"{type(error).__name__}: {error}", FAULT_HINT, traceback.format_exc())
+
+    def _attempt(self, warm: ChildProcess | None, ending: Ending) -> None:
+        spec, job_file = self._prepare()
         if warm is None:
             log = self.attempt_dir / "log.txt"
             child = ChildProcess([str(job_file)], log=log, environment=self._environment())
@@ -90,7 +97,8 @@ class Supervision:
             child.ask({"job": str(job_file)})
         Job.objects.filter(pk=self.job.pk).update(pid=child.pid, pid_started=child.started)
         outcome = self._watch(child, is_warm=warm is not None)
-        Ending(self.job, self.worker, self.runner, self.out_dir, asked=self._asked).end(spec, outcome)
+        ending.asked = self._asked
+        ending.end(spec, outcome)
 
     def _prepare(self) -> tuple[Spec, Path]:
         self.attempt_dir.mkdir(parents=True, exist_ok=True)

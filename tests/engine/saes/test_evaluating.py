@@ -1,5 +1,6 @@
 """Evaluation on a tiny language model with SAEs whose answer is known, and against the same numbers computed directly."""
 
+import json
 import math
 from contextlib import contextmanager
 from pathlib import Path
@@ -226,6 +227,13 @@ def test_predictions_are_compared_on_a_loaded_model_and_a_few_batches(world, tmp
 def test_an_evaluation_from_before_kl_still_loads(world, tmp_path):
     old = {k: v for k, v in run(world, tmp_path, known_sae(0.5)).to_json().items() if not k.startswith("kl_")}
     assert EvaluateResult.from_json(old).kl_recovered is None
+
+
+def test_where_zeros_cost_nothing_there_is_nothing_to_recover(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("workers.engine.saes.evaluating.ce_sum", lambda *_: 1.0)
+    result = run(world, tmp_path, known_sae(0.5))
+    assert result.ce_recovered is None and result.kl_recovered is not None
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_token_limits_take_the_first_contexts(world, tmp_path):

@@ -66,7 +66,8 @@ class EvaluateResult(Result):
     ce_clean: float
     ce_sae: float
     ce_zero: float
-    ce_recovered: float
+    ce_recovered: float | None
+    """None, as kl_recovered, where zeros in place of the activations cost nothing."""
     density_histogram: tuple[int, ...]
     """Counts of latents by log10 density, edges -7, -6.75, …, 0; dead ones are not in it."""
     kl_sae: float | None = None
