@@ -1,7 +1,9 @@
 """What a feature run will read, and about how long it will take, before it starts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 
 from apps.core.errors import AppError, NotFound
@@ -22,8 +24,11 @@ class RunPlan:
     tokenization: Tokenization
     tokens: int
     """Most tokens that are read."""
-    like: FeatureRun | None
-    """The newest run on the same language model that has ended."""
+
+    @cached_property
+    def like(self) -> FeatureRun | None:
+        """The newest run on the same language model that has ended."""
+        return None if self._job_before is None else self._runs_before.get(pk=self._job_before.subject_id)
 
     @property
     def seconds(self) -> float | None:
@@ -31,10 +36,20 @@ class RunPlan:
         deepest SAE: it goes with the number of blocks."""
         if self.like is None:
             return None
-        job = self.like.job
-        pace = (job.ended_at - job.started_at).total_seconds() / self.like.tokens
+        pace = (self._job_before.ended_at - self._job_before.started_at).total_seconds() / self.like.tokens
         blocks = max(sae.layer for sae in self.saes) + 1
         return self.tokens * pace * blocks / (self.like.sae.layer + 1)
+
+    @cached_property
+    def _job_before(self) -> Job | None:
+        """The newest job of those runs that says how long it took."""
+        jobs = Job.objects.filter(subject_entity=FeatureRun.ENTITY, subject_id__in=self._runs_before.values("pk"))
+        return jobs.filter(started_at__isnull=False, ended_at__isnull=False).order_by("-id").first()
+
+    @property
+    def _runs_before(self) -> QuerySet[FeatureRun]:
+        ready = FeatureRun.objects.filter(ready_at__isnull=False, tokens__gt=0).select_related("sae")
+        return ready.filter(sae__language_model=self.saes[0].language_model_id)
 
 
 def feature_run_plan(spec: FeatureRunSpec) -> RunPlan:
@@ -50,17 +65,7 @@ def feature_run_plan(spec: FeatureRunSpec) -> RunPlan:
         _require_same_model(saes[0], sae)
         _require_no_active_run(sae)
     left = tokenization.tokens - spec.first_context * tokenization.context_length
-    return RunPlan(saes, tokenization, tokens=min(spec.max_tokens, max(0, left)), like=_ended_before(saes[0]))
-
-
-def _ended_before(sae: Sae) -> FeatureRun | None:
-    """The newest run on this SAE's language model whose job says how long it took."""
-    ready = FeatureRun.objects.filter(sae__language_model=sae.language_model_id, ready_at__isnull=False, tokens__gt=0)
-    for run in ready.select_related("sae"):
-        job = run.job
-        if job is not None and job.started_at and job.ended_at:
-            return run
-    return None
+    return RunPlan(saes, tokenization, tokens=min(spec.max_tokens, max(0, left)))
 
 
 def _require_same_model(first: Sae, sae: Sae) -> None:

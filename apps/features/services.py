@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
-from apps.core.storage import artifact_remove, data_path, folder_bytes
+from apps.core.storage import artifact_remove, folder_bytes
+from apps.features.artifacts import run_folder
 from apps.features.models import Feature, FeatureRun
 from apps.features.plans import feature_run_plan
 from apps.features.run_rows import rows_write, terms_write
@@ -56,7 +57,7 @@ def feature_run_delete(*, run: FeatureRun) -> int:
         for part in run.parts():
             jobs_require_none_active(entity=part.ENTITY, pk=part.pk, name=str(part))
         run.followers.update(lead=None)
-        folder, earlier = data_path("features", run.pk), feature_run_before(run)
+        folder, earlier = run_folder(run.pk), feature_run_before(run)
         publish(run.topic)
         run.delete()
         if earlier is not None:
@@ -73,7 +74,7 @@ def feature_run_before(run: FeatureRun) -> FeatureRun | None:
 
 def _features_show(run: FeatureRun) -> None:
     """Write the rows anew from the run's files; where these are gone the rows stay as they are."""
-    folder = data_path("features", run.pk)
+    folder = run_folder(run.pk)
     try:
         with transaction.atomic():
             rows_write(run, folder, run.sae.d_sae)
@@ -84,7 +85,7 @@ def _features_show(run: FeatureRun) -> None:
 
 def run_bytes_count(*, run_id: int, coming: int) -> None:
     """Write down what a feature run takes on disk, with `coming` bytes that are about to come, or below 0 to go."""
-    FeatureRun.objects.filter(pk=run_id).update(bytes=folder_bytes(data_path("features", run_id)) + coming)
+    FeatureRun.objects.filter(pk=run_id).update(bytes=folder_bytes(run_folder(run_id)) + coming)
 
 
 # one feature

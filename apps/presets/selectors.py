@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from apps.core.errors import NotFound
+from apps.core.selectors import row_of
 from apps.core.spec_forms import option_is_idle, spec_form
 from apps.jobs.models import Job
 from apps.presets.kinds import KINDS, PresetKind
@@ -31,10 +31,7 @@ class Difference:
 
 def preset_get(pk: int, kind: str = "") -> Preset:
     """The preset, of that kind when one is named; NotFound otherwise."""
-    found = Preset.objects.filter(pk=pk, **({"kind": kind} if kind else {})).first()
-    if found is None:
-        raise NotFound("template", pk)
-    return found
+    return row_of(Preset.objects.filter(**({"kind": kind} if kind else {})), "template", pk)
 
 
 def preset_list(*, kind: str = "", query: str = "", favourite: bool = False) -> QuerySet[Preset]:

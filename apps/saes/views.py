@@ -8,8 +8,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.core.errors import NotFound
 from apps.core.pages import delete_page, spec_page
+from apps.core.selectors import row_of
 from apps.language_models.models import LanguageModel
 from apps.saes import services
 from apps.saes.live import measured_context
@@ -100,9 +100,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def evaluation_delete(request: HttpRequest, pk: int, evaluation: int) -> HttpResponse:
     """Ask, then delete one evaluation of the SAE."""
-    row = Evaluation.objects.select_related("sae").filter(sae=pk, pk=evaluation).first()
-    if row is None:
-        raise NotFound("evaluation", evaluation)
+    row = row_of(Evaluation.objects.select_related("sae").filter(sae=pk), "evaluation", evaluation)
     sae_url = row.sae.get_absolute_url()
     return delete_page(
         request,

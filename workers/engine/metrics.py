@@ -3,6 +3,8 @@
 Shapes: B tokens, D d_in, F d_sae.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -102,6 +104,11 @@ def kl_divergence(clean_NV: Tensor, changed_NV: Tensor) -> Tensor:
 def kl_recovered(kl_sae: float, kl_zero: float) -> float:
     """(KL_zero - KL_sae) / KL_zero, both from the clean predictions. nan when zeros change nothing."""
     return (kl_zero - kl_sae) / kl_zero if kl_zero else float("nan")
+
+
+def known(value: float) -> float | None:
+    """None in place of nan, which JSON does not have."""
+    return None if math.isnan(value) else value
 
 
 def clustered_mean(sums_C: Tensor, counts_C: Tensor) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from apps.core.storage import artifact_place, artifact_remove, data_path, folder_bytes
+from apps.features.artifacts import run_folder
 from apps.features.language.services import language_folder
 from apps.features.models import LanguageAnalysis
 from apps.features.services import run_bytes_count
@@ -31,7 +32,7 @@ class FeatureLanguageRunner(Runner):
         folder_take_over(analysis, job, PARSED)
         return FeatureLanguageInputs(
             **where,
-            run_dir=str(data_path("features", analysis.run_id)),
+            run_dir=str(run_folder(analysis.run_id)),
             tokenization_dir=str(data_path("tokenizations", analysis.run.tokenization_id)),
             parsed_dir=str(language_folder(analysis.run_id)),
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 from apps.core.errors import AppError
 from apps.core.storage import artifact_place, artifact_remove, data_path
 from apps.datasets.models import Tokenization
+from apps.features.artifacts import run_folder
 from apps.features.models import FeatureRun
 from apps.features.run_rows import rows_write, terms_write
 from apps.jobs.models import Job
@@ -73,4 +74,4 @@ def _run_finish(run: FeatureRun, described: DescribedSae, folder: Path) -> None:
     run.report = described.to_json()
     subject_ready(run)
     # Last, because a rename cannot be rolled back.
-    artifact_place(folder, data_path("features", run.pk))
+    artifact_place(folder, run_folder(run.pk))

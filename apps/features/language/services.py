@@ -8,7 +8,8 @@ from django.db import transaction
 from apps.core.errors import AppError, NotFound
 from apps.core.live.publishing import publish
 from apps.core.selectors import row_of
-from apps.core.storage import artifact_remove, data_path, folder_bytes
+from apps.core.storage import artifact_remove, folder_bytes
+from apps.features.artifacts import run_folder
 from apps.features.models import FeatureRun, LanguageAnalysis
 from apps.features.services import run_bytes_count
 from apps.jobs.services import job_enqueue, jobs_require_none_active
@@ -43,4 +44,4 @@ def language_analysis_delete(*, analysis: LanguageAnalysis) -> int:
 
 def language_folder(run_id: int) -> Path:
     """Where the parsed contexts and the analyses of all features of a run lie."""
-    return data_path("features", run_id, "language")
+    return run_folder(run_id) / "language"

@@ -15,7 +15,6 @@ activations and the clean cross-entropies, is kept for the next feature, whose r
 Shapes: T tokens of a context, D d_in, E d_out, P = T - 1 predictions.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from workers.engine.features.read_contexts import ReadContext, context_read, rea
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
 from workers.engine.language_models.loading import language_model_load, tokenizer_load
-from workers.engine.metrics import clustered_mean
+from workers.engine.metrics import clustered_mean, known
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.ablation import AblatedContext, AblateInputs, AblateResult, AblateSpec, AblationEffect
@@ -126,8 +125,8 @@ def effect(deltas: Sequence[Tensor]) -> AblationEffect:
     sums_C = torch.tensor([delta_P.double().sum().item() for delta_P in deltas])
     mean, stderr = clustered_mean(sums_C, counts_C)
     return AblationEffect(
-        mean=None if math.isnan(mean) else mean,
-        stderr=None if math.isnan(stderr) else stderr,
+        mean=known(mean),
+        stderr=known(stderr),
         predictions=int(counts_C.sum()),
         contexts=len(deltas),
     )

@@ -17,7 +17,6 @@ Formulas: engine/metrics.py.
 Shapes: N contexts, B contexts at once, T tokens in a context, P included positions, D d_in, E d_out, F d_sae, V vocabulary.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,17 +136,12 @@ class CrossEntropies:
     @property
     def ce_recovered(self) -> float | None:
         """1 when the SAE costs the language model nothing, 0 when it is as bad as zeros; None when zeros cost nothing."""
-        return _known(metrics.ce_recovered(self.clean, self.sae, self.zero))
+        return metrics.known(metrics.ce_recovered(self.clean, self.sae, self.zero))
 
     @property
     def kl_recovered(self) -> float | None:
         """The same by divergence from the clean predictions: also sees changes that no token punishes."""
-        return _known(metrics.kl_recovered(self.kl_sae, self.kl_zero))
-
-
-def _known(value: float) -> float | None:
-    """JSON has no nan."""
-    return None if math.isnan(value) else value
+        return metrics.known(metrics.kl_recovered(self.kl_sae, self.kl_zero))
 
 
 class Predictions:
