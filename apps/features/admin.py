@@ -55,7 +55,7 @@ class FeatureAdmin(admin.ModelAdmin):
     list_filter = ["sae", HasLabel, "is_starred", "label_source", "category"]
     list_select_related = ["sae"]
     list_per_page = 50
-    search_fields = ["label", "category", "top_tokens", "notes"]
+    search_fields = ["label", "category", "gloss", "notes"]
     fields = [
         "label",
         "category",
@@ -63,7 +63,7 @@ class FeatureAdmin(admin.ModelAdmin):
         "is_starred",
         *(numbers := ["sae", "run", "index", "density", "mean", "maximum"]),
     ]
-    readonly_fields = [*numbers, "top_tokens", "promoted_tokens", "label_source", "changed_at"]
+    readonly_fields = [*numbers, "peculiarity", "peak_words", "gloss", "promoted_tokens", "label_source", "changed_at"]
     action_form = WordsActionForm
     actions = [
         *("label_rename", "labels_merge", "category_rename", "category_set", "labels_clear"),

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from apps.core.errors import AppError
 from apps.core.storage import data_path
-from workers.engine.specs.features import NEAR_GROUP, TOP_GROUP, ZERO_GROUP
+from workers.engine.specs.features import NAMES, NEAR_GROUP, TOP_GROUP, ZERO_GROUP
 from workers.engine.text.tokens import TokenScheme, token_scheme, token_texts
 from workers.engine.text.words import word_at, words
 
@@ -216,6 +216,15 @@ def statistics_read(run_id: int, index: int) -> Statistics:
 
 def _row(file: Any, name: str, index: int) -> np.ndarray:
     return file.get_slice(name)[index : index + 1][0]
+
+
+def names_read(folder: Path) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Peak words and gloss of all features of a run's folder, in order; AppError when they are missing or broken."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(folder / NAMES))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise unreadable(folder) from error
+    return table["peak_words"], table["gloss"]
 
 
 def top_tokens_read(run_id: int, index: int) -> tuple[TopToken, ...]:

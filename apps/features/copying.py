@@ -17,6 +17,9 @@ from workers.engine.text.tokens import token_texts
 MARKDOWN_EXAMPLES, AROUND = 5, 10
 """Examples on a Markdown card, and tokens on each side of their peak."""
 
+TELLING = ("label", "category", "label_source", "notes", "auto_name", "peak_words", "gloss")
+"""What says what a feature is about, to whoever wants to judge first."""
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -31,7 +34,7 @@ def copies_of(feature: Feature, evidence: Evidence | None, url: str, *, with_lab
     people gave."""
     row = feature_json(feature)
     if not with_label:
-        row = {name: value for name, value in row.items() if name not in ("label", "category", "label_source", "notes")}
+        row = {name: value for name, value in row.items() if name not in TELLING}
     return [
         Copy("Link", url),
         Copy("Markdown", markdown(feature, evidence, url, with_label=with_label)),

@@ -11,9 +11,10 @@ from django.db.models import QuerySet
 from apps.core.errors import AppError
 from apps.features.collections.services import MOST_ADDRESS_CHARACTERS
 from apps.features.maps.areas import AreaField, area_narrow
-from apps.features.models import Collection, Feature
-from apps.features.selectors import SORT_CHOICES, feature_list
+from apps.features.models import PECULIARITIES, Collection, Feature
+from apps.features.selectors import DEFAULT_SORT, SORT_CHOICES, feature_list
 from apps.features.services import MOST_CATEGORY_CHARACTERS, MOST_LABEL_CHARACTERS, MOST_NOTES_CHARACTERS
+from workers.engine.specs.features import DENSE, FEWEST_FIRINGS
 from workers.engine.specs.training_memory import MOST_LATENTS
 
 
@@ -28,11 +29,21 @@ class Range:
     most: float | None = None
 
 
+PECULIAR_WORDS = {
+    "none": "nothing peculiar",
+    "dead": "dead: never fired",
+    "rare": f"rare: fewer than {FEWEST_FIRINGS} firings",
+    "dense": f"dense: on more than {DENSE:.0%} of tokens",
+    "position": "first positions of contexts",
+    "layout": "punctuation and layout",
+    "one token": "one token",
+}
 SHARE = "From 0 to 1."
 RANGES = (
     Range("density", "density", "Density", "As a share of positions: 0.001 is 0.1 %.", 1),
     Range("max", "maximum", "Max activation", "In units of the activation."),
-    Range("score", "score", "Readability", "From 0 to 1; what fires at random has nearly 0.", 1),
+    Range("interest", "interest", "Interest", "How soon a person could name it; 0 for what has no words in common."),
+    Range("score", "score", "Agreement of contexts", "From 0 to 1; what fires at random has nearly 0.", 1),
     Range("mean", "mean", "Mean activation", "In units of the activation, over the positions on which it fires."),
     Range("firings", "firings", "Firings", "Positions on which it fires."),
     Range("agreement", "agreement", "Agreement", SHARE, 1),
@@ -103,6 +114,12 @@ class FeatureFilterForm(forms.Form):
         choices=[("", "with or without"), ("yes", "with"), ("no", "without")],
         help_text="With or without label and category.",
     )
+    peculiarity = forms.ChoiceField(
+        required=False,
+        label="Peculiar",
+        choices=[("", "any"), *((words, PECULIAR_WORDS[words]) for words in PECULIARITIES.values())],
+        help_text="A cause that explains the feature without its meaning, or none.",
+    )
     area = AreaField()
     sort = forms.ChoiceField(required=False, label="Sort by", choices=SORT_CHOICES, help_text="The order of the list.")
 
@@ -137,7 +154,7 @@ class FeatureFilterForm(forms.Form):
     @property
     def folded(self) -> list[forms.BoundField]:
         """The other fields that are folded."""
-        return [self["collection"], self["category"], self["features"]]
+        return [self["peculiarity"], self["collection"], self["category"], self["features"]]
 
     @property
     def folded_used(self) -> int:
@@ -155,7 +172,7 @@ class FeatureFilterForm(forms.Form):
             span.column: (chosen.pop(f"min_{span.key}"), chosen.pop(f"max_{span.key}")) for span in RANGES
         }
         chosen["indices"] = chosen.pop("features")
-        chosen["sort"] = chosen["sort"] or "index"
+        chosen["sort"] = chosen["sort"] or DEFAULT_SORT
         area = chosen.pop("area")
         return area_narrow(feature_list(sae=sae, **chosen), area)
 

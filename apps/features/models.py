@@ -15,7 +15,7 @@ from apps.datasets.models import Tokenization
 from apps.features.search.index_sets import IndexSetField
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
-from workers.engine.specs.features import DescribedSae
+from workers.engine.specs.features import DescribedSae, Peculiarity
 from workers.engine.specs.try_text import TryTextSpec
 
 
@@ -70,8 +70,24 @@ class FeatureRun(Subject):
         return Job.objects.filter(subject_entity=self.ENTITY, subject_id=self.lead_id or self.pk)
 
 
-NUMBERS = ("density", "mean", "maximum", "firings", "consistency", "concentration", "agreement", "score")
+NUMBERS = ("density", "mean", "maximum", "firings", "consistency", "concentration", "agreement", "score", "interest")
 """The statistics of a feature's row."""
+
+
+PECULIARITIES = {
+    Peculiarity.NONE: "none",
+    Peculiarity.DEAD: "dead",
+    Peculiarity.RARE: "rare",
+    Peculiarity.DENSE: "dense",
+    Peculiarity.POSITION: "position",
+    Peculiarity.LAYOUT: "layout",
+    Peculiarity.ONE_TOKEN: "one token",
+}
+PECULIARITY_CHOICES = [(int(value), words) for value, words in PECULIARITIES.items()]
+SURE_OF_ONE = 0.5
+"""From this share on a peak word names its feature alone."""
+NAME_WORDS = 4
+"""Peak words of a name."""
 
 
 class Feature(models.Model):
@@ -91,9 +107,14 @@ class Feature(models.Model):
     concentration = models.FloatField(default=0.0)
     agreement = models.FloatField(default=0.0)
     score = models.FloatField(default=0.0)
-    """How well it can be read, from 0 to 1; engine/features/scoring.py defines all four."""
-    top_tokens = models.CharField(max_length=300, blank=True)
-    """Tokens at which it fires most often, most frequent first, as the list shows them."""
+    """Agreement of its contexts, from 0 to 1; engine/features/scoring.py defines all four."""
+    interest = models.FloatField(default=0.0)
+    """How soon a person could name it; engine/features/naming.py defines it and the three that follow."""
+    peculiarity = models.PositiveSmallIntegerField(choices=PECULIARITY_CHOICES, default=Peculiarity.NONE)
+    peak_words = models.JSONField(default=list, blank=True)
+    """[word, share] at the peaks of its strongest examples, largest share first."""
+    gloss = models.CharField(max_length=400, blank=True)
+    """One sentence about these peaks, made by the run."""
     promoted_tokens = models.CharField(max_length=300, blank=True)
 
     label = models.CharField(max_length=300, blank=True)
@@ -110,13 +131,30 @@ class Feature(models.Model):
         constraints = [models.UniqueConstraint(fields=["sae", "index"], name="one_feature_per_latent")]
         indexes = [
             # All that a list filters and sorts by, so that counting and choosing a page never read the wide rows.
-            models.Index(fields=["sae", "index", *NUMBERS, "is_starred", "label_source"], name="feature_numbers"),
+            models.Index(
+                fields=["sae", "index", *NUMBERS, "is_starred", "label_source", "peculiarity"], name="feature_numbers"
+            ),
             models.Index(fields=["sae", "category"], name="feature_category"),
             models.Index(fields=["sae", "index"], name="feature_noted", condition=~models.Q(notes="")),
         ]
 
     def __str__(self) -> str:
         return self.label or f"feature {self.index}"
+
+    @property
+    def auto_name(self) -> str:
+        """Its peak words as a name: one with its share where it has most of the peaks, else the first few; or empty."""
+        if not self.peak_words:
+            return ""
+        word, share = self.peak_words[0]
+        if share >= SURE_OF_ONE:
+            return f"{word} ({share * 100:.0f} %)"
+        return ", ".join(word for word, _ in self.peak_words[:NAME_WORDS])
+
+    @property
+    def name(self) -> str:
+        """What people called it, else its automatic name; pages tell the two apart (features/name.html)."""
+        return self.label or self.auto_name
 
     def get_absolute_url(self) -> str:
         return reverse("features:detail", args=[self.sae_id, self.index])

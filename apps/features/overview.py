@@ -7,13 +7,11 @@ from django.urls import reverse
 
 from apps.core.charts import Chart, Series
 from apps.saes.models import Sae
+from workers.engine.specs.features import DENSE
 
 CELLS = (240, 160)
 """Across and up: of the features in one cell the most frequent is drawn. More points than that cover each other, and the chart
 draws each as an element of the page, since Plotly's faster points compile code, which the page's security policy forbids."""
-DENSE = 0.1
-"""Above this density a feature is seldom readable."""
-
 Row = tuple[int, str, float, float]
 """Index, label, density, maximum."""
 

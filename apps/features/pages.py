@@ -231,11 +231,11 @@ class Evidence:
                 **of_firings,
             },
             {
-                "label": "Readability",
+                "label": "Agreement of contexts",
                 "value": number(found.score),
-                "help": "From 0, random, to 1: how well what the strongest firings show tells the weaker ones from silence "
-                f"({found.agreement:.2f}), how alike the contexts of the strongest examples are ({found.consistency:.2f}), "
-                f"and the share of firings at one token ({found.concentration:.2f}).",
+                "help": "From 0, random, to 1, and high for commas too: how well what the strongest firings show tells the "
+                f"weaker ones from silence ({found.agreement:.2f}), how alike the contexts of the strongest examples are "
+                f"({found.consistency:.2f}), and the share of firings at one token ({found.concentration:.2f}).",
                 "formula": "agreement / 2 + (consistency + concentration) / 4",
                 **of_firings,
             },

@@ -3,6 +3,7 @@
 Shapes: F latents, L listed tokens.
 """
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 from django.db import connection, transaction
 
-from apps.features.artifacts import Vocabulary, tensors, vocabulary_open
+from apps.features.artifacts import Vocabulary, names_read, tensors, vocabulary_open
 from apps.features.models import Feature, FeatureRun, FeatureTerm
 from apps.features.search.terms import token_shown, token_terms_replace
+from workers.engine.text.decoding import visible
 
 CHUNK = 2000
 """Latents read at once."""
@@ -21,16 +23,18 @@ WRITTEN_AT_ONCE = 200
 """Rows of one statement."""
 STATISTICS = {"density": "density", "mean": "mean", "maximum": "maximum", "firings": "count"}
 SCORES = ("consistency", "concentration", "agreement", "score")
-COLUMNS = STATISTICS | {name: name for name in SCORES}
+COLUMNS = STATISTICS | {name: name for name in (*SCORES, "interest", "peculiarity")}
 """Column → tensor of statistics.safetensors."""
-NUMBERS_AND_WORDS = (*COLUMNS, "top_tokens", "promoted_tokens")
+NUMBERS_AND_WORDS = (*COLUMNS, "peak_words", "gloss", "promoted_tokens")
 """What a run measures; every other column is people's and survives."""
 LEFT_TO_PEOPLE = [
     field
     for field in Feature._meta.concrete_fields
     if field.name not in ("id", "sae", "run", "index", *NUMBERS_AND_WORDS)
 ]
-MOST_CHARACTERS = Feature._meta.get_field("top_tokens").max_length
+MOST_CHARACTERS = Feature._meta.get_field("promoted_tokens").max_length
+MOST_GLOSS_CHARACTERS = Feature._meta.get_field("gloss").max_length
+MOST_WORD_CHARACTERS = 60
 
 
 def rows_write(run: FeatureRun, folder: Path, d_sae: int) -> None:
@@ -56,18 +60,16 @@ def rows_write(run: FeatureRun, folder: Path, d_sae: int) -> None:
 def rows_read(folder: Path, d_sae: int) -> Iterator[tuple[Any, ...]]:
     """What a run found of each latent: its index, the columns of NUMBERS_AND_WORDS."""
     words = Words(vocabulary_open(folder))
-    with (
-        tensors(folder, "statistics") as statistics,
-        tensors(folder, "tokens") as tokens,
-        tensors(folder, "logits") as logits,
-    ):
+    peak_words, glosses = names_read(folder)
+    with tensors(folder, "statistics") as statistics, tensors(folder, "logits") as logits:
         columns = [statistics.get_tensor(name) for name in COLUMNS.values()]
         for start in range(0, d_sae, CHUNK):
             rows = slice(start, min(start + CHUNK, d_sae))
             yield from zip(
                 range(rows.start, rows.stop),
                 *(values[rows].tolist() for values in columns),
-                map(words.in_order, tokens.get_slice("ids")[rows].tolist()),
+                map(_words_json, peak_words[rows].to_pylist()),
+                (visible(gloss)[:MOST_GLOSS_CHARACTERS] for gloss in glosses[rows].to_pylist()),
                 map(words.in_order, logits.get_slice("promoted_ids")[rows].tolist()),
             )
 
@@ -81,6 +83,11 @@ def terms_write(sae_id: int, folder: Path) -> None:
             ids_FL = read.get_tensor(name)
         texts = {token_id: words.word(token_id) for token_id in np.unique(ids_FL).tolist() if token_id >= 0}
         token_terms_replace(sae_id=sae_id, kind=kind, texts=texts, ids_FL=ids_FL)
+
+
+def _words_json(words: list[dict[str, Any]]) -> str:
+    shown = [[visible(each["word"])[:MOST_WORD_CHARACTERS], round(each["share"], 3)] for each in words]
+    return json.dumps(shown, ensure_ascii=False)
 
 
 class Words:

@@ -12,7 +12,7 @@ from apps.core.errors import AppError, NotFound
 from apps.core.selectors import row_of
 from apps.features import artifacts
 from apps.features.collections.selectors import collection_features
-from apps.features.models import Collection, Feature, FeatureRun
+from apps.features.models import PECULIARITIES, Collection, Feature, FeatureRun
 from apps.features.reading import ReadingFilter
 from apps.features.search.index_sets import IndexSet, index_set, intersection, within
 from apps.features.search.queries import features_firing_on, features_in_category, part_found, query_parts
@@ -22,6 +22,7 @@ from apps.saes.models import Sae
 from workers.engine.specs.features import DefaultView
 
 SORTS = {
+    "interest": ("-interest", "index"),
     "index": ("index",),
     "density": ("-density", "index"),
     "rarest": ("density", "index"),
@@ -34,19 +35,21 @@ SORTS = {
     "concentration": ("-concentration", "index"),
 }
 SORT_CHOICES = (
+    ("interest", "interest"),
     ("index", "index"),
     ("density", "density, highest first"),
     ("rarest", "density, lowest first"),
     ("maximum", "max activation"),
     ("mean", "mean activation"),
     ("firings", "firings"),
-    ("score", "readability"),
+    ("score", "agreement of contexts"),
     ("agreement", "agreement"),
     ("consistency", "consistency"),
     ("concentration", "share of one token"),
 )
 
 
+DEFAULT_SORT = "interest"
 MOST_PEEKED = 3
 """Examples below a row of the list."""
 MOST_SORTED = 5_000
@@ -95,13 +98,14 @@ def feature_list(
     bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
     starred: bool = False,
     labelled: str = "",
-    sort: str = "index",
+    peculiarity: str = "",
+    sort: str = DEFAULT_SORT,
 ) -> QuerySet[Feature]:
     """Features by words and numbers; what is left out does not narrow.
 
     `query` is the search box's (search/queries.py); `fires_on` a token; `category` a path, with all below it; `indices`
     numbers of features; `collection` one that they must lie in. `bounds` has the least and greatest value of any of NUMBERS;
-    `labelled` is "yes", "no" or empty; `sort` a key of SORTS.
+    `labelled` is "yes", "no" or empty; `peculiarity` one of PECULIARITIES' words; `sort` a key of SORTS.
     """
     found = Feature.objects.select_related("sae")
     if sae is not None:
@@ -118,6 +122,8 @@ def feature_list(
         found = found.filter(is_starred=True)
     if labelled:
         found = found.filter(label_source="") if labelled == "no" else found.exclude(label_source="")
+    if peculiarity:
+        found = found.filter(peculiarity=next(kind for kind, words in PECULIARITIES.items() if words == peculiarity))
     return found.order_by(*SORTS[sort])
 
 
@@ -237,7 +243,11 @@ def feature_json(feature: Feature) -> dict[str, Any]:
         "concentration": feature.concentration,
         "agreement": feature.agreement,
         "score": feature.score,
-        "top_tokens": feature.top_tokens.split(),
+        "interest": feature.interest,
+        "peculiarity": feature.get_peculiarity_display(),
+        "auto_name": feature.auto_name,
+        "peak_words": [{"word": word, "share": share} for word, share in feature.peak_words],
+        "gloss": feature.gloss,
         "promoted_tokens": feature.promoted_tokens.split(),
         "run": feature.run_id,
         "url": feature.get_absolute_url(),

@@ -18,11 +18,12 @@ from apps.features.copying import copies_of
 from apps.features.forms import FeatureFilterForm, LabelForm, NotesForm
 from apps.features.language.selectors import language_context
 from apps.features.models import Feature, FeatureRun
-from apps.features.overview import DENSE, overview
+from apps.features.overview import overview
 from apps.features.pages import WIDTHS, View, evidence_of
 from apps.features.plans import feature_run_plan
 from apps.features.reading import ReadingFilter
 from apps.features.selectors import (
+    DEFAULT_SORT,
     FoundFeatures,
     categories_of,
     feature_of,
@@ -44,7 +45,7 @@ from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
-from workers.engine.specs.features import DefaultView, FeatureRunSpec
+from workers.engine.specs.features import DENSE, DefaultView, FeatureRunSpec
 
 PAGE_SIZE = 50
 RUNS_PAGE_SIZE = 25
@@ -89,7 +90,7 @@ def feature_list_page(request: HttpRequest, sae_id: int) -> HttpResponse:
         "categories": categories_of(sae),
         "bulk": BulkForm(),
         "has_features": is_narrowed or page.paginator.count > 0,
-        "sort": request.GET.get("sort") or "index",
+        "sort": request.GET.get("sort") or DEFAULT_SORT,
         "new_url": f"{reverse('features:new')}?sae={sae.pk}",
     }
     is_fragment = request.htmx and not request.htmx.boosted

@@ -213,7 +213,7 @@ class FeatureMap {
     this.canvas.style.cursor = at === null ? "crosshair" : "pointer";
     if (at === null) return;
     const { points } = this, value = points.value[at];
-    const lines = [[`Feature ${points.index[at]}`, "strong"], [points.label?.[at], "span"], [points.tokens?.[at]?.slice(0, 80), "code"], [value === null || value === "" ? "" : `${points.colour_words} ${value}`, "span"]];
+    const lines = [[`Feature ${points.index[at]}`, "strong"], [points.label?.[at], "span"], [points.label?.[at] ? "" : points.auto_name?.[at], "em"], [value === null || value === "" ? "" : `${points.colour_words} ${value}`, "span"]];
     this.card.replaceChildren(...lines.filter(([text]) => text).map(([textContent, tag]) => Object.assign(document.createElement(tag), { textContent })));
     const [x, y] = this.screen(points.x[at], points.y[at]);
     this.card.style.left = `${Math.max(0, Math.min(x + 12, this.width - this.card.offsetWidth))}px`;

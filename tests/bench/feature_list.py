@@ -71,7 +71,7 @@ def world_make(count: int) -> int:
                 concentration=shares[i, 1],
                 agreement=shares[i, 2],
                 score=shares[i, 3],
-                top_tokens=" ".join(f"t{token}" for token in ids_FL[i]),
+                gloss=" ".join(f"t{token}" for token in ids_FL[i]),
                 promoted_tokens=" ".join(f"t{token}" for token in ids_FL[i, :10]),
                 notes="a wet day" if i % 1000 == 0 else "",
                 is_starred=i % 100 == 0,

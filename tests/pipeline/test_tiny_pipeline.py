@@ -26,7 +26,7 @@ def test_every_feature_has_statistics_and_the_strongest_has_tokens(trained):
     features = studio.json("feature_list", "--sae", sae_id, "--sort", "maximum")
     assert features[0]["maximum"] > 0
     assert features[0]["density"] > 0
-    assert features[0]["top_tokens"]
+    assert features[0]["gloss"]
 
 
 def test_steering_changes_the_text_and_says_by_how_much(trained):

@@ -27,11 +27,14 @@ def test_each_latent_gets_a_row_with_the_numbers_of_the_files():
     assert run.is_ready and run.alive == 5 and run.tokens == 10_000
 
 
-def test_top_tokens_are_those_of_most_firings_in_readable_form():
+def test_features_get_their_peak_words_gloss_and_peculiarity():
     sae = sae_make()
     finished_run_make(sae)
-    words = dict(sae.features.values_list("index", "top_tokens"))
-    assert words == {0: "", 1: "rain .", 2: "sun .", 3: "<b> .", 4: "↵ .", 5: "wind ."}
+    names = {feature.index: feature.auto_name for feature in sae.features.all()}
+    assert names == {0: "", 1: "rain (100 %)", 2: "sun (100 %)", 3: "<b> (100 %)", 4: "Ċ (100 %)", 5: "wind (100 %)"}
+    rain = sae.features.get(index=1)
+    assert (rain.gloss, rain.interest, rain.get_peculiarity_display()) == ("Peaks on “rain” (100 %).", 5.0, "none")
+    assert sae.features.get(index=0).get_peculiarity_display() == "dead"
     assert sae.features.get(index=1).promoted_tokens == "wind <b>"
 
 
@@ -40,7 +43,7 @@ def test_the_files_lie_in_the_features_folder_and_nothing_stays_in_tmp():
     run = finished_run_make(sae)
     names = {file.name for file in data_path("features", run.pk).iterdir()}
     files = {f"{name}.safetensors" for name in ("statistics", "tokens", "examples", "neighbours", "logits")}
-    assert names == files | {"vocabulary.parquet"}
+    assert names == files | {"vocabulary.parquet", "names.arrow"}
     assert not list(data_path("tmp", f"job-{run.job.pk}").iterdir())
 
 

@@ -172,7 +172,7 @@ def counterparts_json(found: Counterparts) -> dict[str, Any]:
                         "cosine": row.cosine,
                         "id": row.feature.pk if row.feature else None,
                         "label": row.feature.label if row.feature else "",
-                        "top_tokens": row.feature.top_tokens.split() if row.feature else [],
+                        "auto_name": row.feature.auto_name if row.feature else "",
                     }
                     for row in each.rows
                 ],

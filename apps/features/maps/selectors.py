@@ -86,15 +86,15 @@ def map_metrics(feature_map: FeatureMap) -> list[dict[str, Any]]:
 
 
 def map_points(feature_map: FeatureMap, query: Any) -> dict[str, Any]:
-    """Columns over the placed features: index, x, y, the value behind the colour, label and top tokens, and whether the
+    """Columns over the placed features: index, x, y, the value behind the colour, label and automatic name, and whether the
     filters in `query` (those of the list, and ?colour=) keep it; `matches` is None when nothing narrows. AppError
     "bad_filter"."""
     colour = _colour(query)
     xy_F2 = places_read(feature_map)
     placed = np.flatnonzero(np.isfinite(xy_F2[:, 0]))
     rows = {
-        index: (value, label, tokens)
-        for index, value, label, tokens in feature_map.sae.features.values_list("index", colour, "label", "top_tokens")
+        feature.index: (getattr(feature, colour), feature.label, feature.auto_name)
+        for feature in feature_map.sae.features.only("index", colour, "label", "peak_words")
     }
     none = ("" if colour == "category" else None, "", "")
     columns = [rows.get(index, none) for index in placed.tolist()]
@@ -108,7 +108,7 @@ def map_points(feature_map: FeatureMap, query: Any) -> dict[str, Any]:
         "matches": _matches(feature_map.sae, query, placed),
     }
     if len(placed) <= MOST_LABELLED:
-        made |= {"label": [label for _, label, _ in columns], "tokens": [tokens for _, _, tokens in columns]}
+        made |= {"label": [label for _, label, _ in columns], "auto_name": [name for _, _, name in columns]}
     return made
 
 

@@ -22,7 +22,8 @@ def test_the_list_is_paged_and_filtered(client_in, sae):
     assert [item["index"] for item in found["items"]] == [5, 4, 3]
     assert set(found["items"][0]) == {
         "id", "sae", "index", "label", "category", "label_source", "notes", "is_starred", "density", "mean", "maximum",
-        "firings", "consistency", "concentration", "agreement", "score", "top_tokens", "promoted_tokens", "run", "url",
+        "firings", "consistency", "concentration", "agreement", "score",
+        "interest", "peculiarity", "auto_name", "peak_words", "gloss", "promoted_tokens", "run", "url",
     }  # fmt: skip
 
 
@@ -95,10 +96,10 @@ def test_a_run_says_what_its_features_are_together(client_in, sae):
     (run,) = client_in.get(f"/api/v1/features/extraction?sae={sae.pk}").json()["items"]
     assert run["summary"] == {"d_sae": 6, "dead": 1, "readable": 2, "mean_density": 0.003, "mean_score": 0.5}
     text = client_in.get(f"/features/sae/{sae.pk}/").text
-    assert "read well" in text and f"/features/sae/{sae.pk}/?min_score=0.5" in text
+    assert "contexts agree" in text and f"/features/sae/{sae.pk}/?min_score=0.5" in text
     FeatureRun.objects.update(report={"folder": "x", "tokens": 9, "d_sae": 6, "alive": 5, "bytes": 1})
     assert client_in.get(f"/api/v1/features/extraction/{run['id']}").json()["summary"]["readable"] is None
-    assert "read well" not in client_in.get(f"/features/sae/{sae.pk}/").text
+    assert "contexts agree" not in client_in.get(f"/features/sae/{sae.pk}/").text
     started, _, _ = run_make(sae_make())
     assert client_in.get(f"/api/v1/features/extraction/{started.pk}").json()["summary"] == {}
 

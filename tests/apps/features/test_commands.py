@@ -46,7 +46,7 @@ def test_feature_show_has_statistics_logits_and_examples():
     assert shown["logits"]["promoted"][0] == {"token": "Ġwind", "text": " wind", "value": 2.0}
     assert shown["examples"][0]["examples"][0]["tokens"] == ["Ġthe", "Ġthe", "Ġsun", ".", "."]
     lines = said("feature_show", str(sae.pk), "2").splitlines()
-    assert "  fires on    sun ." in lines and "  density     0.2 %, 20 firings" in lines
+    assert "  peaks on    sun (100 %)" in lines and "  density     0.2 %, 20 firings" in lines
     assert "  suppressed  <b> ·wind" in lines
 
 

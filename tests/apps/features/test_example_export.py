@@ -32,9 +32,9 @@ def sent(client, **query):
 def test_the_json_document_holds_what_the_endpoint_of_each_feature_shows(client_in, sae):
     answer, text = sent(client_in, sae=sae.pk)
     found = json.loads(text)["features"]
-    assert [feature["index"] for feature in found] == list(range(6))
+    assert [feature["index"] for feature in found] == [1, 2, 3, 4, 5, 0]  # the list's order: by interest
     one = client_in.get(f"/api/v1/features/{sae.features.get(index=3).pk}").json()
-    assert found[3] == one
+    assert found[2] == one
     assert answer["Content-Disposition"] == f'attachment; filename="sae-{sae.pk}-features.json"'
 
 

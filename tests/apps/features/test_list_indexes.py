@@ -22,7 +22,7 @@ def sae(db):
     """One of two SAEs of many features. PostgreSQL analyzes its tables by itself sooner or later, SQLite never does."""
     others, sae = sae_make(d_sae=ROWS), sae_make(d_sae=ROWS)
     Feature.objects.bulk_create(
-        Feature(sae=one, index=i, density=(i * 7919 % ROWS) / ROWS, maximum=i * 31 % 97, top_tokens="token " * 40)
+        Feature(sae=one, index=i, density=(i * 7919 % ROWS) / ROWS, maximum=i * 31 % 97, gloss="words " * 40)
         for one in (others, sae)
         for i in range(ROWS)
     )

@@ -110,7 +110,7 @@ def test_the_points_are_columns_of_the_placed_features(sae, colour, values):
     points = map_points(map_make(sae, is_ready=True), {"colour": colour})
     assert points["index"] == [1, 2, 3, 4, 5] and points["value"] == values
     assert points["x"] == pytest.approx([-0.6, -0.2, 0.2, 0.6, 1.0]) and points["matches"] is None
-    assert points["label"][3] == "wind" and points["tokens"][0].startswith("rain")
+    assert points["label"][3] == "wind" and points["auto_name"][0].startswith("rain")
 
 
 def test_the_points_say_which_the_filters_keep(sae):

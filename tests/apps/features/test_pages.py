@@ -34,8 +34,9 @@ def shown(client, sae, index, **query):
     return page.text
 
 
-def test_the_list_sorts_by_density_maximum_and_number(client_in, sae):
-    assert listed(client_in, sae) == [0, 1, 2, 3, 4, 5]
+def test_the_list_begins_with_what_can_be_named_and_sorts_by_density_maximum_and_number(client_in, sae):
+    assert listed(client_in, sae) == [1, 2, 3, 4, 5, 0]
+    assert listed(client_in, sae, sort="index") == [0, 1, 2, 3, 4, 5]
     assert listed(client_in, sae, sort="density") == [5, 4, 3, 2, 1, 0]
     assert listed(client_in, sae, sort="rarest")[:2] == [0, 1]
     assert listed(client_in, sae, sort="maximum")[0] == 5
@@ -57,7 +58,7 @@ def test_the_list_filters_by_numbers_stars_and_labels(client_in, sae):
     assert listed(client_in, sae, min_max="4") == [4, 5]
     assert listed(client_in, sae, starred="on") == [4]
     assert listed(client_in, sae, labelled="yes") == [3]
-    assert listed(client_in, sae, labelled="no") == [0, 1, 2, 4, 5]
+    assert listed(client_in, sae, labelled="no", sort="index") == [0, 1, 2, 4, 5]
 
 
 def test_the_list_filters_by_every_statistic_from_and_to(client_in, sae):
@@ -67,7 +68,7 @@ def test_the_list_filters_by_every_statistic_from_and_to(client_in, sae):
         for index in (2, 3, 4):
             sae.features.filter(index=index).update(**{span.column: (index + number) * unit})
         low, high = (2.5 + number) * unit, (3.5 + number) * unit
-        assert listed(client_in, sae, **{f"min_{span.key}": low}) == [3, 4]
+        assert listed(client_in, sae, sort="index", **{f"min_{span.key}": low}) == [3, 4]
         assert listed(client_in, sae, **{f"min_{span.key}": low, f"max_{span.key}": high}) == [3]
 
 
@@ -145,11 +146,11 @@ def test_a_feature_page_has_statistics_with_their_n_and_all_groups(client_in, sa
     assert "Promoted" in text and "Suppressed" in text
 
 
-def test_a_feature_page_shows_what_it_fires_on_its_neighbours_and_how_readable_it_is(client_in, sae):
+def test_a_feature_page_shows_what_it_fires_on_its_neighbours_and_how_well_its_contexts_agree(client_in, sae):
     feature_label_set(feature=sae.features.get(index=2), label="sunshine", category="")
     text = shown(client_in, sae, 1)
     assert "Fires on" in text and 'title="Ġrain">rain</span>' in text.replace("·", "")
-    assert "Readability" in text and "agreement / 2" in text
+    assert "Agreement of contexts" in text and "agreement / 2" in text
     assert text.count("sunshine") == 2 and "0.50" in text and "0.40" in text
     assert "Histogram of logits of all tokens from -2.000 to 2.000" in text
 
@@ -160,7 +161,7 @@ def test_the_activation_histogram_is_linear_or_logarithmic_as_the_url_says(clien
     assert "3.972 to 5.000: 7" in logarithmic and "3.972 to 5.000: 7" not in linear
 
 
-def test_the_list_sorts_and_filters_by_readability(client_in, sae):
+def test_the_list_sorts_and_filters_by_agreement(client_in, sae):
     assert listed(client_in, sae, sort="score")[:2] == [5, 4]
     assert listed(client_in, sae, min_score="0.6") == [4, 5]
 
@@ -229,7 +230,7 @@ def test_a_feature_whose_run_was_deleted_keeps_its_words(client_in, sae):
 def test_a_feature_whose_files_are_gone_says_so(client_in, sae):
     artifact_remove(data_path("features", FeatureRun.objects.get().pk))
     assert "cannot be read" in shown(client_in, sae, 2)
-    assert listed(client_in, sae) == [0, 1, 2, 3, 4, 5]
+    assert len(listed(client_in, sae)) == sae.d_sae
 
 
 def test_the_feature_page_takes_few_queries(client_in, sae, django_assert_max_num_queries):
@@ -243,7 +244,7 @@ def test_words_are_saved_and_the_title_follows(client_in, sae):
     page = client_in.post(url, words, headers={"HX-Request": "true"})
     feature = sae.features.get(index=2)
     assert (feature.label, feature.category, feature.label_source) == ("sun shine", "Weather > Good", "manual")
-    assert "Feature 2: sun shine" in page.text and 'hx-swap-oob="true"' in page.text
+    assert ">sun shine</h1>" in page.text and 'hx-swap-oob="true"' in page.text
     assert client_in.post(url, words).headers["Location"] == feature.get_absolute_url()
 
 
@@ -317,6 +318,17 @@ def test_an_address_with_empty_fields_is_led_to_a_short_one(client_in, sae):
     assert client_in.get(url, {"query": "wind", "sort": "density"}).status_code == 200
 
 
-def test_examples_on_a_phone_stand_with_the_number(client_in, sae):
+def test_names_are_marked_as_automatic_until_somebody_labels_the_feature(client_in, sae):
+    feature_label_set(feature=sae.features.get(index=2), label="sunshine", category="")
     text = client_in.get(f"/features/sae/{sae.pk}/").text
-    assert text.count('class="mono muted two-lines phone-only"') == sae.d_sae
+    assert re.search(r'auto-name" title="Named automatically[^"]*">rain \(100 %\)</span>', text)
+    assert "sun (100 %)</span>" not in text and '<span class="feature-label">sunshine</span>' in text
+    assert "auto-name" in shown(client_in, sae, 1) and "Peaks on “rain” (100 %)." in shown(client_in, sae, 1)
+    judged = shown(client_in, sae, 1, labels="hidden")
+    assert "rain (100 %)" not in judged and "Peaks on" not in judged
+
+
+def test_the_list_filters_by_peculiar_causes(client_in, sae):
+    assert listed(client_in, sae, peculiarity="dead") == [0]
+    assert listed(client_in, sae, peculiarity="none") == [1, 2, 3, 4, 5]
+    assert client_in.get("/api/v1/features", {"sae": sae.pk, "peculiarity": "odd"}).status_code == 400

@@ -2,10 +2,7 @@
 
 from functools import reduce
 
-import numpy as np
 import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +29,7 @@ def label(sae, index, label="", category=""):
 
 
 def found(sae, query="", **asked):
-    return list(feature_list(sae=sae.pk, query=query, **asked).values_list("index", flat=True))
+    return list(feature_list(sae=sae.pk, query=query, **({"sort": "index"} | asked)).values_list("index", flat=True))
 
 
 def words_known(sae):
@@ -168,17 +165,3 @@ def test_terms_go_with_their_sae(sae):
     sae.feature_runs.all().delete()
     sae.delete()
     assert not FeatureTerm.objects.exists()
-
-
-def test_features_that_were_there_before_the_terms_are_found_too(sae):
-    label(sae, 2, "wet weather", "Nature > Sky")
-    kept = {(term.kind, term.text): term.features.tolist() for term in FeatureTerm.objects.all()}
-    FeatureTerm.objects.all().delete()
-    sae.features.update(label_source="")
-    executor = MigrationExecutor(connection)
-    apps = executor.loader.project_state([("features", "0004_terms_of_known_features")]).apps
-    migration = executor.loader.get_migration("features", "0004_terms_of_known_features")
-    migration.operations[0].code(apps, None)
-    assert {(term.kind, term.text): term.features.tolist() for term in FeatureTerm.objects.all()} == kept
-    assert list(sae.features.exclude(label_source="").values_list("index", flat=True)) == [2]
-    assert np.array_equal(FeatureTerm.objects.get(text="sky", kind=FeatureTerm.Kind.WORD).features, [2])

@@ -31,10 +31,12 @@ from workers.engine.specs.feature_language import (
 from workers.engine.specs.features import (
     HISTOGRAM_BINS,
     LOG_BINS,
+    NAMES,
     NEAR_GROUP,
     DescribedSae,
     FeatureRunResult,
     FeatureRunSpec,
+    Peculiarity,
 )
 from workers.engine.specs.try_text import TokenFeatures, TriedFeature, TryTextResult, TryTextSpec
 from workers.engine.specs.try_text import TriedText as ReadText
@@ -120,9 +122,12 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Desc
             "concentration": np.full(d_sae, 0.75, np.float32) * alive_F,
             "agreement": np.linspace(0, 1, d_sae, dtype=np.float32),
             "score": np.linspace(0, 1, d_sae, dtype=np.float32) / 2 + np.float32(0.25) * alive_F,
+            "interest": np.where(alive_F, d_sae - np.arange(d_sae), 0).astype(np.float32),
+            "peculiarity": np.where(alive_F, Peculiarity.NONE, Peculiarity.DEAD).astype(np.int8),
         },
         folder / "statistics.safetensors",
     )
+    names_write(folder, alive_F)
     save_file(_examples(strength_F), folder / "examples.safetensors")
     save_file(_top_tokens(strength_F), folder / "tokens.safetensors")
     save_file(_neighbours(d_sae), folder / "neighbours.safetensors")
@@ -152,6 +157,16 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Desc
         mean_density=0.003,
         mean_score=0.5,
     )
+
+
+def names_write(folder: Path, alive_F: np.ndarray) -> None:
+    """Latent i is named by its own token alone; the dead ones by none."""
+    words = [VOCABULARY[i % len(VOCABULARY)].replace("Ġ", "") for i in range(len(alive_F))]
+    peak_words = [[{"word": word, "share": 1.0}] if is_alive else [] for word, is_alive in zip(words, alive_F)]
+    gloss = [f"Peaks on “{word}” (100 %)." if is_alive else "Never fired." for word, is_alive in zip(words, alive_F)]
+    table = pa.table({"peak_words": peak_words, "gloss": gloss})
+    with pa.ipc.new_file(folder / NAMES, table.schema) as file:
+        file.write_table(table)
 
 
 def _top_tokens(strength_F: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import BadArtifact
-from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
+from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec, Peculiarity
 from workers.engine.specs.hook_site import HookSite
 
 D, F, K, T = 32, 48, 4, 24
@@ -172,6 +172,7 @@ def test_a_dead_latent_has_empty_slots_and_zeros(finished):
     _, _, files = finished
     assert (files["examples"]["context"][DEAD] == -1).all()
     assert (files["examples"]["token_ids"][DEAD] == -1).all()
+    assert files["statistics"].pop("peculiarity")[DEAD] == Peculiarity.DEAD
     assert all(not values[DEAD].any() for values in files["statistics"].values())
     assert (files["tokens"]["ids"][DEAD] == -1).all()
     assert (files["neighbours"]["coactive_ids"][DEAD] == -1).all()
@@ -239,7 +240,10 @@ def test_the_folder_holds_what_the_contract_names_and_nothing_else(finished):
     world, result, files = finished
     out = world.folder / "out" / "sae-00"
     names = {"statistics", "tokens", "examples", "neighbours", "logits"}
-    assert {path.name for path in out.iterdir()} == {f"{name}.safetensors" for name in names} | {"vocabulary.parquet"}
+    assert {path.name for path in out.iterdir()} == {f"{name}.safetensors" for name in names} | {
+        "vocabulary.parquet",
+        "names.arrow",
+    }
     assert list((world.folder / "out-job").iterdir()) == []
     assert result.saes[0].bytes == sum(path.stat().st_size for path in out.iterdir())
     types = {name: str(tensor.dtype) for name, tensor in files["examples"].items()}

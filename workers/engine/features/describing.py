@@ -1,23 +1,26 @@
 """Second half of a feature run: from the firings of one SAE to the files that DescribedSae names.
 
 Range after range of latents, all of a latent's firings at hand: statistics.py, top_tokens.py, examples.py, neighbours.py,
-scoring.py, each for all latents of the range at once. What a latent is given does not depend on the others of its range.
-No dense (tokens, F) array is ever made.
+scoring.py, naming.py, each for all latents of the range at once. What a latent is given does not depend on the others of
+its range. No dense (tokens, F) array is ever made.
 
 Shapes: F latents, R latents of a range, S example slots, W window, L listed tokens, X neighbours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.disk import disk_require
 from workers.engine.features.examples import EMPTY, ExampleChooser, slot_groups, zero_pool
 from workers.engine.features.firings import Firings
 from workers.engine.features.latent_firings import LatentFirings
+from workers.engine.features.naming import Measured, Namer, Names
 from workers.engine.features.near_misses import NearMisses
 from workers.engine.features.neighbours import Coactivation, similar_rows
 from workers.engine.features.reading import SaeFirings
@@ -26,12 +29,16 @@ from workers.engine.features.statistics import latent_statistics
 from workers.engine.features.top_tokens import top_tokens
 from workers.engine.features.windows import OUTSIDE, WindowCutter
 from workers.engine.progress import Progress
-from workers.engine.specs.features import HISTOGRAM_BINS, LOG_BINS, TOP_GROUP, FeatureRunSpec
+from workers.engine.specs.features import HISTOGRAM_BINS, LOG_BINS, NAMES, TOP_GROUP, FeatureRunSpec
 from workers.engine.tensor_file import tensor_file_create
+from workers.engine.text.tokens import TokenPiece
 
 LARGEST_HALF = 60_000.0
 """Activations up to here are stored as float16, larger ones as float32."""
 SCORES = ("consistency", "concentration", "agreement", "score")
+NAMES_SCHEMA = pa.schema(
+    {"peak_words": pa.list_(pa.struct({"word": pa.string(), "share": pa.float32()})), "gloss": pa.string()}
+)
 Maps = dict[str, np.ndarray]
 
 
@@ -43,6 +50,11 @@ class Files:
     tokens: Maps
     examples: Maps
     neighbours: Maps
+    names: pa.RecordBatchFileWriter
+
+
+Pieces = Callable[[Sequence[int]], list[TokenPiece]]
+"""What each token of a context shows, from the ids of all."""
 
 
 def latents_describe(
@@ -51,23 +63,24 @@ def latents_describe(
     contexts: Contexts,
     each: SaeFirings,
     token_texts: Sequence[str],
+    pieces: Pieces,
     progress: Progress,
 ) -> int:
-    """Write statistics, tokens, examples and neighbours of all latents below `out`; returns how many fired at all.
+    """Write statistics, tokens, examples, neighbours and names of all latents below `out`; returns how many fired at all.
 
     `token_texts` has the text of each token id. Raises DiskFull.
     """
     firings, F = each.firings, each.firings.d_sae
-    describer = _Describer.of(spec, contexts, firings, token_texts)
-    files = _files_create(spec, out, F, describer.cutter.width, each.largest)
-    files.examples["group"][...] = slot_groups(spec)
-    files.neighbours["similar_ids"][...], files.neighbours["similar_cosines"][...] = similar_rows(
-        each.sae.W_dec, spec.neighbours
-    )
-    progress.phase("Describing latents", F, "latents")
-    for latents in firings.by_latents():
-        describer.fill(files, latents)
-        progress.reach(latents.stop)
+    describer = _Describer.of(spec, contexts, firings, token_texts, pieces)
+    with _files_create(spec, out, F, describer.cutter.width, each.largest) as files:
+        files.examples["group"][...] = slot_groups(spec)
+        files.neighbours["similar_ids"][...], files.neighbours["similar_cosines"][...] = similar_rows(
+            each.sae.W_dec, spec.neighbours
+        )
+        progress.phase("Describing latents", F, "latents")
+        for latents in firings.by_latents():
+            describer.fill(files, latents)
+            progress.reach(latents.stop)
     return int((firings.counts_F > 0).sum())
 
 
@@ -82,9 +95,12 @@ class _Describer:
     chooser: ExampleChooser
     scorer: Scorer
     coactivation: Coactivation
+    namer: Namer
 
     @classmethod
-    def of(cls, spec: FeatureRunSpec, contexts: Contexts, firings: Firings, token_texts: Sequence[str]) -> "_Describer":
+    def of(
+        cls, spec: FeatureRunSpec, contexts: Contexts, firings: Firings, token_texts: Sequence[str], pieces: Pieces
+    ) -> "_Describer":
         cutter = WindowCutter(contexts.tokens, contexts.lengths, spec.window_before, spec.window_after)
         pool = zero_pool(firings.positions_P, spec.seed)
         return cls(
@@ -94,6 +110,7 @@ class _Describer:
             chooser=ExampleChooser(spec, cutter, pool, NearMisses(cutter, firings.positions_P)),
             scorer=Scorer(cutter, firings, token_texts, pool),
             coactivation=Coactivation(firings, spec.neighbours),
+            namer=Namer(contexts.tokens, contexts.lengths, pieces, pool),
         )
 
     def fill(self, files: Files, latents: LatentFirings) -> None:
@@ -104,11 +121,18 @@ class _Describer:
         top_RS = centre_RS[:, : self.spec.top_examples]
         scores = self.scorer.of(latents, top_RS, tokens.counts[:, 0], self.spec.seed)
         coactive = self.coactivation.of(latents)
-        _rows_fill(files.statistics, rows, vars(latent_statistics(latents, self.positions)))
+        statistics, examples = latent_statistics(latents, self.positions), self._examples(latents, centre_RS)
+        measured = Measured(
+            statistics.count, statistics.density, statistics.maximum, scores.agreement, scores.concentration
+        )
+        names = self.namer.of(measured, top_RS, examples["peak_value"][:, : self.spec.top_examples])
+        _rows_fill(files.statistics, rows, vars(statistics))
         _rows_fill(files.statistics, rows, {name: getattr(scores, name) for name in SCORES})
+        _rows_fill(files.statistics, rows, {"interest": names.interest, "peculiarity": names.peculiarity})
         _rows_fill(files.tokens, rows, vars(tokens))
         _rows_fill(files.neighbours, rows, {f"coactive_{name}": values for name, values in vars(coactive).items()})
-        _rows_fill(files.examples, rows, self._examples(latents, centre_RS))
+        _rows_fill(files.examples, rows, examples)
+        files.names.write_batch(_names_batch(names))
 
     def _examples(self, latents: LatentFirings, centre_RS: np.ndarray) -> Maps:
         """What the slots show around these places; empty ones have token ids and context -1."""
@@ -134,17 +158,23 @@ def _rows_fill(maps: Maps, rows: slice, found: Mapping[str, np.ndarray]) -> None
         maps[name][rows] = values
 
 
-def _files_create(spec: FeatureRunSpec, out: Path, F: int, width: int, largest: float) -> Files:
-    """All result files, full of zeros. Raises DiskFull."""
+def _names_batch(names: Names) -> pa.RecordBatch:
+    words = [[{"word": word, "share": share} for word, share in each] for each in names.peak_words]
+    return pa.record_batch({"peak_words": words, "gloss": names.gloss}, schema=NAMES_SCHEMA)
+
+
+@contextmanager
+def _files_create(spec: FeatureRunSpec, out: Path, F: int, width: int, largest: float) -> Iterator[Files]:
+    """All result files, full of zeros; names are appended. Raises DiskFull."""
     S, L, X = len(slot_groups(spec)), spec.top_tokens, spec.neighbours
     activation_type = "float16" if largest <= LARGEST_HALF else "float32"
     disk_require(out, F * (S * width * 8 + (HISTOGRAM_BINS + LOG_BINS) * 4 + L * 16 + X * 20))
-    per_latent = dict.fromkeys(("density", "mean", "maximum", "second_moment", *SCORES), ("float32", (F,)))
+    per_latent = dict.fromkeys(("density", "mean", "maximum", "second_moment", "interest", *SCORES), ("float32", (F,)))
     histograms = {"histogram": ("int32", (F, HISTOGRAM_BINS)), "log_histogram": ("int32", (F, LOG_BINS))}
     listed = dict.fromkeys(("means", "maxima"), ("float32", (F, L)))
     near = dict.fromkeys(("similar_cosines", "coactive_cosines", "coactive_shares"), ("float32", (F, X)))
     contents = {
-        "statistics": {**per_latent, "count": ("int64", (F,)), **histograms},
+        "statistics": {**per_latent, "count": ("int64", (F,)), "peculiarity": ("int8", (F,)), **histograms},
         "tokens": {"ids": ("int32", (F, L)), "counts": ("int32", (F, L)), **listed},
         "examples": {
             "token_ids": ("int32", (F, S, width)),
@@ -156,4 +186,6 @@ def _files_create(spec: FeatureRunSpec, out: Path, F: int, width: int, largest: 
         },
         "neighbours": {"similar_ids": ("int32", (F, X)), "coactive_ids": ("int32", (F, X)), **near},
     }
-    return Files(**{name: tensor_file_create(out / f"{name}.safetensors", each) for name, each in contents.items()})
+    maps = {name: tensor_file_create(out / f"{name}.safetensors", each) for name, each in contents.items()}
+    with pa.ipc.new_file(out / NAMES, NAMES_SCHEMA) as names:
+        yield Files(**maps, names=names)

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
 from workers.engine.datasets.contexts import PARTS, Contexts
-from workers.engine.features.describing import latents_describe
+from workers.engine.features.describing import Pieces, latents_describe
 from workers.engine.features.logit_lens import logit_lists, output_directions
 from workers.engine.features.reading import Reading, SaeFirings
 from workers.engine.formats.saelens import sae_read
@@ -41,7 +41,7 @@ from workers.engine.specs.features import (
     FeatureRunSpec,
 )
 from workers.engine.tensor_file import tensor_file_create, tensor_file_open
-from workers.engine.text.tokens import token_scheme, token_texts
+from workers.engine.text.tokens import token_pieces, token_scheme, token_texts
 
 READING = "reading"
 """Below the job's folder: what a killed run goes on from."""
@@ -59,7 +59,7 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     saes = [sae_read(folder).with_unit_decoder().to(inputs.device) for folder in inputs.sae_dirs]
     contexts = contexts_to_read(inputs.tokenization_dir, spec.max_tokens, spec.first_context)
     folders = [Path(inputs.out_dir) / f"sae-{number:02d}" for number in range(len(saes))]
-    texts = _vocabulary_copy(inputs.model_dir, folders)
+    texts, pieces = _vocabulary_copy(inputs.model_dir, folders)
     model = language_model_load(
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
@@ -67,7 +67,8 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     reading = Reading(spec, Path(inputs.job_dir) / READING, model, saes, contexts)
     tokens_per_s = reading.run(progress)
     described = tuple(
-        _describe(spec, folder, contexts, each, model, texts, progress) for folder, each in zip(folders, reading.each)
+        _describe(spec, folder, contexts, each, model, (texts, pieces), progress)
+        for folder, each in zip(folders, reading.each)
     )
     shutil.rmtree(Path(inputs.job_dir) / READING)
     return FeatureRunResult(
@@ -85,10 +86,11 @@ def _describe(
     contexts: Contexts,
     each: SaeFirings,
     model: PreTrainedModel,
-    texts: list[str],
+    vocabulary: tuple[list[str], Pieces],
     progress: Progress,
 ) -> DescribedSae:
-    alive = latents_describe(spec, folder, contexts, each, texts, progress)
+    texts, pieces = vocabulary
+    alive = latents_describe(spec, folder, contexts, each, texts, pieces, progress)
     _logits_write(spec, folder, each.sae, model, len(texts), progress)
     return DescribedSae(
         folder=folder.name,
@@ -163,8 +165,8 @@ def _check_vocabulary(model: PreTrainedModel, tokens_NT: np.ndarray) -> None:
         )
 
 
-def _vocabulary_copy(model_dir: str, folders: list[Path]) -> list[str]:
-    """Make the folders, each with a copy of the vocabulary; returns what each token id stands for, by itself."""
+def _vocabulary_copy(model_dir: str, folders: list[Path]) -> tuple[list[str], Pieces]:
+    """Make the folders, each with a copy of the vocabulary; returns what each token id stands for by itself, and in a row."""
     source = Path(model_dir) / VOCABULARY
     if not source.exists():
         raise BadArtifact(f"The language model has no {VOCABULARY}.", "Import the language model again.")
@@ -174,6 +176,7 @@ def _vocabulary_copy(model_dir: str, folders: list[Path]) -> list[str]:
     table = pq.read_table(source, columns=["token_id", "token"])
     ids, raw = table["token_id"].to_numpy(), table["token"].to_pylist()
     scheme, texts = token_scheme(raw), [""] * (int(ids.max()) + 1)
-    for token_id, token in zip(ids, raw):
+    spelling = dict(zip(ids.tolist(), raw))
+    for token_id, token in spelling.items():
         texts[token_id] = token_texts([token], scheme)[0]
-    return texts
+    return texts, lambda row: token_pieces([spelling.get(token_id, f"<{token_id}>") for token_id in row], scheme)

@@ -1,6 +1,7 @@
 """Specs of feature runs: statistics and examples for every latent of an SAE, and how they are shown at first."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import ClassVar
 
 from workers.engine.specs.activations import LM_DTYPES
@@ -12,13 +13,35 @@ HISTOGRAM_BINS = 50
 LOG_BINS = 40
 LOG_DECADES = 4
 """The logarithmic histogram reaches from maximum / 10^LOG_DECADES to maximum; what is smaller counts in its first bin."""
+NAMES = "names.arrow"
 MOST_SAES = 16
 READABLE = 0.5
 """Score above which a feature is counted as one that can be read."""
+DENSE = 0.1
+"""Density above which a feature is called dense."""
+FEWEST_FIRINGS = 20
+"""Below so many a feature is rare: too few to say what it fires on."""
 DEFAULT_VIEW = "What the pages show"
 """The options that decide how a run is read; they change nothing in what it measures."""
 TOP_GROUP, ZERO_GROUP, NEAR_GROUP = 0, -1, -2
 """Groups of example slots; those of the quantiles are 1, 2, … from strong to weak."""
+
+
+class Peculiarity(IntEnum):
+    """A cause that explains a feature without its meaning."""
+
+    NONE = 0
+    DEAD = 1
+    """It never fired."""
+    RARE = 2
+    """Fewer than FEWEST_FIRINGS firings."""
+    DENSE = 3
+    POSITION = 4
+    """It peaks on the first two positions of contexts that features see."""
+    LAYOUT = 5
+    """It peaks on punctuation, symbols, line breaks and blanks."""
+    ONE_TOKEN = 6
+    """Nearly all of its firings are at one token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +248,7 @@ class DescribedSae(Record):
 
     statistics.safetensors: density, mean (of firings), maximum, second_moment (of all positions) (F,) float32;
       consistency, concentration, agreement, score (F,) float32 (features/scoring.py); count (F,) int64 of firings;
+      interest (F,) float32, peculiarity (F,) int8 (features/naming.py);
       histogram (F, HISTOGRAM_BINS) int32 of positive activations, linear between 0 and `maximum`;
       log_histogram (F, LOG_BINS) int32 of the same, logarithmic over LOG_DECADES decades up to `maximum`.
     examples.safetensors: per slot S = top + groups × per group + zero examples + near misses:
@@ -236,6 +260,7 @@ class DescribedSae(Record):
       coactive_ids (F, n) int32 with coactive_cosines, coactive_shares float32 (neighbours.py); ids are -1 for none.
     logits.safetensors: promoted_ids, suppressed_ids (F, logit_tokens) int32 and promoted_values, suppressed_values float32;
       histogram (F, HISTOGRAM_BINS) int32 of all logits between lowest and highest (F,) float32.
+    names.arrow: peak_words, a list of (word, share), and gloss of each latent, in order (features/naming.py).
     vocabulary.parquet: token_id, token: copied from the language model.
     """
 

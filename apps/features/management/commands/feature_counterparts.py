@@ -32,7 +32,7 @@ class Command(StudioCommand):
             place = "same hook site" if other.is_same_site else f"another site, {other.site}"
             self.stdout.write(f"{other.sae} (SAE {other.sae.pk}), {place}; by chance {other.chance:.2f}")
             for row in other.rows:
-                words = (row.feature.label or row.feature.top_tokens) if row.feature else "(no feature run)"
+                words = row.feature.name if row.feature else "(no feature run)"
                 self.stdout.write(f"{row.index:>7}  {row.cosine:5.2f}  {words}")
             if other.trouble:
                 self.stdout.write(f"         {other.trouble}")

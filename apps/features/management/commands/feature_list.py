@@ -27,5 +27,5 @@ class Command(StudioCommand):
             self.stdout.write(json.dumps([feature_json(feature) for feature in found]))
             return
         for feature in found:
-            words = feature.label or feature.top_tokens[:60]
+            words = feature.name[:60]
             self.stdout.write(f"{feature.index:>7}  {100 * feature.density:8.4f} %  {feature.maximum:9.3f}  {words}")

@@ -40,7 +40,8 @@ class Command(StudioCommand):
         self.stdout.write(f"  density     {100 * feature.density:.4g} %, {feature.firings:,} firings")
         self.stdout.write(f"  maximum     {feature.maximum:.4g}, mean of positive activations {feature.mean:.4g}")
         self.stdout.write(f"  readability {feature.score:.2f} from 0 to 1")
-        self.stdout.write(f"  fires on    {feature.top_tokens}")
+        self.stdout.write(f"  peaks on    {feature.auto_name or '–'}")
+        self.stdout.write(f"  gloss       {feature.gloss or '–'}")
         for name in ("promoted", "suppressed") if found["logits"] else ():
             words = " ".join(visible(token["text"]) for token in found["logits"][name])
             self.stdout.write(f"  {name:<11} {words}")
