@@ -1,6 +1,6 @@
 """Forms about features: the filter that page, API and command share, and the words that people give."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +51,6 @@ RANGES = (
     Range("concentration", "concentration", "Share of one token", SHARE, 1),
 )
 ENDS = {"min": "from", "max": "to"}
-USUAL_RANGES = ("density", "max")
-"""Shown at once; the others are folded."""
 
 
 class IndicesField(forms.CharField):
@@ -142,28 +140,20 @@ class FeatureFilterForm(forms.Form):
                 field.widget.attrs["data-submits"] = True
 
     @property
-    def usual_ranges(self) -> list[tuple[Range, list[forms.BoundField]]]:
-        """The ranges that are always in sight, each with its two fields."""
-        return self._ranges(lambda key: key in USUAL_RANGES)
-
-    @property
-    def folded_ranges(self) -> list[tuple[Range, list[forms.BoundField]]]:
-        """The ranges that are folded until they are wanted."""
-        return self._ranges(lambda key: key not in USUAL_RANGES)
+    def ranges(self) -> list[tuple[Range, list[forms.BoundField]]]:
+        """The statistics, each with its two fields."""
+        return [(span, [self[f"{end}_{span.key}"] for end in ENDS]) for span in RANGES]
 
     @property
     def folded(self) -> list[forms.BoundField]:
-        """The other fields that are folded."""
-        return [self["peculiarity"], self["collection"], self["category"], self["features"]]
+        """Fields out of sight until they are wanted, besides the ranges and the star."""
+        return [self[name] for name in ("labelled", "peculiarity", "fires_on", "category", "collection", "features")]
 
     @property
     def folded_used(self) -> int:
         """How many of the folded fields narrow the list."""
-        ranges = [field for _, fields in self.folded_ranges for field in fields]
-        return sum(bool(field.value()) for field in (*self.folded, *ranges))
-
-    def _ranges(self, wanted: Callable[[str], bool]) -> list[tuple[Range, list[forms.BoundField]]]:
-        return [(span, [self[f"{end}_{span.key}"] for end in ENDS]) for span in RANGES if wanted(span.key)]
+        ranges = [field for _, fields in self.ranges for field in fields]
+        return sum(bool(field.value()) for field in (*self.folded, *ranges, self["starred"]))
 
     def found(self, *, sae: int | None = None) -> QuerySet[Feature]:
         """The features that the valid form asks for."""

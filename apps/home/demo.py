@@ -14,6 +14,7 @@ from apps.datasets.tokenization_services import tokenization_create
 from apps.exports.models import Export
 from apps.exports.services import export_create
 from apps.features.models import Feature, FeatureRun
+from apps.features.selectors import snippets_of
 from apps.features.services import feature_run_start
 from apps.home.demo_sources import hub_answers, model_source, text_source
 from apps.jobs.models import Job
@@ -31,6 +32,7 @@ from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.steering import SteeredFeature, SteerSpec
 from workers.engine.specs.tokenization import TokenizeSpec
 from workers.engine.specs.training import TrainSpec
+from workers.engine.text.tokens import token_texts
 
 CONTEXT_LENGTH = 128
 D_SAE = 4608
@@ -41,6 +43,8 @@ PASSES = 10
 """Passes over the cached activations: later ones still lower FVU on held-out text, more slowly each time."""
 PROMPT = "The weather this morning was"
 STEER_STRENGTH = 1.0
+EXAMPLE_TOKENS = 10
+"""Tokens on each side of a peak that the report prints."""
 MOST_FEATURE_TOKENS = 100_000
 """Enough to read features; the pass through the model is the demo's longest part on a slow processor."""
 
@@ -164,7 +168,7 @@ class Demo:
         return feature_run
 
     def _steer(self, sae: Sae) -> Experiment:
-        feature = demo_feature(sae)
+        feature = demo_features(sae)[0]
         experiment = experiment_start(
             spec=SteerSpec(
                 sae=sae.pk,
@@ -184,10 +188,9 @@ class Demo:
         return export
 
 
-def demo_feature(sae: Sae) -> Feature:
-    """A feature worth steering with: it fires on some tokens, neither on nearly none nor on many, and strongly."""
-    alive = sae.features.filter(density__gt=0).order_by("-maximum")
-    return alive.filter(density__range=(3e-4, 1e-2)).first() or alive.first()
+def demo_features(sae: Sae, most: int = 5) -> list[Feature]:
+    """The features that a person could name soonest; the first is steered with."""
+    return list(sae.features.filter(density__gt=0).order_by("-interest", "index")[:most])
 
 
 def report(
@@ -218,6 +221,14 @@ def report(
     }
 
 
+def _with_examples(features: list[Feature]) -> list[tuple[Feature, str]]:
+    """Each feature with its strongest example in one line, or nothing."""
+    snippets = snippets_of(features)
+    shown = {pk: example.cropped(EXAMPLE_TOKENS) for pk, example in snippets.items()}
+    texts = {pk: "".join(token_texts(example.tokens, example.scheme or None)) for pk, example in shown.items()}
+    return [(feature, " ".join(texts.get(feature.pk, "").split())) for feature in features]
+
+
 def report_lines(figures: dict[str, Any], experiment: Experiment, sae: Sae) -> list[str]:
     """The report in words."""
     texts = {g.condition: " ".join(g.text.split()) for g in experiment.generations.all()}
@@ -227,12 +238,13 @@ def report_lines(figures: dict[str, Any], experiment: Experiment, sae: Sae) -> l
         "",
         f"{sae.name}: trained on {figures['tokens']:,} tokens of text, measured on held-out documents",
         f"  FVU {figures['fvu']:.3f}   L0 {figures['l0']:.1f}   CE recovered {figures['ce_recovered']:.3f}",
-        f"  {figures['features_alive']:,} of {sae.d_sae:,} features fire. Some of them, with the tokens they peak on:",
+        f"  {figures['features_alive']:,} of {sae.d_sae:,} features fire. The most interesting:",
     ]
-    for shown in sae.features.filter(density__range=(1e-4, 2e-2)).order_by("-maximum")[:5]:
-        lines.append(f"    {shown.index:>6}  {shown.top_tokens[:80]}")
+    for shown, example in _with_examples(demo_features(sae)):
+        lines.append(f"    {shown.index:>6}  {shown.gloss[:110]}")
+        lines += [f"            {example}"] if example else []
     lines += [
-        f"  Steering with feature {feature.index} ({feature.top_tokens[:40]}) × {steered['strength']:g}:",
+        f"  Steering with feature {feature.index} ({feature.name[:40]}) × {steered['strength']:g}:",
         f"    baseline  {experiment.prompt}{' ' if texts else ''}{texts.get(Generation.Condition.BASELINE, '')[:120]}",
         f"    steered   {experiment.prompt}{' ' if texts else ''}{texts.get(Generation.Condition.STEERED, '')[:120]}",
         "  Seconds: " + ", ".join(f"{stage} {spent:g}" for stage, spent in figures["seconds"].items()),

@@ -9,7 +9,9 @@ from django.utils.http import urlencode
 
 from apps.activations.models import ActivationCache
 from apps.datasets.models import Dataset, Tokenization
+from apps.features.artifacts import Example
 from apps.features.models import Feature, FeatureRun
+from apps.features.selectors import feature_list, snippets_of
 from apps.jobs.models import Job
 from apps.jobs.states import ACTIVE
 from apps.language_models.models import LanguageModel
@@ -92,7 +94,7 @@ def _next_of_full() -> NextStep:
         return _features_step(bare)
     cache = _newest(ActivationCache)
     return NextStep(
-        "There is something at every stop. Another training run shows how the settings matter.",
+        "Your pipeline is complete. Train another SAE to compare settings.",
         "Train another SAE",
         _url("training:new", activation_cache=cache.pk),
     )
@@ -139,8 +141,8 @@ def _features_step(sae: Sae | None = None) -> NextStep:
 
 
 def _steering_step() -> NextStep:
-    feature = Feature.objects.filter(density__gt=0).order_by("-is_starred", "-maximum").first()
-    words = f"See what the model says with feature {feature.index} of {feature.sae} turned up."
+    feature = Feature.objects.filter(density__gt=0).order_by("-is_starred", "-interest").first()
+    words = f"See what the model says with “{feature.name or feature}” of {feature.sae} turned up."
     return NextStep(words, "Steer", _url("steering:new", sae=feature.sae_id, f=f"{feature.index}:3"))
 
 
@@ -157,6 +159,14 @@ STEPS = {
     "Steering": _steering_step,
 }
 """Stop → what fills it."""
+
+
+def interesting_features(most: int = 6) -> list[tuple[Feature, Example | None]]:
+    """The most interesting features of the newest SAE that has any, each with its strongest example."""
+    newest = Feature.objects.filter(interest__gt=0).order_by("-sae").values_list("sae", flat=True).first()
+    found = list(feature_list(sae=newest, sort="interest", peculiarity="none")[:most]) if newest else []
+    snippets = snippets_of(found)
+    return [(feature, snippets.get(feature.pk)) for feature in found]
 
 
 def starred_features(most: int = 8) -> list[Feature]:

@@ -27,8 +27,9 @@ document.addEventListener("htmx:afterSwap", (event) => {
   delete row.dataset.edited;
 });
 
-// A row's words are edited in its peek.
+// A row's words are edited in its peek; its name leads to its page.
 document.addEventListener("click", (event) => {
+  if (event.target.closest("a")) return;
   const row = event.target.closest("[data-edits]")?.closest("tr");
   if (!row) return;
   const field = peekOf(row)?.querySelector("input[type=text]");

@@ -108,6 +108,8 @@ def test_the_box_in_the_head_ticks_the_page_and_all_that_match_goes_beyond_it(li
     listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("50 features changed.")).to_be_visible()
     assert sae.features.filter(is_starred=True).count() == 50
+    expect(listed.get_by_role("button", name="Apply")).to_be_hidden()
+    listed.get_by_label("Choose all features of this page").check()
     listed.get_by_label("all 60 that match").check()
     listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("60 features changed.")).to_be_visible()
@@ -115,9 +117,11 @@ def test_the_box_in_the_head_ticks_the_page_and_all_that_match_goes_beyond_it(li
 
 
 def test_a_changed_filter_asks_for_the_list_alone_and_the_actions_follow_it(listed: Page, sae):
+    listed.get_by_text("Filters", exact=True).click()
     listed.get_by_label("Max activation from").fill("55")
     listed.get_by_label("Max activation from").press("Enter")
     expect(listed.locator("tr[data-row]")).to_have_count(5)
+    listed.get_by_label("Choose all features of this page").check()
     listed.get_by_label("all 5 that match").check()
     listed.get_by_role("button", name="Apply").click()
     expect(listed.get_by_text("5 features changed.")).to_be_visible()
@@ -131,10 +135,15 @@ def test_the_address_of_a_search_holds_only_what_was_asked(listed: Page, sae):
     expect(listed.locator("#features")).to_contain_text("match")
 
 
-def test_on_a_phone_a_row_shows_its_tokens_below_the_number_and_nothing_beyond_the_edge(listed: Page):
+def test_rows_begin_near_the_top_of_the_page(listed: Page):
+    listed.set_viewport_size({"width": 1280, "height": 800})
+    assert listed.locator("tr[data-row]").first.bounding_box()["y"] < 290
+
+
+def test_on_a_phone_a_row_shows_its_name_below_the_number_and_nothing_beyond_the_edge(listed: Page):
     listed.set_viewport_size({"width": 390, "height": 800})
     row = listed.locator("tr[data-row]").nth(1)
-    expect(row.locator(".phone-only")).to_be_visible()
-    expect(row.locator(".top-tokens")).to_be_hidden()
+    expect(row.locator(".row-name")).to_be_visible()
+    expect(row.locator(".gloss")).to_be_hidden()
     assert row.locator("[data-peek]").bounding_box()["x"] < 366
     assert row.bounding_box()["height"] < 100
