@@ -27,6 +27,7 @@ from tests.engine.tiny_models import (
     HEADS,
     LAYERS,
     MAX_CONTEXT,
+    PACKED_WIDTH,
     VOCAB_SIZE,
     tiny_model,
     tiny_model_folder,
@@ -38,7 +39,7 @@ from workers.engine.language_models.loading import language_model_load
 from workers.engine.language_models.sizes import kv_width
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.progress import Progress
-from workers.engine.specs.errors import BadArtifact, DiskFull, EngineError
+from workers.engine.specs.errors import BadArtifact, DiskFull, EngineError, SpecInvalid
 from workers.engine.specs.hook_site import SITES
 from workers.engine.specs.language_models import QUANTIZATIONS, LanguageModelImportInputs, LanguageModelImportSpec
 
@@ -76,12 +77,12 @@ def test_a_folder_is_imported_with_its_sizes(tmp_path, family):
 
 @pytest.mark.parametrize("wish", ["auto", *(key for key, _ in QUANTIZATIONS)])
 def test_the_import_measures_the_model_as_it_will_be_held(tmp_path, wish):
-    result, out = run(tmp_path, tiny_model_folder(tmp_path), quantization=wish)
+    result, out = run(tmp_path, tiny_model_folder(tmp_path, width=PACKED_WIDTH), quantization=wish)
     assert result.quantization == ("fp32" if wish == "auto" else wish)
     loaded = language_model_load(out, quantization=result.quantization, device="cpu")
     assert result.footprint_bytes == loaded.get_memory_footprint()
     assert result.dtype == "float32"  # files stay as published
-    assert (result.kv_width, result.linear_parameters) == (kv_width(loaded), LAYERS * (3 * 32 * 32 + 3 * 32 * 64))
+    assert (result.kv_width, result.linear_parameters) == (kv_width(loaded), LAYERS * 9 * PACKED_WIDTH**2)
 
 
 def test_quantized_weights_are_loaded_after_the_published_ones_are_gone(tmp_path, monkeypatch):
@@ -388,6 +389,22 @@ def test_a_gguf_architecture_that_transformers_cannot_convert_is_refused(tmp_pat
     writer.close()
     error = error_of(tmp_path, path, "gguf")
     assert error.code == "unsupported_architecture" and "an_odd_one" in error.message
+
+
+@pytest.mark.parametrize("source", ["folder", "gguf"])
+def test_a_model_that_does_not_pack_is_refused_before_its_files_are_copied(tmp_path, gguf, monkeypatch, source):
+    path = gguf[0] if source == "gguf" else tiny_model_folder(tmp_path)
+    monkeypatch.setattr(importing, "complete_model_load", None)
+    with pytest.raises(SpecInvalid, match="cannot be held in 4 bits"):
+        run(tmp_path, path, source, quantization="nf4")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_report_of_an_import_names_a_matrix_that_does_not_pack(tmp_path):
+    narrow, _ = run(tmp_path / "narrow", tiny_model_folder(tmp_path / "narrow"))
+    assert narrow.nf4_misfit == "model.layers.0.self_attn.q_proj (32 inputs, 32 outputs)"
+    wide, _ = run(tmp_path / "wide", tiny_model_folder(tmp_path / "wide", width=PACKED_WIDTH))
+    assert wide.nf4_misfit == ""
 
 
 def test_a_model_that_comes_quantized_is_refused(tmp_path):

@@ -40,11 +40,20 @@ class HubModel:
     """SHA-256 of the large files among them, as the Hub knows it."""
 
 
-def hub_download(repo_id: str, revision: str, target: str | Path, keep_dir: str | Path, progress: Progress) -> HubModel:
+def hub_download(
+    repo_id: str,
+    revision: str,
+    target: str | Path,
+    keep_dir: str | Path,
+    progress: Progress,
+    *,
+    quantization: str = "auto",
+) -> HubModel:
     """Download the model's files into `target`, by way of `keep_dir`. Progress counts bytes.
 
-    Architecture and disk space are checked before any weight is asked for. Raises EngineError with the codes of
-    `hub_errors`, `files_check` and `decoder_only_check`, "wrong_checksum" for weights that arrived damaged.
+    Architecture, whether it can be held as `quantization`, and disk space are checked before any weight is asked for.
+    Raises EngineError with the codes of `hub_errors`, `files_check` and `decoder_only_check`, "wrong_checksum" for weights
+    that arrived damaged.
     """
     repo_id, keep_dir = hub_id(repo_id), Path(keep_dir)
     progress.phase("Asking the Hub")
@@ -53,7 +62,7 @@ def hub_download(repo_id: str, revision: str, target: str | Path, keep_dir: str 
         folder = _folder_for(model, keep_dir)
         arrived = {"repo_id": repo_id, "revision": model.revision, "local_dir": folder}
         snapshot_download(**arrived, allow_patterns="config.json")
-        decoder_only_check(folder)
+        decoder_only_check(folder, quantization)
         disk_require(folder, sum(model.sizes.values()) - _bytes_in(folder))
         progress.phase("Downloading", sum(model.sizes.values()), "bytes")
         weights = [name for name in model.checksums if model.sizes[name] <= constants.MAX_HTTP_DOWNLOAD_SIZE]

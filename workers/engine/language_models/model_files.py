@@ -10,6 +10,7 @@ from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from workers.engine.disk import disk_require
+from workers.engine.language_models.packing import packing_check
 from workers.engine.specs.errors import BadArtifact, EngineError
 
 WEIGHTS = "*.safetensors"
@@ -53,9 +54,9 @@ def files_check(names: list[str], where: str) -> None:
     raise EngineError(f"{where} has no weights in safetensors.", "Choose another source.", code="no_weights")
 
 
-def decoder_only_check(folder: str | Path) -> PretrainedConfig:
+def decoder_only_check(folder: str | Path, quantization: str = "auto") -> PretrainedConfig:
     """Read config.json and refuse what cannot be studied: "not_decoder_only", "unsupported_architecture",
-    "already_quantized"."""
+    "already_quantized"; SpecInvalid for what cannot be held as `quantization`."""
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -79,16 +80,18 @@ def decoder_only_check(folder: str | Path) -> PretrainedConfig:
             "Choose the original in 16 or 32 bits; the studio quantizes it as you wish.",
             code="already_quantized",
         )
+    packing_check(config, quantization)
     return config
 
 
-def folder_copy(source: str | Path, target: str | Path) -> None:
+def folder_copy(source: str | Path, target: str | Path, quantization: str = "auto") -> None:
     """Bring a local folder's model files into `target`: hard links where the disk allows it, else copies."""
     source, target = Path(source), Path(target)
     if not source.is_dir():
         raise BadArtifact(f"There is no folder {source}.", "Give a folder on the studio's machine.")
     names = sorted(path.name for path in source.iterdir() if path.is_file())
     files_check(names, source.name)
+    decoder_only_check(source, quantization)
     kept = files_kept(names)
     disk_require(target, sum((source / name).stat().st_size for name in kept if not name.endswith(".safetensors")))
     for name in kept:
