@@ -3,7 +3,6 @@
 import hashlib
 import json
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -266,19 +265,72 @@ def test_a_full_disk_is_noticed_before_files_are_copied(tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_weights_are_copied_where_links_do_not_work(tmp_path, monkeypatch):
-    def refuse(self, target):
-        raise OSError("another disk")
-
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+@pytest.mark.parametrize("can_clone", [True, False])
+def test_a_later_write_to_the_source_does_not_reach_the_studios_copy(tmp_path, monkeypatch, can_clone):
+    if not can_clone:
+        monkeypatch.setattr(model_files, "reflink", lambda source, target: False)
     source = tiny_model_folder(tmp_path)
-    _, out = run(tmp_path, source)
-    assert (out / "model.safetensors").stat().st_ino != (source / "model.safetensors").stat().st_ino
+    result, out = run(tmp_path, source)
+    before = (out / "model.safetensors").read_bytes()
+    with (source / "model.safetensors").open("r+b") as file:
+        file.seek(-64, 2)
+        file.write(b"\x00" * 64)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert hashlib.sha256(before).hexdigest() == result.weights_sha256
 
 
-def test_subfolders_of_other_formats_are_not_taken():
-    names = ["config.json", "model.safetensors", "onnx/model.safetensors", "model-00001-of-00002.safetensors", "a.gguf"]
-    assert model_files.files_kept(names) == ["config.json", "model.safetensors", "model-00001-of-00002.safetensors"]
+def test_a_clone_that_the_disk_cannot_make_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("not supported")
+
+    (tmp_path / "a").write_bytes(b"weights")
+    monkeypatch.setattr(model_files.fcntl, "ioctl", refuse)
+    assert not model_files.reflink(tmp_path / "a", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def kept_of(*names, index=""):
+    return model_files.files_kept(list(names), "a folder", lambda: index)
+
+
+def test_of_several_weights_those_are_taken_that_transformers_reads():
+    beside = ("onnx/model.safetensors", "model-00001-of-00002.safetensors", "consolidated.safetensors", "a.gguf")
+    assert kept_of("config.json", "model.safetensors", *beside) == ["config.json", "model.safetensors"]
+    assert kept_of("config.json", "model.safetensors", model_files.INDEX, *beside) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    index = '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors"}}'
+    assert kept_of("config.json", model_files.INDEX, *beside, index=index) == [
+        "config.json",
+        model_files.INDEX,
+        "model-00001-of-00002.safetensors",
+    ]
+
+
+BAD_INDICES = ("", "[]", "[" * 5000, "{}", *(f'{{"weight_map": {it}}}' for it in ("{}", '{"a": "gone"}', '{"a": 3}')))
+
+
+@pytest.mark.parametrize("index", BAD_INDICES, ids=range(len(BAD_INDICES)))
+def test_an_index_that_names_no_weights_is_a_damaged_folder(index):
+    with pytest.raises(BadArtifact):
+        kept_of("config.json", model_files.INDEX, "model-00001-of-00002.safetensors", index=index)
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (("config.json", "adapter_model.safetensors"), "adapter_only"),
+        (("adapter_config.json", "adapter_model.safetensors"), "adapter_only"),
+        (("config.json", "pytorch_model.bin", "adapter_model.safetensors"), "pickle_only"),
+        (("config.json", "consolidated.safetensors"), "no_weights"),
+        (("model.safetensors",), "no_config"),
+    ],
+)
+def test_what_is_no_whole_model_is_refused_by_its_kind(names, code):
+    with pytest.raises(EngineError) as refused:
+        kept_of(*names)
+    assert refused.value.code == code
 
 
 # GGUF

@@ -86,7 +86,7 @@ def _fetch(spec: LanguageModelImportSpec, inputs: LanguageModelImportInputs, pro
         progress.phase("Converting GGUF")
         return "", gguf_convert(inputs.path, inputs.out_dir, spec.quantization)
     progress.phase("Copying files")
-    folder_copy(inputs.path, inputs.out_dir, spec.quantization)
+    folder_copy(inputs.path, inputs.out_dir, spec.quantization, progress)
     return "", ""
 
 
