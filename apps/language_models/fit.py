@@ -24,6 +24,8 @@ USUAL_CONTEXT = 1024
 USUAL_BATCH = 1
 PUBLISHED = {precision: quantization for quantization, precision in HELD_IN.items()}
 """Quantization that holds weights of a dtype as they are."""
+DOES_NOT_PACK = FitWord("does not pack", "bad", "circle-x", 3)
+"""4-bit weights are packed in blocks that this model's widths do not fill."""
 BY_QUALITY = ("int8", "nf4")
 """What is recommended where the weights as published do not fit, best first."""
 
@@ -41,12 +43,15 @@ class ModelShape:
     vocab_size: int
     max_context: int
     dtype: str
+    nf4_misfit: str = ""
+    """The matrix whose widths do not pack in 4 bits, if there is one."""
 
     @classmethod
     def from_report(cls, report: Mapping[str, Any]) -> "ModelShape":
         """From a look-up's or an import's Result as JSON; numbers that an older import did not write are 0."""
-        numbers = {name: report.get(name, 0) for name in cls.__dataclass_fields__ if name != "dtype"}
-        return cls(**numbers, dtype=report.get("dtype", ""))
+        words = ("dtype", "nf4_misfit")
+        numbers = {name: report.get(name, 0) for name in cls.__dataclass_fields__ if name not in words}
+        return cls(**numbers, **{name: report.get(name, "") for name in words})
 
     @property
     def published(self) -> str:
@@ -154,6 +159,8 @@ def _on_devices(
             shape, quantization, device, context_length=context_within(shape, context_length), batch=batch
         )
         verdict = fit_word(needed_bytes=need.total_bytes, free_bytes=device.free_bytes)
+        if quantization == "nf4" and shape.nf4_misfit:
+            verdict = DOES_NOT_PACK
         found.append(DeviceFit(device.name, device.free_bytes, need, verdict))
     return tuple(found)
 

@@ -18,11 +18,13 @@ from apps.language_models.selectors import (
     language_model_ready,
     work_with_language_model,
 )
+from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.specs.language_models import (
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
     LanguageModelQuantizeSpec,
+    quantization_check,
 )
 
 
@@ -88,9 +90,14 @@ def language_model_import_again(
 def language_model_quantize(*, spec: LanguageModelQuantizeSpec, user: AbstractBaseUser | None = None) -> LanguageModel:
     """Hold a ready model in another quantization; its files, and what refers to it, stay.
 
-    AppError "job_active" (409) while another job works with the model: it would see both.
+    AppError for a model that cannot be held so, "job_active" (409) while another job works with it: that one
+    would see both.
     """
     language_model = language_model_ready(spec.language_model)
+    try:
+        quantization_check(spec.quantization, language_model.report.get("nf4_misfit", ""))
+    except SpecInvalid as error:
+        raise AppError.from_engine(error) from error
     with transaction.atomic():
         job = work_with_language_model(language_model).first()
         if job is not None:

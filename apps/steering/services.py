@@ -1,7 +1,5 @@
 """Writes about steering: starting, naming and deleting experiments."""
 
-import math
-
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
@@ -30,10 +28,6 @@ def experiment_start(*, spec: SteerSpec, user: AbstractBaseUser | None = None) -
                 f"{sae} has no feature {feature.index}.",
                 f"Its features are 0 to {sae.d_sae - 1}.",
                 field="features",
-            )
-        if not math.isfinite(feature.strength):
-            raise AppError(
-                "bad_strength", f"Feature {feature.index} has no finite strength.", "Give a number.", field="features"
             )
     max_activations_of(spec)
     experiment = Experiment.objects.create(sae=sae, spec=spec.to_json(), prompt=spec.prompt, created_by=user)

@@ -125,9 +125,17 @@ LACKS: dict[str, tuple[set[str], ...]] = {
 """For each family, block by block, the sites it does not have."""
 
 
-def tiny_family(family: str) -> PreTrainedModel:
-    """A model of `family`, a key of CONFIGS, in float32 and eval mode; the same weights each time."""
+WIDTHS = ("hidden_size", "intermediate_size", "head_dim", "n_embd", "n_inner", "query_pre_attn_scalar")
+
+
+def tiny_family(family: str, *, packs: bool = False) -> PreTrainedModel:
+    """A model of `family`, a key of CONFIGS, in float32 and eval mode; the same weights each time.
+
+    `packs` doubles its widths, so that it can be held in 4 bits.
+    """
     model_type, sizes = CONFIGS[family]
+    if packs:
+        sizes = sizes | {name: 2 * sizes[name] for name in WIDTHS if name in sizes}
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[model_type](**sizes), dtype=torch.float32)
     with torch.no_grad():

@@ -23,6 +23,8 @@ from transformers import (
 LAYERS = 4
 D_MODEL = 32
 D_MLP = 64
+PACKED_WIDTH = 64
+"""From this width on every matrix of a tiny model packs in 4 bits; at D_MODEL none does."""
 HEADS = 4
 VOCAB_SIZE = 408  # a few more rows than the tokenizer has tokens, as real models do
 MAX_CONTEXT = 128
@@ -46,12 +48,13 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, bos_token=BOS, eos_token=EOS)
 
 
-def tiny_config(family: str, vocab_size: int) -> PretrainedConfig:
-    """The configuration of one family: 4 layers, width 32 (64 in the MLP), 4 heads."""
+def tiny_config(family: str, vocab_size: int, *, width: int = D_MODEL) -> PretrainedConfig:
+    """The configuration of one family: 4 layers, twice the width in the MLP, 4 heads."""
+    d_mlp, head = width * D_MLP // D_MODEL, width // HEADS
     rotary = {
         "vocab_size": vocab_size,
-        "hidden_size": D_MODEL,
-        "intermediate_size": D_MLP,
+        "hidden_size": width,
+        "intermediate_size": d_mlp,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
         "max_position_embeddings": MAX_CONTEXT,
@@ -64,14 +67,16 @@ def tiny_config(family: str, vocab_size: int) -> PretrainedConfig:
     if family == "qwen2":
         return Qwen2Config(**rotary, num_key_value_heads=2)
     if family == "gemma2":
-        return Gemma2Config(**rotary, num_key_value_heads=2, head_dim=8, sliding_window=16, query_pre_attn_scalar=8)
+        return Gemma2Config(
+            **rotary, num_key_value_heads=2, head_dim=head, sliding_window=16, query_pre_attn_scalar=head
+        )
     if family == "gpt_neox":
         return GPTNeoXConfig(**rotary, use_parallel_residual=True)
     if family == "gpt2":
         return GPT2Config(
             vocab_size=vocab_size,
-            n_embd=D_MODEL,
-            n_inner=D_MLP,
+            n_embd=width,
+            n_inner=d_mlp,
             n_layer=LAYERS,
             n_head=HEADS,
             n_positions=MAX_CONTEXT,
@@ -81,10 +86,12 @@ def tiny_config(family: str, vocab_size: int) -> PretrainedConfig:
     raise ValueError(f"no tiny model of family {family!r}; known: {', '.join(FAMILIES)}")
 
 
-def tiny_model(family: str = "llama", *, vocab_size: int = VOCAB_SIZE, seed: int = 0) -> PreTrainedModel:
+def tiny_model(
+    family: str = "llama", *, vocab_size: int = VOCAB_SIZE, seed: int = 0, width: int = D_MODEL
+) -> PreTrainedModel:
     """A model of `family` in float32 and eval mode. Norm gains and biases are random too, so that no site hides behind a 1."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(tiny_config(family, vocab_size), dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(tiny_config(family, vocab_size, width=width), dtype=torch.float32)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:
@@ -94,9 +101,9 @@ def tiny_model(family: str = "llama", *, vocab_size: int = VOCAB_SIZE, seed: int
     return model.eval()
 
 
-def tiny_model_folder(tmp_path: Path, family: str = "llama", *, seed: int = 0) -> Path:
+def tiny_model_folder(tmp_path: Path, family: str = "llama", *, seed: int = 0, width: int = D_MODEL) -> Path:
     """Write a tiny model and the tiny tokenizer to tmp_path/<family> and return that folder."""
     folder = Path(tmp_path) / family
-    tiny_model(family, seed=seed).save_pretrained(folder)
+    tiny_model(family, seed=seed, width=width).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder

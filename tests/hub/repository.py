@@ -39,6 +39,8 @@ class Repository:
     token: str = ""
     """Files are gated unless this token comes along; empty: open to all."""
     faults: list[Fault] = field(default_factory=list)
+    takes_ranges: bool = True
+    """False: whole files are sent, whatever part was asked for, as some proxies do."""
 
     @property
     def commit(self) -> str:

@@ -179,7 +179,7 @@ class _Answers(BaseHTTPRequestHandler):
         if repository.is_large(name):
             headers |= {"X-Linked-ETag": f'"{repository.etag(name)}"', "X-Linked-Size": str(len(content))}
         status = 200
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+        if repository.takes_ranges and (asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))):
             start, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
             if start >= len(content):
                 self._refuse(416, "", {"Content-Range": f"bytes */{len(content)}"})

@@ -256,14 +256,16 @@ QUANTIZED = {
 
 @pytest.mark.parametrize("quantization", QUANTIZED)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "phi"])
-def test_a_quantized_model_has_the_sites_of_the_whole_one(family, quantization, folder_of, model_of):
+def test_a_quantized_model_has_the_sites_of_the_whole_one(family, quantization, tmp_path):
+    whole = tiny_family(family, packs=True)
+    whole.save_pretrained(tmp_path)
     config = QUANTIZED[quantization]
-    model = AutoModelForCausalLM.from_pretrained(folder_of(family), quantization_config=config, device_map="cpu").eval()
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=config, device_map="cpu").eval()
     assert any(type(module).__name__.startswith(("Linear8bit", "Linear4bit")) for module in model.modules())
-    assert hook_sites(model) == hook_sites(model_of(family))
+    assert hook_sites(model) == hook_sites(whole)
     before = logits_of(model)
     for site in sites_of(model):
-        assert capture(model, IDS_BT, site).shape == (*IDS_BT.shape, 32)
+        assert capture(model, IDS_BT, site).shape == (*IDS_BT.shape, 64)
         with replaced(model, site, lambda x_BTD: x_BTD):
             assert torch.equal(logits_of(model), before), site
         with replaced(model, site, lambda x_BTD: x_BTD + torch.randn_like(x_BTD)):

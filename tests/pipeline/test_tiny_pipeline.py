@@ -9,6 +9,7 @@ import pytest
 import torch
 from sae_lens import SAE
 
+from tests.engine.tiny_models import PACKED_WIDTH
 from tests.pipeline.scratch import ScratchStudio
 from tests.pipeline.tiny_pipeline import copy_of
 
@@ -47,8 +48,8 @@ def test_saelens_encodes_alike_from_the_export(trained, tmp_path):
         archive.extractall(tmp_path)
     [cfg] = tmp_path.rglob("cfg.json")
     sae = SAE.load_from_disk(str(cfg.parent), device="cpu")
-    assert (sae.cfg.d_in, sae.cfg.d_sae) == (32, 256)
-    assert torch.isfinite(sae.encode(torch.randn(4, 32))).all()
+    assert (sae.cfg.d_in, sae.cfg.d_sae) == (PACKED_WIDTH, 256)
+    assert torch.isfinite(sae.encode(torch.randn(4, PACKED_WIDTH))).all()
 
 
 def test_the_language_of_one_feature_and_of_all_is_read(trained):

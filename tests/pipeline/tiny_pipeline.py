@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engine.tiny_models import SENTENCES, tiny_model_folder
+from tests.engine.tiny_models import PACKED_WIDTH, SENTENCES, tiny_model_folder
 from tests.pipeline.scratch import ScratchStudio
 
 CONTEXT_LENGTH = 32
@@ -34,7 +34,7 @@ def text_file(folder: Path) -> Path:
 def tiny_data(studio: ScratchStudio, folder: Path) -> TinyData:
     """Model, text, contexts and activations, each made by its command."""
     studio.manage("migrate", "--verbosity", "0")
-    model = tiny_model_folder(folder, "llama")
+    model = tiny_model_folder(folder, "llama", width=PACKED_WIDTH)
     lm = studio.json("language_model_import", "--source", "folder", "--path", model, "--wait")["subject"]["id"]
     dataset = studio.json("dataset_import", "--source", "file", "--path", text_file(folder), "--wait")["subject"]["id"]
     tokenization = studio.json(

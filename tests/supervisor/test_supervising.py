@@ -12,7 +12,7 @@ from apps.jobs.states import State, Wish
 from tests.supervisor.conftest import make_job
 from workers.engine.specs.kinds import INPUTS
 from workers.runners.base import Runner
-from workers.supervisor import supervising
+from workers.supervisor import ending, supervising
 from workers.supervisor.claiming import HOST, claim
 from workers.supervisor.ending import MOST_ATTEMPTS, retry_pause_s
 from workers.supervisor.supervising import Supervision
@@ -207,6 +207,24 @@ def test_a_killed_child_of_a_kind_that_cannot_resume_fails_with_a_hint_about_mem
     job = attempt(exit_code=-9, kind="tokenize")
     assert (job.state, job.error_code) == (State.FAILED, "crashed")
     assert "memory" in job.error_hint
+
+
+@pytest.mark.parametrize(("kind", "state"), [("tokenize", State.FAILED), ("train", State.QUEUED)])
+def test_a_child_that_the_kernel_killed_for_memory_is_said_to_be_one(attempt, monkeypatch, kind, state):
+    counts = iter([(0, 7), (1, 8)])
+    monkeypatch.setattr(ending, "oom_kills", lambda: next(counts))
+    job = attempt(exit_code=-9, kind=kind)
+    assert job.state == state
+    assert job.events.filter(text__contains="memory ran out").exists()
+    if state == State.FAILED:
+        assert job.error_code == "out_of_memory" and "smaller sizes" in job.error_hint
+
+
+def test_another_signal_is_not_blamed_on_memory(attempt, monkeypatch):
+    counts = iter([(0,), (1,)])
+    monkeypatch.setattr(ending, "oom_kills", lambda: next(counts))
+    job = attempt(exit_code=-11, kind="tokenize")
+    assert (job.error_code, job.error_message) == ("crashed", "The job's process was ended by signal 11.")
 
 
 def test_cancel_reaches_the_child_and_ends_as_cancelled(attempt, runner, monkeypatch):

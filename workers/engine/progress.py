@@ -11,6 +11,8 @@ Wishes: "checkpoint" (write one and go on), "pause" and "interrupt" (write one a
 import time
 from typing import Any
 
+from workers.engine.specs.base import finite_require
+
 ENDING_WISHES = ("pause", "interrupt", "cancel")
 
 
@@ -52,7 +54,9 @@ class Progress:
         self._stop_if_asked()
 
     def metrics(self, step: int, *, member: int = 0, **values: float | list[int]) -> None:
-        """One point of the charts; `member` says of which SAE when a job trains several. A list is a histogram."""
+        """One point of the charts; `member` says of which SAE when a job trains several. A list is a histogram.
+        EngineError "not_finite" for a value that is NaN or infinite."""
+        finite_require(values, f"metrics of step {step}")
         self.tell({"t": "metrics", "member": member, "step": step, "values": values})
 
     def event(self, text: str, level: str = "info") -> None:
@@ -60,7 +64,9 @@ class Progress:
         self.tell({"t": "event", "level": level, "text": text})
 
     def checkpoint(self, step: int, path: str, size_bytes: int, **values: float) -> None:
-        """A checkpoint now lies complete at `path` (relative to the job's folder)."""
+        """A checkpoint now lies complete at `path` (relative to the job's folder).
+        EngineError "not_finite" as in `metrics`."""
+        finite_require(values, f"checkpoint of step {step}")
         self.tell({"t": "checkpoint", "step": step, "path": path, "bytes": size_bytes, "values": values})
 
     # what the engine is asked

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from workers.engine.monitor import limits
 from workers.engine.specs.base import Spec
 
 PROVENANCE = "provenance.json"
@@ -57,7 +58,7 @@ def device_name(device: str) -> str:
     """The maker's name of a device."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} logical cores"
+    return f"{platform.processor() or platform.machine()}, {limits.cores()} of {os.cpu_count()} logical cores"
 
 
 def sha256_of(path: str | Path) -> str:

@@ -17,6 +17,8 @@ from typing import IO, Any
 
 import psutil
 
+from workers.engine.monitor.limits import thread_environment
+
 LOG_BYTES = 2_000_000
 KEPT_LOG_BYTES = 500_000
 
@@ -30,9 +32,10 @@ WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def child_environment(secrets: dict[str, str]) -> dict[str, str]:
-    """The studio's environment with what children need besides; how threads wait is left to a user who has set it."""
+    """The studio's environment with what children need besides; how many threads there are and how they wait is left to a
+    user who has set it."""
     needed = {**MALLOC, **DEVICES, "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}
-    return {**WAITING, **os.environ, **needed, **secrets}
+    return {**WAITING, **thread_environment(), **os.environ, **needed, **secrets}
 
 
 class ChildProcess:

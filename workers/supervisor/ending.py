@@ -3,7 +3,8 @@
 import contextlib
 import random
 import shutil
-from dataclasses import dataclass
+import signal
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from apps.core.errors import AppError
 from apps.jobs.models import DeviceLease, Job, Worker
 from apps.jobs.services import event_write, job_move
 from apps.jobs.states import State, Wish
+from workers.engine.monitor.limits import oom_kills
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import EngineError
 from workers.runners.base import Runner
@@ -22,6 +24,8 @@ from workers.runners.base import Runner
 MOST_ATTEMPTS = 3
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 600.0
+CRASH_HINT = "If it was signal 9, the machine was probably out of memory: choose smaller sizes. The log may say more."
+OOM_HINT = "Choose smaller sizes, or end other programs."
 
 
 @dataclass
@@ -43,6 +47,8 @@ class Ending:
     runner: Runner
     out_dir: Path
     asked: str = ""
+    _oom_kills: tuple[int, ...] = field(default_factory=lambda: oom_kills())
+    """As counted when the attempt began."""
 
     def end(self, spec: Spec, outcome: Outcome) -> None:
         if outcome.result is not None:
@@ -107,20 +113,20 @@ class Ending:
 
     def _end_crashed(self, exit_code: int) -> None:
         """The child died without a word: killed by a signal, or by the system for its memory."""
-        died = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+        if exit_code == -signal.SIGKILL and oom_kills() != self._oom_kills:
+            died, code, hint = "the system, because the machine's memory ran out", "out_of_memory", OOM_HINT
+        else:
+            died = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+            code, hint = "crashed", CRASH_HINT
         self.job.refresh_from_db()
         attempts = self.job.attempts_without_progress + 1
         Job.objects.filter(pk=self.job.pk).update(attempts_without_progress=attempts)
         if self.job.resumes and attempts < MOST_ATTEMPTS:
             self._release()
-            self._interrupt(f"The process ended by {died}; going on from the last checkpoint.")
+            self._interrupt(f"The process was ended by {died}; going on from the last checkpoint.")
             job_move(self.job, State.QUEUED, frm=(State.INTERRUPTED,))
             return
-        self.fail(
-            "crashed",
-            f"The job's process ended by {died}.",
-            "If it was signal 9, the machine was probably out of memory: choose smaller sizes. The log may say more.",
-        )
+        self.fail(code, f"The job's process was ended by {died}.", hint)
 
     def fail(self, code: str, message: str, hint: str, traceback: str = "") -> None:
         self._release()

@@ -1,5 +1,6 @@
 """The fit table: words by free memory, the recommendation, and the numbers that pages and endpoints show."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -64,6 +65,14 @@ def test_smaller_quantizations_need_less(monkeypatch):
     totals = [line.devices[0].need.total_bytes for line in quantization_fits(SHAPE)]
     fp32, bf16, fp16, int8, nf4 = totals
     assert fp32 > bf16 == fp16 > int8 > nf4
+
+
+def test_4_bits_are_not_recommended_to_a_model_that_does_not_pack(monkeypatch):
+    machine(monkeypatch, cpu=1.3)
+    assert recommended() == ["nf4"]
+    narrow = replace(SHAPE, nf4_misfit="model.layers.0.mlp.up_proj (48 inputs, 128 outputs)")
+    assert recommended(narrow) == ["int8"]  # tight
+    assert [line.devices[0].verdict.word for line in quantization_fits(narrow)][-1] == "does not pack"
 
 
 def test_a_context_is_no_longer_than_the_model_reads(monkeypatch):

@@ -30,6 +30,22 @@ def test_a_ready_model_is_quantized_by_a_job_of_its_own():
     assert language_model.is_ready
 
 
+def test_a_model_whose_widths_do_not_pack_is_refused_before_a_job_begins(client_in):
+    language_model = make_language_model()
+    language_model.report |= {"nf4_misfit": "model.layers.0.mlp.up_proj (48 inputs, 128 outputs)"}
+    language_model.save()
+    with pytest.raises(AppError, match=r"mlp\.up_proj \(48 inputs, 128 outputs\) do not pack") as refused:
+        quantize(language_model)
+    assert (refused.value.field, refused.value.status) == ("quantization", 400)
+    page = client_in.post(
+        reverse("language_models:quantize", args=[language_model.pk]),
+        {"language_model": language_model.pk, "quantization": "nf4"},
+    )
+    assert page.status_code == 422 and "do not pack" in page.content.decode()
+    assert not language_model.jobs.filter(kind="language_model_quantize").exists()
+    assert quantize(language_model, "int8").job.kind == "language_model_quantize"
+
+
 def test_a_model_under_way_is_not_quantized():
     with pytest.raises(AppError, match="not imported yet"):
         quantize(make_language_model(is_ready=False))

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -31,6 +32,7 @@ def reading(*, busy=(10.0, 30.0), gpus=1, name="Test GPU"):
     )
     return Reading(
         cpu_pct=busy,
+        cores=len(busy),
         ram_used_bytes=3 * GIB,
         ram_total_bytes=8 * GIB,
         swap_used_bytes=0,
@@ -119,6 +121,13 @@ def test_the_page_shows_cards_and_the_hours_charts(client_in):
         assert f'id="system-{part}"' in page
         assert f'id="chart-{part}"' in page
     assert "topic=system%2Fgpu%2F0" in page
+
+
+def test_a_card_that_does_not_tell_its_memory_is_shown_as_unknown(client_in):
+    silent = replace(reading().gpus[0], memory_used_bytes=None, memory_total_bytes=None)
+    sample_store(host=selectors.HOST, reading=replace(reading(), gpus=(silent,), cores=1))
+    page = client_in.get("/system/").content.decode()
+    assert "unknown" in page and "Cores allowed" in page
 
 
 def test_the_page_of_a_machine_without_gpu_says_so_and_is_no_error(client_in):

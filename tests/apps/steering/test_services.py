@@ -24,12 +24,6 @@ def test_a_feature_that_the_sae_does_not_have_is_refused(index):
     assert refused.value.field == "features"
 
 
-@pytest.mark.parametrize("strength", [float("nan"), float("inf")])
-def test_a_strength_that_is_no_finite_number_is_refused(strength):
-    with pytest.raises(AppError, match="finite"):
-        experiment_start(spec=spec_of(sae_make().pk, strength=strength, unit="raw"))
-
-
 def test_multiples_of_the_max_activation_need_a_feature_run():
     with pytest.raises(AppError, match="no feature run") as refused:
         experiment_start(spec=spec_of(sae_make().pk))

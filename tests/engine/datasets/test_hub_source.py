@@ -60,6 +60,23 @@ def test_whole_files_are_downloaded_with_progress_in_bytes(hub, stories, tmp_pat
     assert hub.bytes_sent(LAST_FILE) >= sizes[1]
 
 
+@pytest.mark.parametrize(("share", "takes_ranges"), [(0.9, True), (0.9, False), (1.5, True)])
+def test_a_download_that_broke_goes_on_and_never_says_more_than_the_whole(stories, tmp_path, share, takes_ranges):
+    content = (stories.folder / LAST_FILE).read_bytes()
+    part = tmp_path / "job" / kept_rows.NAME / "files" / f"{LAST_FILE}.part"
+    stories.cut(LAST_FILE, after=1, times=float("inf"))
+    with pytest.raises(EngineError):
+        imported(tmp_path, streaming=False)
+    stories.faults.clear()
+    part.write_bytes((content + content)[: int(len(content) * share)])
+    stories.takes_ranges = takes_ranges
+    progress = Progress()
+    assert imported(tmp_path, progress, streaming=False)[1] == TEXTS
+    shares = [line["done"] / line["total"] for line in progress.lines if line.get("phase") == "Downloading"]
+    assert max(shares) == shares[-1] == 1
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def test_images_stay_bytes(hub, tmp_path):
     images = [{"bytes": b"no image", "path": None}] * 5
     info = '{"info": {"features": {"text": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}}}'

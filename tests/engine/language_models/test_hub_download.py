@@ -10,6 +10,7 @@ import torch
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from tests.engine.tiny_models import LAYERS, tiny_model_folder
 from workers.engine.hub import hub_errors
@@ -127,6 +128,60 @@ def test_a_failed_download_goes_on_where_it_ended(tmp_path, source, repository, 
     assert hub.downloads().count("tokenizer.json") == hub.downloads().count("config.json") == 1
 
 
+def begun(tmp_path, repository, name, content):
+    """What an earlier try left of one file."""
+    folder = tmp_path / "job/download" / repository.commit
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.part").write_bytes(content)
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 1000])
+def test_a_part_as_long_as_the_file_or_longer_does_not_stand_in_the_way(tmp_path, source, repository, hub, beyond):
+    size = large_file(source)
+    content = (source / "model.safetensors").read_bytes()
+    begun(tmp_path, repository, "model.safetensors", content + b"x" * beyond)
+    _, out = run(tmp_path)
+    assert (out / "model.safetensors").read_bytes() == content
+    assert hub.bytes_sent("model.safetensors") == (size if beyond else 0)
+
+
+@pytest.mark.parametrize("takes_ranges", [True, False])
+def test_progress_after_a_resume_ends_at_the_whole(tmp_path, source, repository, takes_ranges):
+    size = large_file(source)
+    begun(tmp_path, repository, "model.safetensors", (source / "model.safetensors").read_bytes()[: size * 9 // 10])
+    repository.takes_ranges = takes_ranges
+    progress = Progress()
+    _, out = run(tmp_path, progress=progress)
+    assert (out / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
+    shares = [line["done"] / line["total"] for line in progress.lines if line.get("phase") == "Downloading"]
+    assert max(shares) == shares[-1] == 1
+
+
+def test_other_layouts_and_adapters_beside_a_model_stay_out_and_are_named(tmp_path, source, repository, hub):
+    AutoModelForCausalLM.from_pretrained(source).save_pretrained(source, max_shard_size="20KB")
+    (source / "model.safetensors").unlink()
+    for name in ("consolidated.safetensors", "adapter_model.safetensors", "model.fp16.safetensors"):
+        save_file({"weight": torch.zeros(100)}, source / name)
+    (source / "adapter_config.json").write_text("{}")
+    progress = Progress()
+    result, out = run(tmp_path, progress=progress)
+    shards = {path.name for path in source.glob("model-*.safetensors")}
+    assert len(shards) > 1
+    assert {path.name for path in out.glob("*.safetensors")} == shards
+    assert not set(hub.downloads()) & {"consolidated.safetensors", "adapter_model.safetensors", "adapter_config.json"}
+    (words,) = (line["text"] for line in progress.lines if "Left out" in line.get("text", ""))
+    assert "consolidated.safetensors" in words and "adapter is not applied" in words
+    assert result.layers == LAYERS
+
+
+def test_an_adapter_alone_is_refused_as_one(tmp_path, source, repository):
+    for name in ("model.safetensors", "config.json", "pytorch_model.bin"):
+        (source / name).unlink()
+    (source / "adapter_config.json").write_text("{}")
+    save_file({"weight": torch.zeros(100)}, source / "adapter_model.safetensors")
+    assert error_of(tmp_path).code == "adapter_only"
+
+
 def test_another_commit_starts_anew(tmp_path, source, repository):
     repository.corrupt("model.safetensors", times=1)
     error_of(tmp_path)
@@ -139,7 +194,7 @@ def test_a_disk_that_fills_up_meanwhile_is_said_in_words(tmp_path, repository, m
     def fill(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("workers.engine.language_models.hub_download.http_get", fill)
+    monkeypatch.setattr("workers.engine.hub_files.http_get", fill)
     assert isinstance(error_of(tmp_path), DiskFull)
 
 

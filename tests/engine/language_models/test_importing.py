@@ -3,7 +3,6 @@
 import hashlib
 import json
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from tests.engine.tiny_models import (
     HEADS,
     LAYERS,
     MAX_CONTEXT,
+    PACKED_WIDTH,
     VOCAB_SIZE,
     tiny_model,
     tiny_model_folder,
@@ -38,7 +38,7 @@ from workers.engine.language_models.loading import language_model_load
 from workers.engine.language_models.sizes import kv_width
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.progress import Progress
-from workers.engine.specs.errors import BadArtifact, DiskFull, EngineError
+from workers.engine.specs.errors import BadArtifact, DiskFull, EngineError, SpecInvalid
 from workers.engine.specs.hook_site import SITES
 from workers.engine.specs.language_models import QUANTIZATIONS, LanguageModelImportInputs, LanguageModelImportSpec
 
@@ -76,12 +76,12 @@ def test_a_folder_is_imported_with_its_sizes(tmp_path, family):
 
 @pytest.mark.parametrize("wish", ["auto", *(key for key, _ in QUANTIZATIONS)])
 def test_the_import_measures_the_model_as_it_will_be_held(tmp_path, wish):
-    result, out = run(tmp_path, tiny_model_folder(tmp_path), quantization=wish)
+    result, out = run(tmp_path, tiny_model_folder(tmp_path, width=PACKED_WIDTH), quantization=wish)
     assert result.quantization == ("fp32" if wish == "auto" else wish)
     loaded = language_model_load(out, quantization=result.quantization, device="cpu")
     assert result.footprint_bytes == loaded.get_memory_footprint()
     assert result.dtype == "float32"  # files stay as published
-    assert (result.kv_width, result.linear_parameters) == (kv_width(loaded), LAYERS * (3 * 32 * 32 + 3 * 32 * 64))
+    assert (result.kv_width, result.linear_parameters) == (kv_width(loaded), LAYERS * 9 * PACKED_WIDTH**2)
 
 
 def test_quantized_weights_are_loaded_after_the_published_ones_are_gone(tmp_path, monkeypatch):
@@ -265,19 +265,72 @@ def test_a_full_disk_is_noticed_before_files_are_copied(tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_weights_are_copied_where_links_do_not_work(tmp_path, monkeypatch):
-    def refuse(self, target):
-        raise OSError("another disk")
-
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+@pytest.mark.parametrize("can_clone", [True, False])
+def test_a_later_write_to_the_source_does_not_reach_the_studios_copy(tmp_path, monkeypatch, can_clone):
+    if not can_clone:
+        monkeypatch.setattr(model_files, "reflink", lambda source, target: False)
     source = tiny_model_folder(tmp_path)
-    _, out = run(tmp_path, source)
-    assert (out / "model.safetensors").stat().st_ino != (source / "model.safetensors").stat().st_ino
+    result, out = run(tmp_path, source)
+    before = (out / "model.safetensors").read_bytes()
+    with (source / "model.safetensors").open("r+b") as file:
+        file.seek(-64, 2)
+        file.write(b"\x00" * 64)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert hashlib.sha256(before).hexdigest() == result.weights_sha256
 
 
-def test_subfolders_of_other_formats_are_not_taken():
-    names = ["config.json", "model.safetensors", "onnx/model.safetensors", "model-00001-of-00002.safetensors", "a.gguf"]
-    assert model_files.files_kept(names) == ["config.json", "model.safetensors", "model-00001-of-00002.safetensors"]
+def test_a_clone_that_the_disk_cannot_make_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("not supported")
+
+    (tmp_path / "a").write_bytes(b"weights")
+    monkeypatch.setattr(model_files.fcntl, "ioctl", refuse)
+    assert not model_files.reflink(tmp_path / "a", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def kept_of(*names, index=""):
+    return model_files.files_kept(list(names), "a folder", lambda: index)
+
+
+def test_of_several_weights_those_are_taken_that_transformers_reads():
+    beside = ("onnx/model.safetensors", "model-00001-of-00002.safetensors", "consolidated.safetensors", "a.gguf")
+    assert kept_of("config.json", "model.safetensors", *beside) == ["config.json", "model.safetensors"]
+    assert kept_of("config.json", "model.safetensors", model_files.INDEX, *beside) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    index = '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors"}}'
+    assert kept_of("config.json", model_files.INDEX, *beside, index=index) == [
+        "config.json",
+        model_files.INDEX,
+        "model-00001-of-00002.safetensors",
+    ]
+
+
+BAD_INDICES = ("", "[]", "[" * 5000, "{}", *(f'{{"weight_map": {it}}}' for it in ("{}", '{"a": "gone"}', '{"a": 3}')))
+
+
+@pytest.mark.parametrize("index", BAD_INDICES, ids=range(len(BAD_INDICES)))
+def test_an_index_that_names_no_weights_is_a_damaged_folder(index):
+    with pytest.raises(BadArtifact):
+        kept_of("config.json", model_files.INDEX, "model-00001-of-00002.safetensors", index=index)
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (("config.json", "adapter_model.safetensors"), "adapter_only"),
+        (("adapter_config.json", "adapter_model.safetensors"), "adapter_only"),
+        (("config.json", "pytorch_model.bin", "adapter_model.safetensors"), "pickle_only"),
+        (("config.json", "consolidated.safetensors"), "no_weights"),
+        (("model.safetensors",), "no_config"),
+    ],
+)
+def test_what_is_no_whole_model_is_refused_by_its_kind(names, code):
+    with pytest.raises(EngineError) as refused:
+        kept_of(*names)
+    assert refused.value.code == code
 
 
 # GGUF
@@ -388,6 +441,22 @@ def test_a_gguf_architecture_that_transformers_cannot_convert_is_refused(tmp_pat
     writer.close()
     error = error_of(tmp_path, path, "gguf")
     assert error.code == "unsupported_architecture" and "an_odd_one" in error.message
+
+
+@pytest.mark.parametrize("source", ["folder", "gguf"])
+def test_a_model_that_does_not_pack_is_refused_before_its_files_are_copied(tmp_path, gguf, monkeypatch, source):
+    path = gguf[0] if source == "gguf" else tiny_model_folder(tmp_path)
+    monkeypatch.setattr(importing, "complete_model_load", None)
+    with pytest.raises(SpecInvalid, match="cannot be held in 4 bits"):
+        run(tmp_path, path, source, quantization="nf4")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_report_of_an_import_names_a_matrix_that_does_not_pack(tmp_path):
+    narrow, _ = run(tmp_path / "narrow", tiny_model_folder(tmp_path / "narrow"))
+    assert narrow.nf4_misfit == "model.layers.0.self_attn.q_proj (32 inputs, 32 outputs)"
+    wide, _ = run(tmp_path / "wide", tiny_model_folder(tmp_path / "wide", width=PACKED_WIDTH))
+    assert wide.nf4_misfit == ""
 
 
 def test_a_model_that_comes_quantized_is_refused(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from tests.engine.tiny_models import D_MLP, D_MODEL, FAMILIES, tiny_model_folder
+from tests.engine.tiny_models import FAMILIES, PACKED_WIDTH, tiny_model_folder
 from workers.engine.hooks.capture import capture, replaced
 from workers.engine.hooks.sites import hook_sites
 from workers.engine.hooks.wiring import model_wiring
@@ -16,6 +16,7 @@ from workers.engine.specs.memory_estimate import weights_bytes
 
 IDS = torch.arange(2, 14).reshape(2, 6)
 QUANTIZED = {"int8": Linear8bitLt, "nf4": Linear4bit}
+D_MLP = 2 * PACKED_WIDTH
 SITE = HookSite(layer=1, site="resid_post")
 
 
@@ -27,7 +28,7 @@ def native(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    return tiny_model_folder(tmp_path)
+    return tiny_model_folder(tmp_path, width=PACKED_WIDTH)
 
 
 def load(folder, quantization, lm_dtype="auto"):
@@ -79,7 +80,7 @@ def test_the_published_precision_is_that_of_the_files(folder):
 @pytest.mark.parametrize("quantization", QUANTIZED)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_quantized_matrices_keep_their_hook_sites(tmp_path, family, quantization):
-    folder = tiny_model_folder(tmp_path, family=family)
+    folder = tiny_model_folder(tmp_path, family=family, width=PACKED_WIDTH)
     plain = load(folder, "fp32")
     sites, widths = hook_sites(plain), [block.d_mlp for block in model_wiring(plain)]
     model = load(folder, quantization)
@@ -110,7 +111,7 @@ def test_an_activation_of_a_quantized_model_can_be_replaced(folder, quantization
     with replaced(model, place, lambda x: x + 10) as other:
         assert not torch.equal(model(IDS).logits, before)
     assert same.calls == other.calls == 1
-    assert seen.shape == (2, 6, D_MODEL)
+    assert seen.shape == (2, 6, PACKED_WIDTH)
 
 
 @pytest.mark.parametrize("quantization", [key for key, _ in QUANTIZATIONS])

@@ -5,9 +5,15 @@ import torch
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from tests.engine.tiny_models import D_MLP, D_MODEL, FAMILIES, HEADS, LAYERS, tiny_model, tiny_model_folder
-from workers.engine.language_models.hub_lookup import model_without_weights
 from workers.engine.language_models.loading import language_model_load
-from workers.engine.language_models.sizes import footprint_in, hidden_width, kv_width, linear_parameters, parameters_of
+from workers.engine.language_models.sizes import (
+    footprint_in,
+    hidden_width,
+    kv_width,
+    linear_parameters,
+    model_without_weights,
+    parameters_of,
+)
 
 KV_HEADS = {"llama": 2, "qwen2": 2, "gemma2": 2}
 GATED = ("llama", "qwen2", "gemma2")

@@ -10,7 +10,8 @@ class NVMLError(Exception):
 
 
 class FakeNvml:
-    """Answers like pynvml for `count` GPUs; `refuses` names calls that this driver does not support."""
+    """Answers like pynvml for `count` GPUs; `refuses` names calls that this driver does not support, `lost` cards that fell
+    off the bus, `no_memory` those that do not tell their memory."""
 
     NVMLError = NVMLError
     NVML_TEMPERATURE_GPU = 0
@@ -22,7 +23,10 @@ class FakeNvml:
         has_driver: bool = True,
         refuses: tuple[str, ...] = (),
         capability: tuple[int, int] = (8, 9),
+        lost: tuple[int, ...] = (),
+        no_memory: tuple[int, ...] = (),
     ) -> None:
+        self.lost, self.no_memory = lost, no_memory
         self.count, self.has_driver, self.refuses, self.capability = count, has_driver, refuses, capability
 
     def _may(self, name: str) -> None:
@@ -37,9 +41,13 @@ class FakeNvml:
         return self.count
 
     def nvmlDeviceGetHandleByIndex(self, index):
+        if index in self.lost:
+            raise NVMLError("GPU is lost")
         return index
 
     def nvmlDeviceGetMemoryInfo(self, handle):
+        if handle in self.no_memory:
+            raise NVMLError("not supported")
         return SimpleNamespace(total=24 * GIB, used=(6 + handle) * GIB, free=(18 - handle) * GIB)
 
     def nvmlDeviceGetCudaComputeCapability(self, handle):
@@ -47,6 +55,7 @@ class FakeNvml:
         return list(self.capability)
 
     def nvmlDeviceGetName(self, handle):
+        self._may("name")
         return f"Test GPU {handle}"
 
     def nvmlDeviceGetUtilizationRates(self, handle):

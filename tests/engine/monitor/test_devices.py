@@ -21,6 +21,18 @@ def test_gpus_follow_the_cpu_with_their_own_memory():
     assert second == Device("cuda:1", 24 * GIB, 17 * GIB, multiplies_bf16=True, multiplies_fp16=True)
 
 
+@pytest.mark.parametrize("fault", ["lost", "no_memory"])
+def test_a_card_that_is_lost_or_tells_no_memory_hides_only_itself(fault):
+    found = devices(FakeNvml(count=3, **{fault: (1,)}))
+    assert [device.name for device in found] == ["cpu", "cuda:0", "cuda:2"]
+    assert found[2].free_bytes == 16 * GIB
+
+
+def test_a_lost_card_multiplies_nothing_and_the_next_one_does():
+    nvml = FakeNvml(count=2, lost=(0,))
+    assert (device_multiplies("cuda:0", nvml), device_multiplies("cuda:1", nvml)) == ((False, False), (True, True))
+
+
 def test_the_real_nvml_module_answers_with_or_without_a_gpu():
     assert devices()[0].name == "cpu"
 

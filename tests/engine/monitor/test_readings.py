@@ -61,6 +61,13 @@ def test_a_gpu_tells_load_memory_temperature_power_and_programs():
     assert [(p.pid, p.bytes) for p in first.processes] == [(4242, 5 * GIB), (4243, None)]
 
 
+def test_a_card_that_tells_neither_name_nor_memory_is_shown_as_unknown_beside_the_others():
+    silent, talking = gpu_readings(FakeNvml(count=3, lost=(1,), no_memory=(0,)))
+    assert (silent.index, silent.memory_used_bytes, silent.memory_total_bytes) == (0, None, None)
+    assert (talking.index, talking.memory_total_bytes) == (2, 24 * GIB)
+    assert gpu_readings(FakeNvml(refuses=("name",)))[0].name == "unknown"
+
+
 @pytest.mark.parametrize("refused", ["utilization", "temperature", "power", "processes"])
 def test_what_a_driver_does_not_support_is_missing_and_the_rest_is_told(refused):
     (gpu,) = gpu_readings(FakeNvml(refuses=(refused,)))

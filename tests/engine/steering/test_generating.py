@@ -86,6 +86,28 @@ def test_a_raw_strength_is_taken_as_it_is(inputs):
     assert steer(asked(unit="raw"), inputs, Progress()).raw_strengths == (4.0,)
 
 
+def test_a_strength_beyond_the_models_range_is_said_in_words(inputs, monkeypatch):
+    monkeypatch.setattr("workers.engine.precision.device_multiplies", lambda _: (True, True))
+    spec = asked(unit="raw", features=(SteeredFeature(index=3, strength=1e6),), lm_dtype="auto")
+    with pytest.raises(EngineError, match="The model's output was not a number") as refused:
+        steer(spec, dataclasses.replace(inputs, quantization="fp16"), Progress())  # float16 ends at 65,504
+    assert refused.value.code == "output_not_finite"
+
+
+@pytest.mark.parametrize("strength", [1e30, -1e7, float("nan"), float("inf")])
+def test_a_strength_that_no_model_bears_is_refused(strength):
+    with pytest.raises(SpecInvalid, match="beyond") as refused:
+        asked(features=(SteeredFeature(index=3, strength=strength),))
+    assert refused.value.field == "features"
+
+
+@pytest.mark.parametrize("temperature", [1e-38, 0.009, float("nan")])
+def test_a_temperature_next_to_zero_is_refused(temperature):
+    with pytest.raises(SpecInvalid) as refused:
+        asked(temperature=temperature)
+    assert refused.value.field == "temperature"
+
+
 def test_opposite_strengths_of_one_feature_cancel_and_the_run_fails(inputs):
     both = (SteeredFeature(index=3, strength=1.0), SteeredFeature(index=3, strength=-1.0))
     with pytest.raises(SteeringHadNoEffect):

@@ -29,6 +29,7 @@ from workers.engine.features.statistics import latent_statistics
 from workers.engine.features.top_tokens import top_tokens
 from workers.engine.features.windows import OUTSIDE, WindowCutter
 from workers.engine.progress import Progress
+from workers.engine.specs.errors import EngineError
 from workers.engine.specs.features import HISTOGRAM_BINS, LOG_BINS, NAMES, TOP_GROUP, FeatureRunSpec
 from workers.engine.tensor_file import tensor_file_create
 from workers.engine.text.tokens import TokenPiece
@@ -126,12 +127,12 @@ class _Describer:
             statistics.count, statistics.density, statistics.maximum, scores.agreement, scores.concentration
         )
         names = self.namer.of(measured, top_RS, examples["peak_value"][:, : self.spec.top_examples])
-        _rows_fill(files.statistics, rows, vars(statistics))
-        _rows_fill(files.statistics, rows, {name: getattr(scores, name) for name in SCORES})
-        _rows_fill(files.statistics, rows, {"interest": names.interest, "peculiarity": names.peculiarity})
-        _rows_fill(files.tokens, rows, vars(tokens))
-        _rows_fill(files.neighbours, rows, {f"coactive_{name}": values for name, values in vars(coactive).items()})
-        _rows_fill(files.examples, rows, examples)
+        rows_fill(files.statistics, rows, vars(statistics))
+        rows_fill(files.statistics, rows, {name: getattr(scores, name) for name in SCORES})
+        rows_fill(files.statistics, rows, {"interest": names.interest, "peculiarity": names.peculiarity})
+        rows_fill(files.tokens, rows, vars(tokens))
+        rows_fill(files.neighbours, rows, {f"coactive_{name}": values for name, values in vars(coactive).items()})
+        rows_fill(files.examples, rows, examples)
         files.names.write_batch(_names_batch(names))
 
     def _examples(self, latents: LatentFirings, centre_RS: np.ndarray) -> Maps:
@@ -153,8 +154,16 @@ class _Describer:
         }
 
 
-def _rows_fill(maps: Maps, rows: slice, found: Mapping[str, np.ndarray]) -> None:
+def rows_fill(maps: Maps, rows: slice, found: Mapping[str, np.ndarray]) -> None:
+    """Raises EngineError "not_finite" rather than keep a number that is none."""
     for name, values in found.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            latent = rows.start + int(np.argwhere(~np.isfinite(values))[0, 0])
+            raise EngineError(
+                f"The {name.replace('_', ' ')} of feature {latent} is not finite.",
+                "The SAE's activations are beyond float32: train it anew, or import it again.",
+                code="not_finite",
+            )
         maps[name][rows] = values
 
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
 from workers.engine.datasets.contexts import PARTS, Contexts
-from workers.engine.features.describing import Pieces, latents_describe
+from workers.engine.features.describing import Pieces, latents_describe, rows_fill
 from workers.engine.features.logit_lens import logit_lists, output_directions
 from workers.engine.features.reading import Reading, SaeFirings
 from workers.engine.formats.saelens import sae_read
@@ -149,9 +149,8 @@ def _logits_write(
     progress.phase("Reading logits", F, "latents")
     unembedding_VD = model.get_output_embeddings().weight[:vocabulary_size]
     for lists in logit_lists(output_directions(sae, model), unembedding_VD, listed):
-        for name, rows in target.items():
-            found = getattr(lists, name).cpu().numpy()
-            rows[lists.start : lists.start + len(found)] = found
+        found = {name: getattr(lists, name).cpu().numpy() for name in target}
+        rows_fill(target, slice(lists.start, lists.start + len(lists.lowest)), found)
         progress.reach(lists.start + len(lists.lowest))
 
 

@@ -20,7 +20,7 @@ from workers.engine.hooks.capture import capture
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
-from workers.engine.specs.errors import BadArtifact, SpecInvalid
+from workers.engine.specs.errors import BadArtifact, EngineError, SpecInvalid
 from workers.engine.specs.try_text import (
     TokenFeatures,
     TriedFeature,
@@ -98,6 +98,12 @@ def _token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, text:
 def _latents(model: PreTrainedModel, sae: Sae, ids: list[int]) -> tuple[Tensor, Tensor]:
     """f (T, F) on the CPU, 0 where nothing is read, and which positions (T,) are read."""
     x_TD = capture(model, torch.tensor([ids]), sae.encode_spec.hook_site)[0]
+    if not x_TD.isfinite().all():
+        raise EngineError(
+            f"The language model's activations at {sae.encode_spec.hook_site} are not finite for this text.",
+            "Choose float32 as the model's precision; if it stays so, the model's weights are damaged.",
+            code="activations_not_finite",
+        )
     is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold)[0]
     f_TF = torch.zeros(len(ids), sae.encode_spec.d_sae)
     f_TF[is_included_T.cpu()] = sae.encode_sparse(x_TD[is_included_T]).dense().cpu()

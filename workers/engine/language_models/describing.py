@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from workers.engine.hooks.sites import hook_sites
 from workers.engine.hooks.wiring import model_wiring
+from workers.engine.language_models.packing import nf4_misfit
 from workers.engine.language_models.sizes import kv_width, linear_parameters, parameters_of
 from workers.engine.specs.language_models import HookSiteWidth
 
@@ -31,6 +32,7 @@ class ModelDescription:
     hook_sites: tuple[HookSiteWidth, ...]
     modules: tuple[dict[str, Any], ...]
     tied_embeddings: bool
+    nf4_misfit: str
 
 
 def model_describe(model: PreTrainedModel) -> ModelDescription:
@@ -53,6 +55,7 @@ def model_describe(model: PreTrainedModel) -> ModelDescription:
         hook_sites=hook_sites(model),
         modules=module_rows(model),
         tied_embeddings=output is not None and output.weight is embeddings.weight,
+        nf4_misfit=nf4_misfit(model),
     )
 
 

@@ -11,26 +11,29 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.integrations.gguf.reader import GgufHeader, read_gguf_metadata
 
 from workers.engine.disk import disk_require
+from workers.engine.language_models.packing import packing_check
 from workers.engine.specs.errors import BadArtifact, EngineError
 
 MAGIC = b"GGUF"
 LICENCE = "general.license"
 
 
-def gguf_convert(path: str | Path, target: str | Path) -> str:
+def gguf_convert(path: str | Path, target: str | Path, quantization: str = "auto") -> str:
     """Write model and tokenizer of the GGUF file into the folder `target`; returns the licence the file names.
 
-    Raises BadArtifact when the file is no GGUF or is cut short, EngineError "unsupported_architecture", DiskFull.
+    Raises BadArtifact when the file is no GGUF or is cut short, EngineError "unsupported_architecture", DiskFull,
+    SpecInvalid for a model that cannot be held as `quantization`.
     """
     path = Path(path)
     header, licence = _header(path)
     disk_require(target, sum(prod(tensor.shape) for tensor in header.tensors) * torch.bfloat16.itemsize)
     place = {"gguf_file": path.name, "local_files_only": True}
     try:
+        packing_check(AutoConfig.from_pretrained(path.parent, **place), quantization)
         model = AutoModelForCausalLM.from_pretrained(
             path.parent, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **place
         )

@@ -4,26 +4,22 @@ huggingface_hub reads the access token from the environment (HF_TOKEN) by itself
 the attempt, so a retry goes on where the last one ended.
 """
 
-import errno
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
-from huggingface_hub import HfApi, constants, hf_hub_url, snapshot_download
-from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import build_hf_headers
-from tqdm.auto import tqdm
+from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url, snapshot_download
 
 from workers.engine.disk import disk_require
 from workers.engine.hub import hub_errors
+from workers.engine.hub_files import bytes_here, hub_file_fetch
 from workers.engine.language_models.hashing import files_sha256
-from workers.engine.language_models.model_files import decoder_only_check, files_check, files_kept
+from workers.engine.language_models.model_files import INDEX, decoder_only_check, files_kept, left_out
 from workers.engine.progress import Progress
-from workers.engine.specs.errors import DiskFull, EngineError
+from workers.engine.specs.errors import EngineError
 from workers.engine.specs.hub_ids import hub_id
-
-UNFINISHED = ".part"
 
 
 @dataclass(frozen=True)
@@ -35,33 +31,50 @@ class HubModel:
     licence: str
     sizes: dict[str, int]
     """Bytes of each file that is kept."""
+    left_out: str = ""
+    """What lies beside the model and is not fetched, in words."""
     gated: bool = False
     checksums: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the large files among them, as the Hub knows it."""
 
 
-def hub_download(repo_id: str, revision: str, target: str | Path, keep_dir: str | Path, progress: Progress) -> HubModel:
+def hub_download(
+    repo_id: str,
+    revision: str,
+    target: str | Path,
+    keep_dir: str | Path,
+    progress: Progress,
+    *,
+    quantization: str = "auto",
+) -> HubModel:
     """Download the model's files into `target`, by way of `keep_dir`. Progress counts bytes.
 
-    Architecture and disk space are checked before any weight is asked for. Raises EngineError with the codes of
-    `hub_errors`, `files_check` and `decoder_only_check`, "wrong_checksum" for weights that arrived damaged.
+    Architecture, whether it can be held as `quantization`, and disk space are checked before any weight is asked for.
+    Raises EngineError with the codes of `hub_errors`, `files_kept` and `decoder_only_check`, "wrong_checksum" for weights
+    that arrived damaged.
     """
     repo_id, keep_dir = hub_id(repo_id), Path(keep_dir)
     progress.phase("Asking the Hub")
     with hub_errors(repo_id, "language model"):
         model = hub_model(repo_id, revision)
+        if model.left_out:
+            progress.event(model.left_out)
         folder = _folder_for(model, keep_dir)
         arrived = {"repo_id": repo_id, "revision": model.revision, "local_dir": folder}
         snapshot_download(**arrived, allow_patterns="config.json")
-        decoder_only_check(folder)
-        disk_require(folder, sum(model.sizes.values()) - _bytes_in(folder))
+        decoder_only_check(folder, quantization)
+        here = sum(min(bytes_here(folder / name), size) for name, size in model.sizes.items())
+        disk_require(folder, sum(model.sizes.values()) - here)
         progress.phase("Downloading", sum(model.sizes.values()), "bytes")
         weights = [name for name in model.checksums if model.sizes[name] <= constants.MAX_HTTP_DOWNLOAD_SIZE]
         others = [name for name in model.sizes if name not in weights]
         snapshot_download(**arrived, allow_patterns=others)
-        progress.advance(sum(model.sizes[name] for name in others))
+        before = sum(model.sizes[name] for name in others)
+        progress.reach(before)
         for name in weights:
-            _file_fetch(model, name, folder, progress)
+            url = hf_hub_url(repo_id, name, revision=model.revision)
+            hub_file_fetch(url, folder / name, model.sizes[name], _onto(before, progress))
+            before += model.sizes[name]
     _checksums_check(model, folder, progress)
     for name in model.sizes:
         shutil.move(folder / name, Path(target) / name)
@@ -78,49 +91,32 @@ def _folder_for(model: HubModel, keep_dir: Path) -> Path:
     return keep_dir / model.revision
 
 
-def _file_fetch(model: HubModel, name: str, folder: Path, progress: Progress) -> None:
-    """Fetch one large file, from where an earlier try left it: huggingface_hub itself drops files that came by half."""
-    path, part = folder / name, folder / f"{name}{UNFINISHED}"
-    if path.exists():
-        progress.advance(model.sizes[name])
-        return
-    with part.open("ab") as file:
-        progress.advance(file.tell())
-        try:
-            http_get(
-                hf_hub_url(model.repo_id, name, revision=model.revision),
-                file,
-                resume_size=file.tell(),
-                headers=build_hf_headers(),
-                expected_size=model.sizes[name],
-                tqdm_class=_bar_class(progress),
-            )
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise DiskFull(
-                    f"The data disk is full: {name} arrived in part.",
-                    "Delete what is no longer needed and start the import again; it goes on from there.",
-                ) from error
-            raise
-    part.rename(path)
+def _onto(before: int, progress: Progress) -> Callable[[int], None]:
+    """Tell the bytes of one file as bytes of all: `before` are here already."""
+    return lambda arrived: progress.reach(before + arrived)
 
 
 def hub_model(repo_id: str, revision: str) -> HubModel:
     """Ask the Hub for commit, licence and file sizes; whether the repository may be read shows here first."""
     found = HfApi().model_info(repo_id, revision=revision or None, files_metadata=True)
-    names = [file.rfilename for file in found.siblings or []]
-    files_check(names, repo_id)
-    kept = set(files_kept(names))
+    commit = found.sha or revision
+    files = {file.rfilename: file for file in found.siblings or []}
+    kept = files_kept(list(files), repo_id, lambda: _index_fetch(repo_id, commit))
     licence = (found.card_data.get("license") if found.card_data else None) or ""
-    files = [file for file in found.siblings or [] if file.rfilename in kept]
     return HubModel(
         repo_id=repo_id,
-        revision=found.sha or revision,
+        revision=commit,
         licence=", ".join(licence) if isinstance(licence, list) else str(licence),
-        sizes={file.rfilename: file.size or 0 for file in files},
+        sizes={name: files[name].size or 0 for name in kept},
+        left_out=left_out(list(files), kept),
         gated=bool(found.gated),
-        checksums={file.rfilename: file.lfs.sha256 for file in files if file.lfs},
+        checksums={name: files[name].lfs.sha256 for name in kept if files[name].lfs},
     )
+
+
+def _index_fetch(repo_id: str, revision: str) -> str:
+    with TemporaryDirectory() as folder:
+        return Path(hf_hub_download(repo_id, INDEX, revision=revision, local_dir=folder)).read_text("utf-8")
 
 
 def _checksums_check(model: HubModel, folder: Path, progress: Progress) -> None:
@@ -135,26 +131,3 @@ def _checksums_check(model: HubModel, folder: Path, progress: Progress) -> None:
             "Start the import again: only this file is fetched anew.",
             code="wrong_checksum",
         )
-
-
-def _bar_class(progress: Progress) -> type[tqdm]:
-    """A progress bar that draws nothing and hands on the bytes that huggingface_hub tells it."""
-
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs.pop("name", None)
-            super().__init__(*args, **(kwargs | {"disable": False}))
-
-        def display(self, *args: Any, **kwargs: Any) -> None:
-            """Nothing is drawn."""
-
-        def update(self, n: float | None = 1) -> bool | None:
-            progress.advance(int(n or 0))
-            return super().update(n)
-
-    return Bar
-
-
-def _bytes_in(folder: Path) -> int:
-    """Bytes of finished and unfinished files in `folder`."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

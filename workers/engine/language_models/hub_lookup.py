@@ -9,15 +9,21 @@ from tempfile import TemporaryDirectory
 
 import torch
 from huggingface_hub import hf_hub_download
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from workers.engine.hooks.wiring import decoder_blocks
 from workers.engine.hub import hub_errors
 from workers.engine.language_models.hub_download import HubModel, hub_model
 from workers.engine.language_models.model_files import decoder_only_check
-from workers.engine.language_models.sizes import hidden_width, kv_width, linear_parameters, parameters_of
+from workers.engine.language_models.packing import nf4_misfit
+from workers.engine.language_models.sizes import (
+    hidden_width,
+    kv_width,
+    linear_parameters,
+    model_without_weights,
+    parameters_of,
+)
 from workers.engine.progress import Progress
-from workers.engine.specs.errors import EngineError
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.specs.language_models import (
     LanguageModelLookupInputs,
@@ -59,18 +65,6 @@ def _counted(found: HubModel, config: PretrainedConfig, model: PreTrainedModel) 
         parameters=parameters_of(model),
         linear_parameters=linear_parameters(model),
         kv_width=kv_width(model),
+        nf4_misfit=nf4_misfit(model),
         dtype=str(config.dtype or torch.float32).removeprefix("torch."),
     )
-
-
-def model_without_weights(config: PretrainedConfig) -> PreTrainedModel:
-    """The model on device "meta". Raises EngineError "unsupported_architecture" for sizes that do not fit together."""
-    try:
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
-    except (ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError) as error:
-        raise EngineError(
-            f"No {config.model_type} model can be built from its config.json: {error}",
-            "The repository may be damaged, or made for another version of Transformers; choose another one.",
-            code="unsupported_architecture",
-        ) from error

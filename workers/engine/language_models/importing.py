@@ -78,13 +78,15 @@ def _fetch(spec: LanguageModelImportSpec, inputs: LanguageModelImportInputs, pro
     """Put the model's files into out_dir; returns revision and licence, "" where the source names none."""
     if spec.source == "hub":
         keep_dir = Path(inputs.job_dir) / "download"
-        found = hub_download(spec.repo_id, spec.revision, inputs.out_dir, keep_dir, progress)
+        found = hub_download(
+            spec.repo_id, spec.revision, inputs.out_dir, keep_dir, progress, quantization=spec.quantization
+        )
         return found.revision, found.licence
     if spec.source == "gguf":
         progress.phase("Converting GGUF")
-        return "", gguf_convert(inputs.path, inputs.out_dir)
+        return "", gguf_convert(inputs.path, inputs.out_dir, spec.quantization)
     progress.phase("Copying files")
-    folder_copy(inputs.path, inputs.out_dir)
+    folder_copy(inputs.path, inputs.out_dir, spec.quantization, progress)
     return "", ""
 
 

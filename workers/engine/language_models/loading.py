@@ -18,10 +18,12 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from workers.engine.language_models.packing import packing_check
 from workers.engine.precision import lm_compute_dtype
 from workers.engine.specs.errors import BadArtifact, EngineError
 from workers.engine.specs.memory_estimate import HELD_IN
@@ -65,11 +67,15 @@ def quantization_resolve(quantization: str, model_dir: str | Path) -> str:
     """
     if quantization not in AS_PUBLISHED:
         return quantization
+    return published_quantization(model_config(model_dir).dtype)
+
+
+def model_config(model_dir: str | Path) -> PretrainedConfig:
+    """What config.json says. Raises BadArtifact for one that cannot be read."""
     try:
-        config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+        return AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise BadArtifact(f"The model's config.json cannot be read: {error}", "Import the model again.") from error
-    return published_quantization(config.dtype)
 
 
 def published_quantization(dtype: torch.dtype | str | None) -> str:
@@ -79,6 +85,7 @@ def published_quantization(dtype: torch.dtype | str | None) -> str:
 
 
 def _load(model_dir: Path, quantization: str, compute: torch.dtype, device: str) -> PreTrainedModel:
+    packing_check(model_config(model_dir), quantization)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             model_dir,

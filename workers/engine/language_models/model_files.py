@@ -3,15 +3,23 @@
 Weights are safetensors only: pickled files (pytorch_model.bin) can run code when they are read, so they are refused.
 """
 
+import fcntl
+import json
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from workers.engine.disk import disk_require
+from workers.engine.language_models.packing import packing_check
+from workers.engine.progress import Progress
 from workers.engine.specs.errors import BadArtifact, EngineError
 
+FICLONE = 0x40049409
+"""ioctl_ficlone(2)."""
 WEIGHTS = "*.safetensors"
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -24,38 +32,90 @@ TOKENIZER_FILES = (
     "merges.txt",
     "chat_template.jinja",
 )
-KEPT_FILES = ("config.json", "generation_config.json", "model.safetensors.index.json", *TOKENIZER_FILES, WEIGHTS)
-"""File names or patterns, at the top of a model's folder."""
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""Transformers reads the first where it is there, else the shards that the second names."""
+ADAPTER, ADAPTER_CONFIG = "adapter_", "adapter_config.json"
+KEPT_FILES = ("config.json", "generation_config.json", INDEX, *TOKENIZER_FILES)
+"""At the top of a model's folder, beside the weights."""
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def files_kept(names: list[str]) -> list[str]:
-    """Those of `names` that belong to the model; subfolders (ONNX and other conversions) stay out."""
-    return [name for name in names if "/" not in name and any(Path(name).match(pattern) for pattern in KEPT_FILES)]
+def files_kept(names: list[str], where: str, index: Callable[[], str]) -> list[str]:
+    """Those of `names` that belong to the model; subfolders (ONNX and other conversions) stay out, and so do weights that
+    Transformers would not read beside the model's own: other layouts (consolidated.safetensors), adapters.
 
-
-def files_check(names: list[str], where: str) -> None:
-    """Raise EngineError "no_config", "pickle_only" or "no_weights" when the files cannot make a model."""
-    if "config.json" not in names:
+    `index` gives the text of model.safetensors.index.json where there is one. Raises EngineError "no_config",
+    "pickle_only", "adapter_only" or "no_weights" when the files cannot make a model, BadArtifact for a bad index.
+    """
+    top = [name for name in names if "/" not in name]
+    others = [name for name in top if any(Path(name).match(pattern) for pattern in KEPT_FILES)]
+    if "config.json" not in top and ADAPTER_CONFIG not in top:
         raise EngineError(
             f"{where} has no config.json: it is no Transformers model.",
             "Choose a repository or folder with config.json and *.safetensors; a .gguf file has a source of its own.",
             code="no_config",
         )
-    if any(name.endswith(".safetensors") for name in files_kept(names)):
-        return
-    if any(name.endswith(PICKLED) for name in names):
-        raise EngineError(
+    if "config.json" in top and WHOLE in top:
+        return [*(name for name in others if name != INDEX), WHOLE]
+    if "config.json" in top and INDEX in top:
+        return [*others, *_shards(index(), top, where)]
+    raise _no_weights(top, where)
+
+
+def _shards(index: str, names: list[str], where: str) -> list[str]:
+    """The files that an index names."""
+    try:
+        shards = sorted(set(json.loads(index)["weight_map"].values()))
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise BadArtifact(f"{INDEX} of {where} cannot be read.", "It may be damaged; fetch it again.") from error
+    missing = [str(shard) for shard in shards if shard not in names or not str(shard).endswith(".safetensors")]
+    if missing or not shards:
+        raise BadArtifact(
+            f"{where} lacks {missing[0] if missing else 'the files of its weights'}, which its {INDEX} names.",
+            "The folder is incomplete; fetch the model again.",
+        )
+    return shards
+
+
+def _no_weights(names: list[str], where: str) -> EngineError:
+    """Why the files at hand hold no weights that can be read."""
+    if any(name.endswith(PICKLED) and not name.startswith(ADAPTER) for name in names):
+        return EngineError(
             f"{where} has its weights only as pickled files, which can run code when they are read.",
             "Choose a version in safetensors, or convert it: https://huggingface.co/spaces/safetensors/convert.",
             code="pickle_only",
         )
-    raise EngineError(f"{where} has no weights in safetensors.", "Choose another source.", code="no_weights")
+    if any(name.startswith(ADAPTER) for name in names):
+        return EngineError(
+            f"{where} is an adapter (LoRA and the like), not a whole model.",
+            "Merge it into its base model (PEFT: merge_and_unload, then save_pretrained) and import that.",
+            code="adapter_only",
+        )
+    return EngineError(
+        f"{where} has neither {WHOLE} nor {INDEX}.",
+        "Choose a source whose weights lie as Transformers saves them.",
+        code="no_weights",
+    )
 
 
-def decoder_only_check(folder: str | Path) -> PretrainedConfig:
+def left_out(names: list[str], kept: list[str]) -> str:
+    """A sentence on weights and adapters beside the model that are not taken; "" when there are none."""
+    beside = [
+        name
+        for name in names
+        if "/" not in name and name not in kept and (name.endswith(".safetensors") or name == ADAPTER_CONFIG)
+    ]
+    if not beside:
+        return ""
+    words = f"Left out, because the model is whole without: {', '.join(sorted(beside))}."
+    if any(name.startswith(ADAPTER) for name in beside):
+        words += " The adapter is not applied; to study the adapted model, merge it into the base and import that."
+    return words
+
+
+def decoder_only_check(folder: str | Path, quantization: str = "auto") -> PretrainedConfig:
     """Read config.json and refuse what cannot be studied: "not_decoder_only", "unsupported_architecture",
-    "already_quantized"."""
+    "already_quantized"; SpecInvalid for what cannot be held as `quantization`."""
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -79,29 +139,38 @@ def decoder_only_check(folder: str | Path) -> PretrainedConfig:
             "Choose the original in 16 or 32 bits; the studio quantizes it as you wish.",
             code="already_quantized",
         )
+    packing_check(config, quantization)
     return config
 
 
-def folder_copy(source: str | Path, target: str | Path) -> None:
-    """Bring a local folder's model files into `target`: hard links where the disk allows it, else copies."""
+def folder_copy(
+    source: str | Path, target: str | Path, quantization: str = "auto", progress: Progress | None = None
+) -> None:
+    """Bring a local folder's model files into `target`. They share no storage that a later write to the source could
+    change: where the disk can, they are copied on write, else byte by byte. What is left out is an event."""
     source, target = Path(source), Path(target)
     if not source.is_dir():
         raise BadArtifact(f"There is no folder {source}.", "Give a folder on the studio's machine.")
     names = sorted(path.name for path in source.iterdir() if path.is_file())
-    files_check(names, source.name)
-    kept = files_kept(names)
-    disk_require(target, sum((source / name).stat().st_size for name in kept if not name.endswith(".safetensors")))
-    for name in kept:
-        _link_or_copy((source / name).resolve(), target / name)
+    kept = files_kept(names, source.name, lambda: (source / INDEX).read_text("utf-8"))
+    if progress is not None and (words := left_out(names, kept)):
+        progress.event(words)
+    decoder_only_check(source, quantization)
+    for place, name in enumerate(kept):
+        if reflink((source / name).resolve(), target / name):
+            continue
+        disk_require(target, sum((source / each).stat().st_size for each in kept[place:]))
+        shutil.copyfile((source / name).resolve(), target / name)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Only weights are linked: other files are small, and may be edited where they come from."""
-    if source.suffix == ".safetensors":
+def reflink(source: Path, target: Path) -> bool:
+    """Make `target` a copy-on-write clone (Btrfs, XFS, …). False where the file systems cannot; `target` is then away."""
+    if sys.platform != "linux":
+        return False
+    with source.open("rb") as old, target.open("wb") as new:
         try:
-            target.hardlink_to(source)
-        except OSError:  # another disk, or a file system without links
-            disk_require(target.parent, source.stat().st_size)
-        else:
-            return
-    shutil.copyfile(source, target)
+            fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
+        except OSError:
+            target.unlink()
+            return False
+    return True

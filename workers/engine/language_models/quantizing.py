@@ -21,7 +21,8 @@ def language_model_quantize(
 ) -> LanguageModelQuantizeResult:
     """Load the model on the CPU as wished and run a few tokens.
 
-    Raises BadArtifact for a folder that cannot be read, EngineError "not_finite" when the quantized model computes nonsense.
+    Raises BadArtifact for a folder that cannot be read, SpecInvalid for widths that do not pack, EngineError "not_finite"
+    when the quantized model computes nonsense.
     """
     quantization = quantization_resolve(spec.quantization, inputs.model_dir)
     progress.phase("Loading the language model")

@@ -2,10 +2,24 @@
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from workers.engine.hooks.wiring import decoder_blocks
+from workers.engine.specs.errors import EngineError
+
+
+def model_without_weights(config: PretrainedConfig) -> PreTrainedModel:
+    """The model on device "meta". Raises EngineError "unsupported_architecture" for sizes that do not fit together."""
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
+    except (ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        raise EngineError(
+            f"No {config.model_type} model can be built from its config.json: {error}",
+            "The repository may be damaged, or made for another version of Transformers; choose another one.",
+            code="unsupported_architecture",
+        ) from error
 
 
 def parameters_of(module: nn.Module) -> int:
@@ -15,14 +29,19 @@ def parameters_of(module: nn.Module) -> int:
 
 def linear_parameters(model: PreTrainedModel) -> int:
     """Weights that bitsandbytes quantizes: matrices of nn.Linear and GPT-2's Conv1D, without the output head."""
+    return sum(matrix.weight.numel() for matrix in quantized_matrices(model).values())
+
+
+def quantized_matrices(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Path → matrix of everything that bitsandbytes quantizes."""
     head = model.get_output_embeddings()
-    return sum(matrix.weight.numel() for matrix in _matrices(model) if matrix is not head)
+    return {path: module for path, module in model.named_modules() if _is_matrix(module) and module is not head}
 
 
 def hidden_width(model: PreTrainedModel) -> int:
     """The widest vector that a matrix of the blocks reads: d_mlp, wherever the MLP widens; 0 without matrices."""
     _, blocks = decoder_blocks(model)
-    return max((_inputs(matrix) for matrix in _matrices(blocks)), default=0)
+    return max((matrix_widths(module)[0] for module in blocks.modules() if _is_matrix(module)), default=0)
 
 
 @torch.no_grad()
@@ -57,10 +76,11 @@ def footprint_in(model: PreTrainedModel, compute: torch.dtype) -> int:
     return model.get_memory_footprint() - weights + parameters_of(model) * compute.itemsize
 
 
-def _matrices(module: nn.Module) -> list[nn.Module]:
-    return [matrix for matrix in module.modules() if type(matrix) is nn.Linear or isinstance(matrix, Conv1D)]
+def _is_matrix(module: nn.Module) -> bool:
+    return type(module) is nn.Linear or isinstance(module, Conv1D)
 
 
-def _inputs(matrix: nn.Module) -> int:
-    """Conv1D keeps its matrix as (in, out), nn.Linear as (out, in)."""
-    return matrix.weight.shape[0 if isinstance(matrix, Conv1D) else 1]
+def matrix_widths(matrix: nn.Module) -> tuple[int, int]:
+    """(inputs, outputs): Conv1D keeps its matrix as (in, out), nn.Linear as (out, in)."""
+    rows, columns = matrix.weight.shape
+    return (rows, columns) if isinstance(matrix, Conv1D) else (columns, rows)

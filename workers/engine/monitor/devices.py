@@ -1,16 +1,18 @@
 """Which devices this machine has, how much memory each holds, and which 16-bit formats it multiplies. No torch.
 
-The CPU comes from psutil and /proc/cpuinfo, NVIDIA GPUs from NVML. Emulated 16-bit products are slower than float32, so
+The CPU comes from limits.py and /proc/cpuinfo, NVIDIA GPUs from NVML. Emulated 16-bit products are slower than float32, so
 web and engine both ask here what is native.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pynvml
+
+from workers.engine.monitor import limits
 
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
@@ -34,12 +36,16 @@ class Device:
 
 
 def devices(nvml: Any = pynvml) -> tuple[Device, ...]:
-    """The CPU, then every GPU, with their memory now. A machine without NVIDIA driver has the CPU alone."""
-    memory = psutil.virtual_memory()
-    found = [Device("cpu", memory.total, memory.available, *cpu_multiplies())]
-    for index, handle in enumerate(gpu_handles(nvml)):
-        gpu = nvml.nvmlDeviceGetMemoryInfo(handle)
-        found.append(Device(f"cuda:{index}", gpu.total, gpu.free, *_gpu_multiplies(nvml, handle)))
+    """The CPU, then every GPU that tells its memory, with what is free now. A machine without NVIDIA driver has the CPU alone.
+
+    Of the CPU counts what this process may use (limits.py). A GPU whose memory is unknown cannot be planned for.
+    """
+    here = limits.memory()
+    found = [Device("cpu", here.total_bytes, here.available_bytes, *cpu_multiplies())]
+    for index, handle in gpu_handles(nvml).items():
+        gpu = told(nvml, lambda handle=handle: nvml.nvmlDeviceGetMemoryInfo(handle))
+        if gpu is not None:
+            found.append(Device(f"cuda:{index}", gpu.total, gpu.free, *_gpu_multiplies(nvml, handle)))
     return tuple(found)
 
 
@@ -48,7 +54,7 @@ def device_multiplies(name: str, nvml: Any = pynvml) -> tuple[bool, bool]:
     if not name.startswith("cuda"):
         return cpu_multiplies()
     handles, index = gpu_handles(nvml), int(name.partition(":")[2] or 0)
-    return _gpu_multiplies(nvml, handles[index]) if index < len(handles) else (False, False)
+    return _gpu_multiplies(nvml, handles[index]) if index in handles else (False, False)
 
 
 @cache
@@ -62,17 +68,25 @@ def cpu_multiplies(cpuinfo: Path = CPUINFO) -> tuple[bool, bool]:
 
 
 def _gpu_multiplies(nvml: Any, handle: Any) -> tuple[bool, bool]:
-    try:
-        capability = tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle))
-    except nvml.NVMLError:
-        return False, False
+    capability = tuple(told(nvml, lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle)) or (0, 0))
     return capability >= BF16_CAPABILITY, capability >= FP16_CAPABILITY
 
 
-def gpu_handles(nvml: Any = pynvml) -> list[Any]:
-    """NVML's handles of all GPUs, empty where there is no driver. Starting NVML again is cheap and harmless."""
+def gpu_handles(nvml: Any = pynvml) -> dict[int, Any]:
+    """Index → NVML's handle of every GPU that answers; empty where there is no driver. A card that fell off the bus hides
+    only itself: the others keep their index. Starting NVML again is cheap and harmless."""
     try:
         nvml.nvmlInit()
-        return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError:
-        return []
+        return {}
+    handles = {index: told(nvml, lambda index=index: nvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)}
+    return {index: handle for index, handle in handles.items() if handle is not None}
+
+
+def told(nvml: Any, ask: Callable[[], Any]) -> Any:
+    """The driver's answer to one question, None where it does not support it or the card is lost."""
+    try:
+        return ask()
+    except nvml.NVMLError:
+        return None

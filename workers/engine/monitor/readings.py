@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 import pynvml
 
-from workers.engine.monitor.devices import gpu_handles
+from workers.engine.monitor import limits
+from workers.engine.monitor.devices import gpu_handles, told
 from workers.engine.specs.base import Record
 
 MOST_GPU_PROCESSES = 20
@@ -33,8 +34,9 @@ class GpuReading(Record):
 
     index: int
     name: str
-    memory_used_bytes: int
-    memory_total_bytes: int
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    """None where the card does not tell."""
     utilization_pct: float | None = None
     temperature_c: float | None = None
     power_w: float | None = None
@@ -48,7 +50,10 @@ class Reading(Record):
 
     cpu_pct: tuple[float, ...]
     """Busy share of each logical core since the previous look."""
+    cores: int
+    """How many the studio may keep busy (limits.py)."""
     ram_used_bytes: int
+    """RAM, and how much of it is free, is what the studio may have."""
     ram_total_bytes: int
     swap_used_bytes: int
     swap_total_bytes: int
@@ -83,13 +88,14 @@ class Sampler:
 
     def reading(self) -> Reading:
         """The machine now."""
-        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+        memory, swap = limits.memory(), psutil.swap_memory()
         data = psutil.disk_usage(self._data_dir)
         rates = self._rates()
         return Reading(
             cpu_pct=tuple(psutil.cpu_percent(percpu=True)),
-            ram_used_bytes=memory.total - memory.available,
-            ram_total_bytes=memory.total,
+            ram_used_bytes=memory.total_bytes - memory.available_bytes,
+            ram_total_bytes=memory.total_bytes,
+            cores=limits.cores(),
             swap_used_bytes=swap.used,
             swap_total_bytes=swap.total,
             disk_read_bytes_s=rates.get("disk_read"),
@@ -129,31 +135,23 @@ def _counters() -> dict[str, int]:
 
 def gpu_readings(nvml: Any = pynvml) -> tuple[GpuReading, ...]:
     """All NVIDIA GPUs now; empty without driver."""
-    return tuple(_gpu(nvml, index, handle) for index, handle in enumerate(gpu_handles(nvml)))
+    return tuple(_gpu(nvml, index, handle) for index, handle in gpu_handles(nvml).items())
 
 
 def _gpu(nvml: Any, index: int, handle: Any) -> GpuReading:
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    power = _told(nvml, lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
+    memory = told(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    power = told(nvml, lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
     return GpuReading(
         index=index,
-        name=nvml.nvmlDeviceGetName(handle),
-        memory_used_bytes=memory.used,
-        memory_total_bytes=memory.total,
-        utilization_pct=_told(nvml, lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
-        temperature_c=_told(nvml, lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
+        name=told(nvml, lambda: nvml.nvmlDeviceGetName(handle)) or "unknown",
+        memory_used_bytes=memory and memory.used,
+        memory_total_bytes=memory and memory.total,
+        utilization_pct=told(nvml, lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
+        temperature_c=told(nvml, lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
         power_w=power,
-        power_limit_w=_told(nvml, lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
-        processes=_told(nvml, lambda: _processes(nvml, handle)) or (),
+        power_limit_w=told(nvml, lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
+        processes=told(nvml, lambda: _processes(nvml, handle)) or (),
     )
-
-
-def _told(nvml: Any, ask: Callable[[], Any]) -> Any:
-    """The driver's answer, None where it does not support the question."""
-    try:
-        return ask()
-    except nvml.NVMLError:
-        return None
 
 
 def _processes(nvml: Any, handle: Any) -> tuple[GpuProcess, ...]:

@@ -12,13 +12,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from workers.engine.language_models.finite_output import finite_check
 from workers.engine.metrics import kl_divergence
+
+PREDICTIONS_HINT = "Choose float32 as the model's precision; if it stays so, the SAE or the model is damaged."
 
 
 @torch.no_grad()
 def next_logits(model: PreTrainedModel, ids_BT: Tensor) -> Tensor:
-    """Logits (B, T - 1, V) of the tokens 1…, in the model's dtype."""
-    return model(input_ids=ids_BT, use_cache=False).logits[:, :-1]
+    """Logits (B, T - 1, V) of the tokens 1…, in the model's dtype. EngineError "output_not_finite"."""
+    return finite_check(model(input_ids=ids_BT, use_cache=False).logits[:, :-1], PREDICTIONS_HINT)
 
 
 def ce_sum(logits_BTV: Tensor, ids_BT: Tensor, is_token_BT: Tensor) -> float:

@@ -17,7 +17,7 @@ class AblateSpec(Spec):
     ENGINE: ClassVar[str] = "features.ablating:ablate"
 
     sae: int = option(label="SAE", reference="saes.Sae", help="The SAE whose feature is taken out.")
-    index: int = option(label="Feature", minimum=0, help="The feature's number in its SAE, from 0.")
+    index: int = option(label="Feature", minimum=0, maximum=10**9, help="The feature's number in its SAE, from 0.")
     top_contexts: int = option(
         10,
         label="Top contexts",
@@ -32,7 +32,9 @@ class AblateSpec(Spec):
         maximum=10_000,
         help="Contexts drawn from the whole tokenization, whether the feature fires in them or not.",
     )
-    seed: int = option(0, label="Seed", minimum=0, advanced=True, help="Decides which random contexts are drawn.")
+    seed: int = option(
+        0, label="Seed", minimum=0, maximum=2**53 - 1, advanced=True, help="Decides which random contexts are drawn."
+    )
     lm_dtype: str = option(
         "auto", label="Model precision", choices=LM_DTYPES, advanced=True, help="Precision of the language model."
     )

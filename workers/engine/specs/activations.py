@@ -53,6 +53,7 @@ class ActivationCacheSpec(Spec):
         (),
         label="Mixing weights",
         minimum=0.0,
+        maximum=1e6,
         only_for=("mixing", ("weighted",)),
         advanced=True,
         help="One for each tokenization, in their order: 3, 1 draws three contexts of the first for one of the second.",
@@ -63,7 +64,7 @@ class ActivationCacheSpec(Spec):
         help="Must have the tokenization's tokenizer.",
     )
     layer: int = option(
-        label="Layer", minimum=0, help="Block, counted from 0. Middle layers hold the richest features."
+        label="Layer", minimum=0, maximum=10_000, help="Block, counted from 0. Middle layers hold the richest features."
     )
     site: str = option("resid_post", label="Hook site", choices=SITE_CHOICES, help="Place within the block.")
     is_paired: bool = option(
@@ -76,6 +77,7 @@ class ActivationCacheSpec(Spec):
         1_000_000,
         label="Most tokens",
         minimum=1_000,
+        maximum=10**12,
         unit="tokens",
         help="Stop after so many tokens of the training part; fewer when the text is shorter.",
     )

@@ -10,13 +10,14 @@ the schema number of their class: `spec_load` upgrades older ones through `upgra
 
 import dataclasses
 import json
+import math
 import re
 import types
 import typing
 from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar, Self
 
-from workers.engine.specs.errors import SpecInvalid, SpecTooNew
+from workers.engine.specs.errors import EngineError, SpecInvalid, SpecTooNew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +181,28 @@ class Inputs(Record):
 class Result(Record):
     """What an engine function returns: numbers for rows. Large things stay in `out_dir`."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values. EngineError "not_finite" for NaN or infinity, which JSON and databases do not have."""
+        values = dataclasses.asdict(self)
+        finite_require(values)
+        return json.loads(json.dumps(values))
+
+
+def finite_require(values: Any, where: str = "result") -> None:
+    """Raise EngineError "not_finite" that names the first number in `values`, nested as JSON is, that is NaN or infinite."""
+    if isinstance(values, float) and not math.isfinite(values):
+        raise EngineError(
+            f"The number {where} is not finite: {'NaN' if math.isnan(values) else 'infinity'}.",
+            "Compute in float32, or choose smaller values; if it stays so, weights or activations are damaged.",
+            code="not_finite",
+        )
+    if isinstance(values, dict):
+        for name, value in values.items():
+            finite_require(value, f"{where}.{name}")
+    elif isinstance(values, list | tuple):
+        for place, value in enumerate(values):
+            finite_require(value, f"{where}[{place}]")
+
 
 def spec_load(cls: type[Spec], stored: dict[str, Any]) -> Spec:
     """A Spec from its stored JSON, upgraded when old. Raises SpecTooNew, SpecInvalid."""
@@ -220,6 +243,8 @@ def _check_one(name: str, label: str, known: Option, value: Any) -> None:
         raise SpecInvalid(f"{label}: {value!r} is not one of {words}.", known.help, field=name)
     if known.pattern and not re.fullmatch(known.pattern, str(value)):
         raise SpecInvalid(f"{label}: {value!r} has not the form {known.pattern}.", known.help, field=name)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecInvalid(f"{label}: {value} is no finite number.", known.help, field=name)
     if isinstance(value, int | float) and not isinstance(value, bool):
         unit = f" {known.unit}" if known.unit else ""
         if known.minimum is not None and value < known.minimum:

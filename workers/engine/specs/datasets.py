@@ -77,7 +77,12 @@ class DatasetImportSpec(Spec):
         help="Column with the text; empty: a column of conversations, text, content, else the first string column.",
     )
     row_cap: int | None = option(
-        100_000, label="Most rows", minimum=1, help="Stop after so many rows; empty takes all.", unit="rows"
+        100_000,
+        label="Most rows",
+        minimum=1,
+        maximum=10**12,
+        help="Stop after so many rows; empty takes all.",
+        unit="rows",
     )
 
     def check(self) -> None:

@@ -28,7 +28,11 @@ class FeatureLanguageSpec(Spec):
 
     run: int = option(label="Feature run", reference="features.FeatureRun", help="The run whose examples are analysed.")
     feature: int | None = option(
-        None, label="Feature", minimum=0, help="The number of one feature; empty: all features of the run."
+        None,
+        label="Feature",
+        minimum=0,
+        maximum=10**9,
+        help="The number of one feature; empty: all features of the run.",
     )
 
 

@@ -73,6 +73,7 @@ class FeatureMapSpec(Spec):
         0,
         label="Seed",
         minimum=0,
+        maximum=2**53 - 1,
         advanced=True,
         only_for=("method", ("auto", "umap", "graph")),
         help="Decides the layout's random steps: the same seed gives the same map.",

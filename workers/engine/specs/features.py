@@ -93,10 +93,15 @@ class FeatureRunSpec(Spec):
         help="The contexts to read; its tokenizer must be the language model's.",
     )
     max_tokens: int = option(
-        1_000_000, label="Most tokens", minimum=1_000, unit="tokens", help="Stop after so many tokens."
+        1_000_000, label="Most tokens", minimum=1_000, maximum=10**12, unit="tokens", help="Stop after so many tokens."
     )
     first_context: int = option(
-        0, label="First context", minimum=0, advanced=True, help="Skip so many contexts of the tokenization."
+        0,
+        label="First context",
+        minimum=0,
+        maximum=10**9,
+        advanced=True,
+        help="Skip so many contexts of the tokenization.",
     )
     top_examples: int = option(
         20,
@@ -177,7 +182,9 @@ class FeatureRunSpec(Spec):
     batch_contexts: int = option(
         16, label="Contexts at once", minimum=1, maximum=1024, advanced=True, help="Contexts in each forward pass."
     )
-    seed: int = option(0, label="Seed", minimum=0, advanced=True, help="Decides the random examples.")
+    seed: int = option(
+        0, label="Seed", minimum=0, maximum=2**53 - 1, advanced=True, help="Decides the random examples."
+    )
     device: str = device_option()
     filter_special: bool = _filter("special tokens", default=True)
     filter_punctuation: bool = _filter("punctuation and blanks")

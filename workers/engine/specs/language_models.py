@@ -34,6 +34,18 @@ def quantization_option() -> Any:
     )
 
 
+def quantization_check(quantization: str, misfit: str) -> None:
+    """Raise SpecInvalid when a model with the matrix `misfit` (LanguageModelImportResult.nf4_misfit) shall be held in
+    4 bits."""
+    if quantization == "nf4" and misfit:
+        raise SpecInvalid(
+            f"The model cannot be held in 4 bits: the widths of {misfit} do not pack, which takes inputs in multiples "
+            "of 64 and outputs in multiples of 32.",
+            "Hold it in 8 bits, or as published.",
+            field="quantization",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelImportSpec(Spec):
     """Bring a decoder-only language model and its tokenizer into the studio, as safetensors."""
@@ -135,6 +147,8 @@ class LanguageModelImportResult(Result):
     """Numbers that the key-value cache holds for each token, all layers together: Σ 2 × kv heads × head width."""
     footprint_bytes: int = 0
     """`get_memory_footprint()` of the model loaded as this row says, on the CPU of the machine that imported it."""
+    nf4_misfit: str = ""
+    """The first matrix whose widths do not pack in 4 bits, with them; "" when the model can be held so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +196,8 @@ class LanguageModelLookupResult(Result):
     kv_width: int
     dtype: str
     """In which the weights are published: bfloat16, float32, …"""
+    nf4_misfit: str = ""
+    """As in LanguageModelImportResult."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,18 @@ class EvaluateSpec(Spec):
         label="Tokenization", reference="datasets.Tokenization", help="Its held-out part is used."
     )
     max_tokens: int = option(
-        20_000, label="Most tokens", minimum=100, unit="tokens", help="Held-out tokens for FVU, L0 and densities."
+        20_000,
+        label="Most tokens",
+        minimum=100,
+        maximum=10**12,
+        unit="tokens",
+        help="Held-out tokens for FVU, L0 and densities.",
     )
     ce_tokens: int = option(
         4_096,
         label="Tokens for CE",
         minimum=100,
+        maximum=10**12,
         unit="tokens",
         help="Held-out tokens for the cross-entropies and KL; each runs three times through the blocks behind the SAE.",
     )

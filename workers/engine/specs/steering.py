@@ -7,6 +7,10 @@ from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
 from workers.engine.specs.errors import SpecInvalid
 
+LARGEST_STRENGTH = 1e6
+"""In either unit: beyond it, text is none and float16 overflows."""
+LEAST_TEMPERATURE = 0.01
+"""Above 0: dividing logits by less overflows, and the likeliest token is taken anyway."""
 STRENGTH_UNITS = (("max_activation", "× the feature's max activation"), ("raw", "raw: length of the added vector"))
 
 
@@ -75,6 +79,20 @@ class SteerSpec(Spec):
             raise SpecInvalid(
                 "The prompt must have between 1 and 10,000 characters.", "Write a prompt.", field="prompt"
             )
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            raise SpecInvalid(
+                f"Temperature: {self.temperature:g} is too near to 0.",
+                f"Give 0, which always takes the likeliest token, or at least {LEAST_TEMPERATURE}.",
+                field="temperature",
+            )
+        for feature in self.features:
+            # written so that nan, which compares with nothing, is refused too
+            if not abs(feature.strength) <= LARGEST_STRENGTH:
+                raise SpecInvalid(
+                    f"Strength: {feature.strength:g} for feature {feature.index} is beyond ±{LARGEST_STRENGTH:,.0f}.",
+                    "Text falls apart long before; some tenths of a feature's max activation are a start.",
+                    field="features",
+                )
         if all(feature.strength == 0 for feature in self.features):
             raise SpecInvalid(
                 "All strengths are 0: nothing would change.", "Give one feature a strength.", field="features"

@@ -264,7 +264,7 @@ class TokenPreviewSpec(TokenizeSpec):
     PASSING: ClassVar[bool] = True
     ENGINE: ClassVar[str] = "datasets.previewing:token_preview"
 
-    first_row: int = option(0, label="Row", minimum=0, help="The first row to show.")
+    first_row: int = option(0, label="Row", minimum=0, maximum=10**12, help="The first row to show.")
     row_count: int = option(1, label="Rows", minimum=1, maximum=100, help="So many rows from there on.")
     text: str = option("", label="Own text", multiline=True, help="A text to cut instead of rows.")
 

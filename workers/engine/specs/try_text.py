@@ -49,6 +49,7 @@ class TryTextSpec(Spec):
         (),
         label="Always shown",
         minimum=0,
+        maximum=10**9,
         advanced=True,
         help="Numbers of features that come first, whether they fire or not.",
     )

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCrite
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
 from workers.engine.hooks.sites import hook_point
+from workers.engine.language_models.finite_output import finite_output
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.saes.sae import Sae
@@ -37,7 +38,8 @@ class SteeringHadNoEffect(EngineError):
 def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResult:
     """Baseline and steered continuation of spec.prompt.
 
-    Raises SpecInvalid for a feature the SAE does not have or a prompt that leaves no room, SteeringHadNoEffect, Stopped.
+    Raises SpecInvalid for a feature the SAE does not have or a prompt that leaves no room, EngineError "output_not_finite"
+    when the added vector drives the model out of its range, SteeringHadNoEffect, Stopped.
     """
     began = time.monotonic()
     progress.phase("loading the model")
@@ -53,10 +55,11 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     prompt_ids = _prompt_ids(tokenizer, model, spec)
 
     progress.phase("writing without steering", spec.max_new_tokens, "tokens")
-    baseline_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
+    with finite_output(model):
+        baseline_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
     progress.phase("writing with steering", spec.max_new_tokens, "tokens")
     added = AddedVector(delta_D)
-    with replaced(model, sae.encode_spec.site_out, added) as replacement:
+    with replaced(model, sae.encode_spec.site_out, added) as replacement, finite_output(model):
         steered_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
     if replacement.calls == 0 or added.positions == 0 or added.delta_norm_sum == 0:
         raise SteeringHadNoEffect(

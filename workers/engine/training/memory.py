@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import psutil
 import torch
 
+from workers.engine.monitor import limits
 from workers.engine.specs.errors import OutOfMemory
 
 HINT = "Choose fewer latents or a smaller batch, or a device with more memory."
@@ -17,7 +18,7 @@ def free_bytes(device: str) -> int:
     """Memory that a new allocation on `device` can have."""
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return limits.memory().available_bytes
 
 
 def used_bytes(device: str) -> int:
