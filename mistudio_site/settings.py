@@ -9,10 +9,11 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from mistudio_site import env, keys
+from mistudio_site.private import data_folder_prepare
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.read_path("DATA_DIR")
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+data_folder_prepare(DATA_DIR)
 
 DEBUG = env.read_bool("MISTUDIO_DEBUG")
 SECRET_KEY = env.read("MISTUDIO_SECRET_KEY") or keys.secret_key(DATA_DIR / "keys")
