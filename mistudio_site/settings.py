@@ -132,12 +132,16 @@ LOGOUT_REDIRECT_URL = "core:sign-in"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "apps.core.client_address.client_address"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "old", "csrfmiddlewaretoken"]  # passwords besides
 AXES_LOCKOUT_TEMPLATE = "core/locked_out.html"
 AXES_VERBOSE = False
 
 # Cookies carry the port's name: two studios on one machine must not sign each other out.
 SESSION_COOKIE_NAME = f"mistudio_{env.read_int('MISTUDIO_PORT')}"
 CSRF_COOKIE_NAME = f"mistudio_csrf_{env.read_int('MISTUDIO_PORT')}"
+PROXIES = env.read_int("MISTUDIO_PROXIES")
 CSRF_TRUSTED_ORIGINS = env.read_list("CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_AGE = 30 * 86400
 if env.read_bool("MISTUDIO_BEHIND_TLS"):

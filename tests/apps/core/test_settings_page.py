@@ -289,7 +289,9 @@ def test_the_test_button_tells_what_happened_as_a_fragment_and_without_scripts(c
 
 
 def test_a_token_is_shown_once_and_only_its_digest_is_stored(client_in):
-    page = client_in.post(reverse("core:token-create"), {"name": "notebook"}).content.decode()
+    asked = {"name": "notebook", "days": "7", "read_only": "on"}
+    page = client_in.post(reverse("core:token-create"), asked).content.decode()
+    assert ApiToken.objects.get().is_read_only and ApiToken.objects.get().expires_at
     row = ApiToken.objects.get()
     token = page.split('<code class="mono">')[1].split("</code>")[0]
     assert ApiToken.digest_of(token) == row.digest
@@ -306,9 +308,11 @@ def test_tokens_of_others_cannot_be_revoked(client_in, django_user_model):
 
 
 def test_the_token_command_creates_lists_and_revokes(db):
-    token = run("api_token", "create", "cron").strip()
+    token = run("api_token", "create", "cron", "--days", "30", "--read-only").strip()
     row = ApiToken.objects.get(digest=ApiToken.digest_of(token))
-    assert "cron" in run("api_token", "list")
+    assert row.is_read_only and row.expires_at
+    assert "cron" in (listed := run("api_token", "list"))
+    assert "may only read" in listed and f"ends {row.expires_at:%Y-%m-%d}" in listed
     assert token not in run("api_token", "list")
     run("api_token", "revoke", str(row.pk))
     assert not ApiToken.objects.exists()
