@@ -4,7 +4,6 @@ import os
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
@@ -12,12 +11,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mistudio_site.settings")
 http = get_asgi_application()
 
 from apps.core.live.consumer import LiveConsumer  # noqa: E402 - needs the app registry
+from apps.core.live.origin import SameOrigin  # noqa: E402
 
 websocket = URLRouter([path("ws/live/", LiveConsumer.as_asgi())])
 
 application = ProtocolTypeRouter(
     {
         "http": http,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(websocket)),
+        "websocket": SameOrigin(AuthMiddlewareStack(websocket)),
     }
 )

@@ -30,6 +30,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "MISTUDIO_BEHIND_TLS", "0", "1 behind a TLS proxy: secure cookies, HSTS, X-Forwarded-Proto trusted.", 0, 1
     ),
+    Variable(
+        "MISTUDIO_PROXIES",
+        "0",
+        "Proxies before the studio; that many last entries of X-Forwarded-For are trusted for the lock-out of guessers.",
+        0,
+        10,
+    ),
     Variable("CSRF_TRUSTED_ORIGINS", "", "Origins trusted for forms behind a proxy, comma-separated with scheme."),
     Variable("MISTUDIO_SECRET_KEY", "", "Django's secret key; empty: made once in DATA_DIR/keys."),
     Variable("MISTUDIO_FERNET_KEYS", "", "Keys for stored secrets, newest first; empty: made once in DATA_DIR/keys."),

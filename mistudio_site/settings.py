@@ -9,10 +9,11 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from mistudio_site import env, keys
+from mistudio_site.private import data_folder_prepare
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.read_path("DATA_DIR")
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+data_folder_prepare(DATA_DIR)
 
 DEBUG = env.read_bool("MISTUDIO_DEBUG")
 SECRET_KEY = env.read("MISTUDIO_SECRET_KEY") or keys.secret_key(DATA_DIR / "keys")
@@ -131,12 +132,16 @@ LOGOUT_REDIRECT_URL = "core:sign-in"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "apps.core.client_address.client_address"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "old", "csrfmiddlewaretoken"]  # passwords besides
 AXES_LOCKOUT_TEMPLATE = "core/locked_out.html"
 AXES_VERBOSE = False
 
 # Cookies carry the port's name: two studios on one machine must not sign each other out.
 SESSION_COOKIE_NAME = f"mistudio_{env.read_int('MISTUDIO_PORT')}"
 CSRF_COOKIE_NAME = f"mistudio_csrf_{env.read_int('MISTUDIO_PORT')}"
+PROXIES = env.read_int("MISTUDIO_PROXIES")
 CSRF_TRUSTED_ORIGINS = env.read_list("CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_AGE = 30 * 86400
 if env.read_bool("MISTUDIO_BEHIND_TLS"):

@@ -41,8 +41,9 @@ class SecretAdmin(NoEditing):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(NoEditing):
-    list_display = ["name", "user", "last_four", "created_at", "used_at"]
-    fields = ["name", "user", "last_four", "created_at", "used_at"]
+    list_display = ["name", "user", "last_four", "is_read_only", "created_at", "expires_at", "used_at"]
+    list_filter = ["is_read_only"]
+    fields = list_display
 
 
 @admin.register(EntryLink)

@@ -6,7 +6,6 @@ Errors are {"error": {"code", "message", "hint", "field", "references"}} with th
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any, Protocol
 
@@ -16,11 +15,10 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from apps.core.api_tokens import api_token_use
 from apps.core.errors import AppError
-from apps.core.models import ApiToken
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import EngineError
 
@@ -29,7 +27,6 @@ Answer = JSON | list[Any] | tuple[int, JSON] | HttpResponseBase
 PAGE_SIZE = 25
 LARGEST_PAGE = 100
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-TOKEN_USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 class JobLike(Protocol):
@@ -73,11 +70,13 @@ def api(
 
 
 def authenticate(request: HttpRequest) -> None:
-    """Set request.user from a bearer token, or accept the session; AppError 401 or 403 otherwise."""
+    """Set request.user and request.api_token from a bearer token, or accept the session; AppError 401 or 403 otherwise."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        request.user = _token_user(token.strip())
+        request.api_token = api_token_use(token=token.strip(), changes=request.method not in SAFE_METHODS)
+        request.user = request.api_token.user
         return
+    request.api_token = None
     if not request.user.is_authenticated:
         raise AppError(
             "not_signed_in",
@@ -92,21 +91,6 @@ def authenticate(request: HttpRequest) -> None:
             "Send the header X-CSRFToken, or use an API token in place of the session.",
             status=403,
         )
-
-
-def _token_user(token: str) -> Any:
-    found = ApiToken.objects.select_related("user").filter(digest=ApiToken.digest_of(token)).first()
-    if found is None or not found.user.is_active:
-        raise AppError(
-            "token_unknown",
-            "This API token is unknown or was revoked.",
-            "Make a new one on the settings page or with manage.py api_token create.",
-            status=401,
-        )
-    now = timezone.now()
-    if found.used_at is None or now - found.used_at > TOKEN_USE_NOTED_EVERY:
-        ApiToken.objects.filter(pk=found.pk).update(used_at=now)
-    return found.user
 
 
 class _CsrfCheck(CsrfViewMiddleware):

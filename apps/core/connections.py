@@ -1,91 +1,12 @@
-"""Tests of connection to services outside: one small request each, by plain HTTPS; no client library slows the web process.
+"""Tests of connection to services outside: one small request each; no client library slows the web process."""
 
-Addresses that people enter are resolved and checked first: link-local and cloud metadata hosts are refused always, hosts
-of this machine or network unless MISTUDIO_ALLOW_PRIVATE_LLM. Redirects are not followed, answers are cut at LARGEST_ANSWER.
-"""
-
-import ipaddress
-import json
-import socket
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException, HTTPMessage
-from typing import IO, Any
-from urllib.parse import urlsplit
-
-from django.conf import settings
+from typing import Any
 
 from apps.core.errors import AppError, NotFound
+from apps.core.outgoing import json_ask
 from apps.core.preferences import preferences
 from apps.core.secrets import secret_get, secret_kind
-
-TIMEOUT_S = 5
-LARGEST_ANSWER = 4_000_000
-METADATA_HOSTS = frozenset({"100.100.100.200", "fd00:ec2::254", "168.63.129.16"})
-"""Cloud metadata services outside the link-local range."""
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def address_allowed(url: str) -> None:
-    """Raise AppError "address_refused" unless every address that the URL's host resolves to may be called."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _refused(url, "It is no http or https address.")
-    try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise AppError(
-            "host_unknown", f"The host {parts.hostname} has no address.", "Check its spelling and your network."
-        ) from None
-    for *_, place in found:
-        _check_ip(url, ipaddress.ip_address(str(place[0]).partition("%")[0]))
-
-
-def _check_ip(url: str, ip: IPAddress) -> None:
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    if ip.is_link_local or ip.is_multicast or ip.is_unspecified or str(ip) in METADATA_HOSTS:
-        raise _refused(url, f"{ip} may belong to a metadata service.")
-    if not ip.is_global and not settings.ALLOW_PRIVATE_LLM:
-        raise _refused(url, f"{ip} is on this machine or network and MISTUDIO_ALLOW_PRIVATE_LLM is 0.")
-
-
-def _refused(url: str, reason: str) -> AppError:
-    return AppError("address_refused", f"{url} must not be called. {reason}", "Enter another address.")
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect could lead past the check of the address."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
-
-
-def json_ask(url: str, *, headers: dict[str, str] | None = None, method: str = "GET") -> Any:
-    """The JSON at a checked address; AppError "connection_failed" with the reason otherwise. Headers are never logged."""
-    request = urllib.request.Request(url, headers={"Accept": "application/json", **(headers or {})}, method=method)
-    host = urlsplit(url).hostname
-    try:
-        with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
-            body = answer.read(LARGEST_ANSWER + 1)
-    except urllib.error.HTTPError as error:
-        hint = "Check the key." if error.code in (401, 403) else "Check the address."
-        raise AppError("connection_failed", f"{host} answered {error.code} {error.reason}.", hint) from None
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise AppError("connection_failed", f"{host} does not answer: {reason}.", "Is it running?") from None
-    if len(body) > LARGEST_ANSWER:
-        raise AppError("connection_failed", f"{host} sent more than {LARGEST_ANSWER:,} bytes.", "Check the address.")
-    try:
-        return json.loads(body)
-    except ValueError:
-        raise AppError("connection_failed", f"{host} did not send JSON.", "Check the address.") from None
 
 
 def _key(name: str) -> str:
@@ -121,16 +42,15 @@ def _neuronpedia() -> str:
 
 def _ollama() -> str:
     url = preferences().ollama_url
-    address_allowed(url)
-    return _models("Ollama", _names(json_ask(f"{url.rstrip('/')}/api/tags"), "models", "name"))
+    return _models("Ollama", _names(json_ask(f"{url.rstrip('/')}/api/tags", is_entered=True), "models", "name"))
 
 
 def _endpoint() -> str:
     url = preferences().endpoint_url
     if not url:
         raise AppError("setting_missing", "No endpoint is set.", "Enter its address and save it.")
-    address_allowed(url)  # no key is sent: the stored one is for OpenAI's own address
-    return _models("The endpoint", _names(json_ask(f"{url.rstrip('/')}/models"), "data", "id"))
+    # No key is sent: the stored one is for OpenAI's own address.
+    return _models("The endpoint", _names(json_ask(f"{url.rstrip('/')}/models", is_entered=True), "data", "id"))
 
 
 def _models(who: str, names: list[str]) -> str:
@@ -152,7 +72,9 @@ def _another_form() -> AppError:
 
 
 def _text(row: Any, name: str) -> str:
-    return str(row.get(name, ""))[:100] if isinstance(row, dict) else ""
+    """A name in the answer, cut; half a surrogate pair in it becomes "?"."""
+    found = str(row.get(name, ""))[:100] if isinstance(row, dict) else ""
+    return found.encode(errors="replace").decode()
 
 
 CONNECTIONS: dict[str, Callable[[], str]] = {

@@ -1,5 +1,6 @@
 """Errors that reach people: what happened, and what to do about it."""
 
+from apps.core.machine_paths import paths_hidden
 from workers.engine.specs.errors import EngineError, SpecInvalid
 
 
@@ -31,7 +32,7 @@ class AppError(Exception):
     def from_engine(cls, error: EngineError) -> "AppError":
         """The same error for the web side; Specs that cannot be meant are the caller's fault (400)."""
         field = error.field if isinstance(error, SpecInvalid) else ""
-        return cls(error.code, error.message, error.hint, field=field)
+        return cls(error.code, paths_hidden(error.message), paths_hidden(error.hint), field=field)
 
 
 class NotFound(AppError):

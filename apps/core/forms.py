@@ -1,7 +1,11 @@
 """Forms of the settings page that are not made from a Spec."""
 
+from axes.utils import reset
 from django import forms
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth import authenticate
+from django.http import HttpRequest
+
+from apps.core.client_address import client_address
 
 
 class SecretForm(forms.Form):
@@ -27,20 +31,16 @@ class PasswordForm(forms.Form):
         help_text="Ten characters at least. With it you can sign in without an entry link.",
     )
 
-    def __init__(self, user: AbstractUser, *args: object, **kwargs: object) -> None:
+    def __init__(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.user = user
-        if not user.has_usable_password():
+        self.request = request
+        if not request.user.has_usable_password():
             del self.fields["old"]
 
     def clean_old(self) -> str:
-        old = self.cleaned_data["old"]
-        if not self.user.check_password(old):
+        """Guesses count towards the sign-in's lock-out, and the right password ends their count as a sign-in does."""
+        old, name = self.cleaned_data["old"], self.request.user.get_username()
+        if authenticate(self.request, username=name, password=old) is None:
             raise forms.ValidationError("This is not the present password.")
+        reset(username=name, ip=client_address(self.request))
         return old
-
-
-class TokenForm(forms.Form):
-    """A new API token."""
-
-    name = forms.CharField(label="Name", max_length=80, help_text="What the token is for, such as: laptop notebook.")

@@ -5,6 +5,7 @@ import secrets
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from apps.core.fields import EncryptedTextField
 
@@ -44,10 +45,31 @@ class ApiToken(models.Model):
     digest = models.CharField(max_length=64, unique=True)
     last_four = models.CharField(max_length=4)
     created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    """From then on it opens nothing; None: it never ends."""
+    is_read_only = models.BooleanField(default=False)
+    """It opens GET and HEAD alone."""
     used_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.name} (…{self.last_four})"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def scope_words(self) -> str:
+        """What it may do."""
+        return "may only read" if self.is_read_only else "may change things"
+
+    @property
+    def end_words(self) -> str:
+        """When it ends, for a terminal."""
+        if self.expires_at is None:
+            return "never ends"
+        return f"{'ended' if self.has_ended else 'ends'} {self.expires_at:%Y-%m-%d %H:%M} UTC"
 
     @staticmethod
     def make() -> str:

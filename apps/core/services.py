@@ -17,8 +17,8 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.core.errors import AppError, NotFound
-from apps.core.models import ApiToken, EntryLink
+from apps.core.errors import AppError
+from apps.core.models import EntryLink
 
 OWNER = "owner"
 ENTRY_LIFE = timedelta(minutes=15)
@@ -101,19 +101,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def api_token_create(*, user: AbstractUser, name: str) -> tuple[str, ApiToken]:
-    """A new bearer token: its text, which is never seen again, and its row."""
-    name = name.strip()
-    if not name or len(name) > 80:
-        raise AppError("token_name", "A token needs a name of at most 80 characters.", "Name its use.", field="name")
-    token = ApiToken.make()
-    row = ApiToken.objects.create(user=user, name=name, digest=ApiToken.digest_of(token), last_four=token[-4:])
-    return token, row
-
-
-def api_token_revoke(*, user: AbstractUser, pk: int) -> None:
-    """Delete one of the user's own tokens."""
-    if not ApiToken.objects.filter(user=user, pk=pk).delete()[0]:
-        raise NotFound("API token", pk)

@@ -18,12 +18,12 @@ def local_path(text: str, *, suffixes: tuple[str, ...] = (), folder: bool = Fals
     path = Path(os.path.expanduser(text.strip())).resolve()
     if not path.exists():
         raise _refusal(
-            "path_missing", f"There is no file or folder {path}.", "Paths are those of the studio's machine."
+            "path_missing", f"There is no file or folder {text}.", "Paths are those of the studio's machine."
         )
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
-        raise _refusal("path_unreadable", f"The studio may not read {path}.", "Change its permissions, or copy it.")
+        raise _refusal("path_unreadable", f"The studio may not read {text}.", "Change its permissions, or copy it.")
     if path.is_dir() and not folder:
-        raise _refusal("path_is_folder", f"{path} is a folder.", f"Give a file: {', '.join(suffixes)}.")
+        raise _refusal("path_is_folder", f"{text} is a folder.", f"Give a file: {', '.join(suffixes)}.")
     if path.is_file() and path.suffix.lower() not in suffixes:
         hint = f"Supported: {', '.join(suffixes)}." if suffixes else "Give the folder that holds it."
         raise _refusal("path_format", f"{path.name} cannot be taken.", hint)

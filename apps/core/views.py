@@ -12,13 +12,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.core.api_tokens import NewApiToken, api_token_create, api_token_revoke
 from apps.core.connections import CONNECTIONS, connection_test
 from apps.core.errors import AppError
-from apps.core.forms import PasswordForm, SecretForm, TokenForm
+from apps.core.forms import PasswordForm, SecretForm
 from apps.core.preferences import Preferences, preferences, preferences_save
 from apps.core.secrets import secret_kind, secret_remove, secret_set, secret_states
 from apps.core.selectors import api_tokens, health
-from apps.core.services import OWNER, api_token_create, api_token_revoke, entry_link_use, password_set
+from apps.core.services import OWNER, entry_link_use, password_set
 from apps.core.spec_forms import spec_form
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -76,8 +77,8 @@ def _settings(request: HttpRequest, *, status: int = 200, **changed: Any) -> Htt
             }
             for state in secret_states()
         ],
-        "password_form": PasswordForm(request.user),
-        "token_form": TokenForm(),
+        "password_form": PasswordForm(request),
+        "token_form": spec_form(NewApiToken)(),
         "tokens": api_tokens(request.user),
         "connections": {name: Preferences.options()[name].label for name in ("ollama_url", "endpoint_url")},
     }
@@ -131,7 +132,7 @@ def connection_submit(request: HttpRequest, name: str) -> HttpResponse:
 @sensitive_post_parameters("old", "password")
 def password_submit(request: HttpRequest) -> HttpResponse:
     """Set or change the password; this browser stays signed in, others are signed out."""
-    form = PasswordForm(request.user, request.POST)
+    form = PasswordForm(request, request.POST)
     if form.is_valid():
         try:
             password_set(user=request.user, password=form.cleaned_data["password"])
@@ -147,10 +148,11 @@ def password_submit(request: HttpRequest) -> HttpResponse:
 @never_cache
 def token_create(request: HttpRequest) -> HttpResponse:
     """Make an API token and show it this once."""
-    form = TokenForm(request.POST)
+    form = spec_form(NewApiToken)(request.POST)
     if not form.is_valid():
         return _settings(request, status=422, token_form=form)
-    token, _ = api_token_create(user=request.user, name=form.cleaned_data["name"])
+    spec = form.spec()
+    token, _ = api_token_create(user=request.user, name=spec.name, days=spec.days, read_only=spec.read_only)
     return _settings(request, new_token=token)
 
 

@@ -17,7 +17,7 @@ class Dataset(Subject):
     name = models.CharField(max_length=200)
     source = models.CharField(max_length=10, choices=DATASET_SOURCES)
     origin = models.CharField(max_length=500)
-    """Repository id with configuration and split, or path it came from."""
+    """Repository id with configuration and split, or the name of the file it came from: never the machine's path."""
     licence = models.CharField(max_length=100, blank=True)
     rows = models.BigIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)

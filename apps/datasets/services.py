@@ -1,6 +1,7 @@
 """Everything that changes datasets and the marks on their rows, and what is asked of the Hub before an import."""
 
 from dataclasses import replace
+from pathlib import PurePath
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -33,7 +34,7 @@ def dataset_lookup(*, spec: DatasetLookupSpec, user: AbstractBaseUser | None = N
 def dataset_import(*, spec: DatasetImportSpec, user: AbstractBaseUser | None = None) -> Dataset:
     """Write the row of a dataset to come and queue its import. AppError for a bad path, repository or upload."""
     spec = _source_checked(spec)
-    origin = {"hub": spec.repo_id, "file": spec.path, "upload": f"upload of {spec.name or spec.upload}"}[spec.source]
+    origin = _origin(spec)
     with transaction.atomic():
         dataset = Dataset.objects.create(
             name=spec.name or free_name(Dataset, origin.rstrip("/").rsplit("/", 1)[-1]),
@@ -43,6 +44,13 @@ def dataset_import(*, spec: DatasetImportSpec, user: AbstractBaseUser | None = N
         )
         job_enqueue(spec=spec, subject=dataset, user=user)
     return dataset
+
+
+def _origin(spec: DatasetImportSpec) -> str:
+    """What a reader learns of where the rows came from."""
+    if spec.source == "file":
+        return PurePath(spec.path).name
+    return spec.repo_id if spec.source == "hub" else f"upload of {spec.name or spec.upload}"
 
 
 def _source_checked(spec: DatasetImportSpec) -> DatasetImportSpec:

@@ -271,16 +271,14 @@ class TriedText(Subject):
         return f"{self.text[:60]}…" if len(self.text) > 60 else self.text
 
     def get_absolute_url(self) -> str:
-        """The page with everything in its address, so that a link shows the same to others."""
-        asked = {"sae": self.sae_id, "text": self.text} | ({"other": self.other} if self.other else {})
+        """The page with the question and its answer; no text stands in an address, where histories and logs keep it."""
+        return reverse("features:tried", args=[self.pk])
+
+    @property
+    def spec(self) -> TryTextSpec:
+        """The question; in its usual form once the job is gone."""
         job = self.job
-        spec = job.loaded_spec if job is not None else TryTextSpec(sae=self.sae_id, text=self.text)
-        usual = TryTextSpec(sae=self.sae_id, text=self.text)
-        for name in ("rank_by", "watched", "features_listed", "per_token", "lm_dtype"):
-            value = getattr(spec, name)
-            if value != getattr(usual, name):
-                asked[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        return f"{reverse('features:try')}?{urlencode(asked)}"
+        return job.loaded_spec if job is not None else TryTextSpec(sae=self.sae_id, text=self.text, other=self.other)
 
 
 class Ablation(Subject):

@@ -16,6 +16,7 @@ urlpatterns = [
     path("new/", views.feature_run_new, name="new"),
     path("new/estimate/", views.feature_run_estimate, name="estimate"),
     path("try/", trying.try_page, name="try"),
+    path("try/<int:pk>/", trying.tried_page, name="tried"),
     path("runs/<int:pk>/delete/", views.feature_run_remove, name="run-delete"),
     path("collections/", collections.collection_list_page, name="collections"),
     path("collections/new/", collections.collection_new, name="collection-new"),

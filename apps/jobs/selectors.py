@@ -1,16 +1,18 @@
 """What pages, endpoints and commands read of jobs."""
 
+from pathlib import PurePath
 from typing import Any
 
 from django.apps import apps
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
+from apps.core.machine_paths import paths_hidden
 from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.jobs.models import Job
 from apps.jobs.states import ACTIVE, State
-from workers.engine.specs.kinds import PASSING_KINDS
+from workers.engine.specs.kinds import PASSING_KINDS, SPECS
 
 
 def job_get(pk: int) -> Job:
@@ -58,6 +60,22 @@ def queue_position(job: Job) -> int | None:
     return Job.objects.filter(state=State.QUEUED, queue=job.queue).filter(ahead).count() + 1
 
 
+def paths_given(job: Job) -> dict[str, str]:
+    """The paths on the machine that the job's Spec holds, by option."""
+    options = SPECS[job.kind].options() if job.kind in SPECS else {}
+    return {name: str(job.spec[name]) for name, option in options.items() if option.is_path and job.spec.get(name)}
+
+
+def spec_shown(job: Job) -> dict[str, Any]:
+    """The stored Spec, with files and folders by their names alone."""
+    return job.spec | {name: PurePath(path).name for name, path in paths_given(job).items()}
+
+
+def text_shown(job: Job, text: str) -> str:
+    """What the job or its libraries say, without the machine's paths."""
+    return paths_hidden(text, given=paths_given(job).values())
+
+
 def job_log_tail(job: Job, *, characters: int = 20_000) -> str:
     """The end of the log of the newest attempt; empty when there is none."""
     log = data_path("jobs", job.pk, f"attempt-{job.attempt}", "log.txt")
@@ -65,7 +83,7 @@ def job_log_tail(job: Job, *, characters: int = 20_000) -> str:
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - characters))
-        return file.read().decode("utf-8", errors="replace")
+        return text_shown(job, file.read().decode("utf-8", errors="replace"))
 
 
 def subject_of(job: Job) -> Any | None:
@@ -107,7 +125,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "error": (
             {"code": job.error_code, "message": job.error_message, "hint": job.error_hint} if job.error_code else None
         ),
-        "spec": job.spec,
+        "spec": spec_shown(job),
         "created_at": job.created_at.isoformat(),
         "started_at": job.started_at.isoformat() if job.started_at else None,
         "ended_at": job.ended_at.isoformat() if job.ended_at else None,

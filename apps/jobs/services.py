@@ -21,12 +21,15 @@ from apps.core.live.publishing import publish
 from apps.core.live.topics import ALL_JOBS, topic
 from apps.core.storage import artifact_remove, data_path
 from apps.jobs.models import Job, JobEvent, Subject
+from apps.jobs.selectors import text_shown
 from apps.jobs.states import ACTIVE, ENDED, MOVES, ON_WORKER, State, Wish
 from workers.engine.specs.base import Spec
 from workers.engine.specs.priorities import PRIORITIES
 
 PASSING_KEPT = timedelta(days=1)
 """How long the answers of Specs that are PASSING are kept."""
+TEXTS = ("error_message", "error_hint", "error_traceback", "message", "waits_for")
+"""Words of a job that may come from a library, with the machine's paths in them."""
 WAKE = "workers.supervisor.waking.wake"
 
 
@@ -79,6 +82,7 @@ def job_move(job: Job, to: State, *, frm: tuple[State, ...] | None = None, text:
     first). The row object is refreshed; topics are published; `text` becomes an event."""
     legal = tuple(state for state, targets in MOVES.items() if to in targets)
     allowed = legal if frm is None else tuple(s for s in frm if s in legal)
+    values |= {name: text_shown(job, values[name]) for name in TEXTS if name in values}
     if to in ENDED:
         values.setdefault("ended_at", timezone.now())
     if to not in ON_WORKER:
@@ -214,7 +218,7 @@ def jobs_require_none_active(*, entity: str, pk: int, name: str) -> None:
 
 def event_write(job: Job, text: str, level: str = "info") -> None:
     """One line in the job's history."""
-    JobEvent.objects.create(job=job, attempt=job.attempt, level=level, text=text[:4000])
+    JobEvent.objects.create(job=job, attempt=job.attempt, level=level, text=text_shown(job, text)[:4000])
 
 
 def publish_job(job: Job) -> None:

@@ -1,6 +1,7 @@
 """Pages of jobs: all of them, one of them, and the buttons."""
 
 import dataclasses
+from pathlib import PurePath
 from typing import Any
 
 from django.apps import apps
@@ -104,6 +105,8 @@ class OptionRow:
             return "–"
         if isinstance(self.value, bool):
             return "yes" if self.value else "no"
+        if self.option.is_path:
+            return PurePath(self.value).name
         if isinstance(self.value, int):
             return f"{self.value:,}"
         return dict(self.option.choices).get(str(self.value), str(self.value))

@@ -16,7 +16,7 @@ class LanguageModel(Subject):
     name = models.CharField(max_length=200)
     source = models.CharField(max_length=10, choices=LANGUAGE_MODEL_SOURCES)
     origin = models.CharField(max_length=500)
-    """Repository id or path it came from."""
+    """Repository id, or the name of the file or folder it came from: never the machine's path."""
     revision = models.CharField(max_length=100, blank=True)
     licence = models.CharField(max_length=100, blank=True)
     model_type = models.CharField(max_length=60, blank=True)

@@ -1,6 +1,7 @@
 """Everything that changes language models: look-up, import, another try, quantize, rename, delete."""
 
 from dataclasses import replace
+from pathlib import PurePath
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -43,7 +44,7 @@ def language_model_lookup(
 def language_model_import(*, spec: LanguageModelImportSpec, user: AbstractBaseUser | None = None) -> LanguageModel:
     """Write the row of a language model to come and queue its import. AppError for a bad path or repository."""
     spec = _source_checked(spec)
-    origin = spec.repo_id if spec.source == "hub" else spec.path
+    origin = spec.repo_id if spec.source == "hub" else PurePath(spec.path).name
     with transaction.atomic():
         language_model = LanguageModel.objects.create(
             name=spec.name or free_name(LanguageModel, origin.rstrip("/").rsplit("/", 1)[-1]),

@@ -9,6 +9,7 @@ from django.http import QueryDict
 
 from apps.core.spec_forms import SpecForm, spec_form
 from apps.features.models import Feature
+from apps.steering.models import Experiment
 from workers.engine.specs.steering import SteerSpec
 
 SHORT_NAMES = {"f": "features", "p": "prompt"}
@@ -47,6 +48,12 @@ def linked_form(query: QueryDict, initial: dict[str, Any] | None = None) -> Spec
     asked = {SHORT_NAMES.get(name, name): value for name, value in query.items()}
     known = {name: value for name, value in asked.items() if name in SteerSpec.options()}
     return spec_form(SteerSpec)(initial={**(initial or {}), **known})
+
+
+def spec_initial(experiment: Experiment) -> dict[str, Any]:
+    """The form's values for an experiment's Spec."""
+    spec = {name: value for name, value in experiment.spec.items() if name != "schema"}
+    return spec | {"features": ",".join(f"{f['index']}:{f['strength']:g}" for f in spec["features"])}
 
 
 def cart_rows(form: SpecForm, sae: int | None) -> list[CartRow]:

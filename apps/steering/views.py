@@ -8,7 +8,6 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.core.errors import AppError
@@ -27,6 +26,7 @@ from apps.steering.forms import (
     cart_rows,
     linked_form,
     posted_form,
+    spec_initial,
 )
 from apps.steering.models import Experiment
 from apps.steering.pages import result_context
@@ -50,11 +50,12 @@ def experiment_list_page(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def experiment_new(request: HttpRequest) -> HttpResponse:
-    """The form; ?sae=&f=12:4,77:-2&p=, ?preset= and every option by name prefill it. Without an SAE it asks for one first."""
+    """The form; ?again=, the number of an experiment, ?preset=, ?sae=&f=12:4,77:-2&p= and every option by name prefill it.
+    Without an SAE it asks for one first."""
     if request.method == "POST":
         form = posted_form(request.POST)
     else:
-        form = linked_form(request.GET, preset_asked(request.GET, Preset.Kind.STEERING))
+        form = linked_form(request.GET, _again(request) or preset_asked(request.GET, Preset.Kind.STEERING))
     if request.method == "POST" and form.is_valid():
         try:
             return redirect(experiment_start(spec=form.spec(), user=request.user))
@@ -65,6 +66,11 @@ def experiment_new(request: HttpRequest) -> HttpResponse:
         return render(request, "steering/choose.html", {"saes": Sae.objects.select_related("language_model")})
     context = _form_context(request, form, sae)
     return render(request, "steering/new.html", context, status=422 if form.errors else 200)
+
+
+def _again(request: HttpRequest) -> dict[str, Any]:
+    """What the experiment ?again= was asked with, prompt included; {} without."""
+    return spec_initial(experiment_get(_whole(request, "again"))) if "again" in request.GET else {}
 
 
 def _sae_of(form: SpecForm) -> Sae | None:
@@ -130,11 +136,9 @@ def _whole(request: HttpRequest, name: str) -> int:
 def experiment_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Both texts side by side, and what was done to the model."""
     experiment = experiment_get(pk)
-    spec = {name: value for name, value in experiment.spec.items() if name not in ("schema", "features")}
-    spec["features"] = ",".join(f"{f['index']}:{f['strength']:g}" for f in experiment.spec["features"])
     context = {
         **result_context(experiment),
-        "again_url": f"{reverse('steering:new')}?{urlencode(spec)}",
+        "again_url": f"{reverse('steering:new')}?again={pk}",
         "name_form": ExperimentNameForm(initial={"name": experiment.name}),
     }
     return render(request, "steering/detail.html", context)

@@ -8,6 +8,7 @@
 const STALE_S = 10;
 const POLL_S = 5;
 const REFRESH_S = 3;
+const SESSION_OVER = 4401; // the password was changed, here or elsewhere: the browser may have another session by now
 const WORKING = '[data-topic][data-state="running"], [data-topic][data-state="stopping"]';
 const ENDS = { succeeded: ["✓", "done"], failed: ["✗", "failed"], cancelled: ["–", "studio"] };
 
@@ -58,7 +59,12 @@ document.addEventListener("htmx:wsAfterMessage", (event) => {
   dotShow();
 });
 document.addEventListener("htmx:wsOpen", () => { live.isOpen = true; live.since = Date.now(); dotShow(); });
-document.addEventListener("htmx:wsClose", () => { live.isOpen = false; dotShow(); });
+document.addEventListener("htmx:wsClose", ({ detail: { event } }) => {
+  live.isOpen = false;
+  dotShow();
+  const socket = document.getElementById("live-socket");
+  if (event.code === SESSION_OVER && socket) socketOpen(socket, new URL(socket.dataset.poll, location).searchParams.toString());
+});
 
 // {% live %} leaves <i data-live-topics>: when a swap has changed which topics the page shows, the socket is opened anew.
 function socketFollow() {
@@ -66,7 +72,10 @@ function socketFollow() {
   if (!socket) return;
   const topics = new Set(["jobs/all", ...[...document.querySelectorAll("[data-live-topics]")].flatMap((mark) => mark.dataset.liveTopics.split(" "))]);
   const query = new URLSearchParams([...topics].map((topic) => ["topic", topic])).toString();
-  if (socket.dataset.poll === `/live/?${query}`) return;
+  if (socket.dataset.poll !== `/live/?${query}`) socketOpen(socket, query);
+}
+
+function socketOpen(socket, query) {
   const fresh = socket.cloneNode();
   fresh.setAttribute("ws-connect", `/ws/live/?${query}`);
   fresh.dataset.poll = `/live/?${query}`;

@@ -4,6 +4,7 @@ from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from apps.core.live.access import ACCESS
 from apps.core.live.hub import HUB
 from apps.core.live.rendering import is_known
 
@@ -19,9 +20,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.close()
             return
         await self.accept()
+        ACCESS.join(self, self.scope["session"].session_key)
         HUB.join(self, topics)
 
     async def disconnect(self, code: int) -> None:
+        ACCESS.leave(self)
         HUB.leave(self)
 
 

@@ -1,38 +1,45 @@
-"""The page on which a text is tried: the form with everything in its address, and the answer below it."""
+"""The page on which a text is tried, and the page of one that was: the same form, and the answer below it."""
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm, spec_form
 from apps.features.models import TriedText
-from apps.features.trying.selectors import tried_before, tried_context
+from apps.features.trying.selectors import tried_before, tried_context, tried_text_get
 from apps.features.trying.services import text_try
 from apps.saes.models import Sae
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.try_text import TryTextSpec
 
+TEXTS = ("text", "other")
+"""Options that no address carries."""
+
 
 @require_http_methods(["GET", "POST"])
 def try_page(request: HttpRequest) -> HttpResponse:
-    """?sae=&text=&other= fill the form; what they ask is read at once by the page itself. POST reads a text: htmx gets the
-    answer and the page's new address, others are led there. A feature's own page asks with `here`: it keeps its address."""
+    """?sae=&watched= and other options prefill the form, the texts alone do not. POST reads a text: htmx gets the answer
+    and the page's new address, others are led there. A feature's own page asks with `here`: it keeps its address."""
     if request.method == "POST":
         return _tried(request)
-    form = spec_form(TryTextSpec)(initial=request.GET.dict())
+    asked = {name: value for name, value in request.GET.items() if name not in TEXTS}
+    form = spec_form(TryTextSpec)(initial=asked)
     form.rows_preselect()
-    context = {"form": form, "has_none": not Sae.objects.exists(), "asks": False}
-    if request.GET.get("text", "").strip():
-        asked = _asked(request.GET)
-        before = tried_before(asked.spec()) if asked.is_valid() else None
-        context |= {"form": asked} | (tried_context(before) if before else {"asks": asked.is_valid()})
-    return render(request, "features/try.html", context)
+    return render(request, "features/try.html", {"form": form, "has_none": not Sae.objects.exists()})
+
+
+@require_GET
+def tried_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """A text that was tried, for a day: the form as it was sent, and the answer."""
+    tried = tried_text_get(pk)
+    form = spec_form(TryTextSpec)(initial=tried.spec.to_json())
+    return render(request, "features/try.html", {"form": form, **tried_context(tried)})
 
 
 def _asked(values: QueryDict) -> SpecForm:
-    """The form as an address, or a form with few fields, fills it; the rest at its defaults."""
+    """The form as one with few fields fills it; the rest at its defaults."""
     fields = spec_form(TryTextSpec).base_fields
     defaults = {name: field.initial for name, field in fields.items() if field.initial is not None}
     return spec_form(TryTextSpec)(defaults | values.dict())

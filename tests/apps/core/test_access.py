@@ -5,11 +5,14 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
+from apps.core.client_address import client_address
 from apps.core.errors import AppError
 from apps.core.models import EntryLink
 from apps.core.services import bind_check, entry_link_use, entry_url_make, is_loopback, owner_ensure, password_set
@@ -133,6 +136,97 @@ def test_password_guessing_is_locked_out_even_for_the_right_password(client, own
     assert answer.status_code == 429
     assert "15 minutes" in answer.content.decode()
     assert "_auth_user_id" not in client.session
+
+
+def guess(client, times, path="/sign-in/", name="owner", **extra):
+    """Wrong passwords at the sign-in; the last answer's status."""
+    return [client.post(path, {"username": name, "password": "guess"}, **extra).status_code for _ in range(times)][-1]
+
+
+def test_a_sign_in_forgives_the_mistakes_before_it(client, owner, settings):
+    for _ in range(3):
+        assert guess(client, settings.AXES_FAILURE_LIMIT - 1) == 200
+        assert client.post("/sign-in/", {"username": "owner", "password": PASSWORD}).status_code == 302
+        client.logout()
+
+
+def test_an_entry_link_ends_the_lock_out(client, owner, settings):
+    assert guess(client, settings.AXES_FAILURE_LIMIT) == 429
+    client.get(urlsplit(entry_url_make(base_url="")).path)
+    client.logout()
+    assert client.post("/sign-in/", {"username": "owner", "password": PASSWORD}).status_code == 302
+
+
+def change(client, old):
+    """The settings page's form for a new password."""
+    return client.post("/settings/password/", {"old": old, "password": "another horse battery"})
+
+
+def test_guesses_of_the_old_password_are_locked_out_with_those_of_the_sign_in(client_in, owner, settings):
+    for _ in range(settings.AXES_FAILURE_LIMIT - 1):
+        assert change(client_in, "guess").status_code == 422
+    assert change(client_in, "guess").status_code == 429
+    assert change(client_in, PASSWORD).status_code == 429
+    owner.refresh_from_db()
+    assert owner.check_password(PASSWORD)
+    assert guess(Client(), 1) == 429
+
+
+def test_the_right_old_password_forgives_the_mistakes_before_it(client_in, owner, settings):
+    for _ in range(settings.AXES_FAILURE_LIMIT - 1):
+        change(client_in, "guess")
+    assert change(client_in, PASSWORD).status_code == 302
+    assert not AccessAttempt.objects.exists()
+
+
+def test_no_guess_is_kept_in_the_record_of_failures(client_in):
+    change(client_in, "nearly-my-password")
+    guess(Client(), 1)
+    for attempt in AccessAttempt.objects.all():
+        assert "nearly-my-password" not in attempt.post_data + attempt.get_data
+        assert "another horse battery" not in attempt.post_data
+        assert "password=guess" not in attempt.post_data
+
+
+def test_the_admin_has_no_second_form_for_the_password(client_in):
+    assert client_in.get("/admin/password_change/").headers["Location"] == "/settings/"
+    assert client_in.post("/admin/password_change/", {"old_password": "guess"}).headers["Location"] == "/settings/"
+
+
+def test_guesses_at_the_admin_are_counted_too(client, owner, settings):
+    assert guess(client, settings.AXES_FAILURE_LIMIT, path="/admin/login/") == 429
+    assert guess(client, 1) == 429
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, "203.0.113.9", "127.0.0.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "198.51.100.1, 203.0.113.9", "203.0.113.9"),
+        (2, "198.51.100.1, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        (2, "203.0.113.9", "127.0.0.1"),
+        (1, "203.0.113.9:4711", "203.0.113.9"),
+        (1, "[2001:db8::1]:4711", "2001:db8::1"),
+        (1, "2001:db8::1", "2001:db8::1"),
+        (1, "unknown", "127.0.0.1"),
+        (1, "", "127.0.0.1"),
+        (1, None, "127.0.0.1"),
+    ],
+)
+def test_the_client_is_who_the_outermost_trusted_proxy_saw(rf, settings, proxies, forwarded, address):
+    settings.PROXIES = proxies
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    assert client_address(rf.get("/", headers=headers)) == address
+
+
+def test_behind_a_proxy_one_guesser_does_not_lock_out_others_and_cannot_pose_as_many(client, owner, settings):
+    settings.PROXIES = 1
+    for number in range(settings.AXES_FAILURE_LIMIT):
+        last = guess(client, 1, headers={"X-Forwarded-For": f"198.51.100.{number}, 203.0.113.9"})
+    assert last == 429
+    words = {"username": "owner", "password": PASSWORD}
+    assert client.post("/sign-in/", words, headers={"X-Forwarded-For": "203.0.113.10"}).status_code == 302
 
 
 @pytest.mark.parametrize("weak", ["short", "password123", ""])

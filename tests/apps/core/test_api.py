@@ -1,6 +1,8 @@
 """JSON endpoints: who may call, what bodies are read, what errors look like, and the description of it all."""
 
 import json
+import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
@@ -8,10 +10,10 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from apps.core.api import api, paged
+from apps.core.api_tokens import api_token_create
 from apps.core.errors import AppError, NotFound, StillReferenced
 from apps.core.models import ApiToken
 from apps.core.openapi import openapi, spec_schema
-from apps.core.services import api_token_create
 from workers.engine.specs.errors import OutOfMemory
 from workers.engine.specs.kinds import SPECS
 
@@ -161,3 +163,66 @@ def test_the_schema_of_a_spec_is_json_and_names_every_option_with_its_range(spec
         assert each.get("minimum") == option.minimum
         assert each.get("maximum") == option.maximum
         assert ("default" in known) != (name in schema["required"])
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_token_opens_until_its_end_and_nothing_from_then_on(client, owner):
+    token, row = api_token_create(user=owner, name="t", days=1)
+    assert timedelta(hours=23) < row.expires_at - timezone.now() <= timedelta(days=1)
+    assert client.get("/api/v1/settings", headers=bearer(token)).status_code == 200
+    ApiToken.objects.update(expires_at=timezone.now())
+    answer = client.get("/api/v1/settings", headers=bearer(token))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token_ended")
+
+
+@pytest.mark.parametrize("method", ["post", "patch", "put", "delete"])
+def test_a_read_only_token_looks_and_changes_nothing(client, owner, method):
+    token, _ = api_token_create(user=owner, name="t", read_only=True)
+    assert client.get("/api/v1/settings", headers=bearer(token)).status_code == 200
+    assert client.head("/api/v1/settings", headers=bearer(token)).status_code == 200
+    answer = getattr(client, method)(
+        "/api/v1/settings", {"endpoint_model": "m"}, content_type="application/json", headers=bearer(token)
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "token_read_only")
+
+
+def test_every_endpoint_that_changes_things_refuses_a_read_only_token(client, owner):
+    token, _ = api_token_create(user=owner, name="t", read_only=True)
+    tried = 0
+    for path, operations in openapi()["paths"].items():
+        for method in sorted({"post", "put", "patch", "delete"} & set(operations)):
+            address = "/api/v1" + re.sub(r"{\w+}", "1", path)
+            answer = getattr(client, method)(address, {}, content_type="application/json", headers=bearer(token))
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "token_read_only"), address
+            tried += 1
+    assert tried > 40
+
+
+def test_tokens_are_made_listed_and_revoked_as_json_by_a_signed_in_user(client_in):
+    body = {"name": "notebook", "days": 90, "read_only": True}
+    answer = client_in.post("/api/v1/tokens", body, content_type="application/json")
+    assert answer.status_code == 201
+    made = answer.json()
+    assert (made["read_only"], made["has_ended"]) == (True, False)
+    listed = client_in.get("/api/v1/tokens").json()
+    assert [row["id"] for row in listed] == [made["id"]] and "token" not in listed[0]
+    assert client_in.delete(f"/api/v1/tokens/{made['id']}").json() == {"revoked": made["id"]}
+    assert client_in.get("/api/v1/tokens").json() == []
+
+
+@pytest.mark.parametrize(
+    "body", [{"name": " "}, {"name": "a" * 81}, {"name": "a", "days": 0}, {"name": "a", "days": 4000}]
+)
+def test_a_token_with_a_name_or_end_it_cannot_have_is_refused(client_in, body):
+    answer = client_in.post("/api/v1/tokens", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, list(body)[-1])
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_makes_no_other_token_which_could_outlive_it(client, owner):
+    token, _ = api_token_create(user=owner, name="t", days=1)
+    answer = client.post("/api/v1/tokens", {"name": "x"}, content_type="application/json", headers=bearer(token))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "sign_in_needed")

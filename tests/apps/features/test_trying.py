@@ -1,6 +1,7 @@
 """The page, endpoint, command and runner of trying a text."""
 
 import json
+import re
 
 import pytest
 from django.core.management import call_command
@@ -50,7 +51,7 @@ def test_reading_a_text_answers_with_its_job_and_the_pages_new_address(client_in
         headers=HTMX,
     )
     tried = TriedText.objects.get()
-    assert answer.headers["HX-Push-Url"] == tried.get_absolute_url() == f"/features/try/?sae={sae.pk}&text=The+wind"
+    assert answer.headers["HX-Push-Url"] == tried.get_absolute_url() == f"/features/try/{tried.pk}/"
     assert "Reading" in answer.text and tried.topic in answer.text
     assert (tried.job.kind, tried.job.queue) == ("try_text", "steer")
 
@@ -66,19 +67,32 @@ def test_a_feature_page_tests_a_text_on_its_feature_and_keeps_its_address(client
     tried = TriedText.objects.get()
     assert tried.job.loaded_spec == TryTextSpec(sae=sae.pk, text="The wind", watched=(3,), features_listed=5)
     without_script = client_in.post(reverse("features:try"), values)
-    assert without_script.status_code == 302 and "watched=3" in without_script.headers["Location"]
+    assert without_script.headers["Location"] == tried.get_absolute_url()
     TryTextRunner().finish(tried.job, tried.job.loaded_spec, try_result_make(), "")
     Job.objects.filter(pk=tried.job.pk).update(state="succeeded")
     assert "Feature 3, then the others, strongest first" in client_in.get(without_script.headers["Location"]).text
 
 
-def test_an_address_holds_every_option_that_is_not_the_usual(client_in, sae):
-    spec = TryTextSpec(sae=sae.pk, text="The wind", watched=(3, 1), per_token=9)
-    tried = services.text_try(spec=spec)
-    ranked = services.text_try(spec=TryTextSpec(sae=sae.pk, text="The wind", rank_by="mean"))
-    assert ranked.get_absolute_url().endswith("&text=The+wind&rank_by=mean")
-    assert tried.get_absolute_url() == f"/features/try/?sae={sae.pk}&text=The+wind&watched=3%2C1&per_token=9"
-    assert tried.topic in client_in.get(tried.get_absolute_url()).text, "the same question, already under way"
+def test_the_page_of_a_tried_text_fills_the_form_as_it_was_sent_and_no_address_holds_the_text(client_in, sae):
+    tried = services.text_try(
+        spec=TryTextSpec(sae=sae.pk, text="The wind", other="The sun", watched=(3, 1), per_token=9)
+    )
+    assert tried.get_absolute_url() == f"/features/try/{tried.pk}/"
+    shown = client_in.get(tried.get_absolute_url())
+    form = shown.context["form"]
+    assert [form[name].value() for name in ("text", "other", "per_token")] == ["The wind", "The sun", 9]
+    assert 'value="3, 1"' in shown.text and tried.topic in shown.text
+    assert not re.findall(r"""(?:href|action|data-copy-address)=["'][^"']*wind""", shown.text)
+
+
+def test_a_text_in_an_address_is_not_taken_but_other_options_are(client_in, sae):
+    form = page(client_in, sae, text="The wind", other="x", watched="3").context["form"]
+    assert [form[name].value() for name in ("text", "other", "watched")] == [None, "", "3"]
+    assert not TriedText.objects.exists()
+
+
+def test_a_text_that_was_forgotten_is_not_found(client_in, sae):
+    assert client_in.get("/features/try/7/").status_code == 404
 
 
 def test_no_text_is_refused_in_words(client_in, sae):
@@ -96,24 +110,17 @@ def test_no_text_is_refused_in_words(client_in, sae):
     assert not TriedText.objects.exists()
 
 
-def test_an_address_with_a_text_asks_for_the_answer_by_itself(client_in, sae):
-    assert 'hx-trigger="submit, load"' in page(client_in, sae, text="The wind").text
-    assert 'hx-trigger="submit"' in page(client_in, sae).text
-
-
-def test_an_address_that_was_answered_shows_the_answer_at_once(client_in, sae):
+def test_a_text_that_was_read_is_shown_with_its_answer(client_in, sae):
     feature_label_set(feature=sae.features.get(index=5), label="weather", category="")
-    tried_make(sae, is_ready=True)
-    text = page(client_in, sae, text="The wind").text
-    assert 'hx-trigger="submit"' in text
+    tried = tried_make(sae, is_ready=True)
+    text = client_in.get(tried.get_absolute_url()).text
     assert "2</data> of" in text and "weather" in text and "read in 0.2 s" in text.replace("0.3", "0.2")
     assert f"/features/sae/{sae.pk}/5/" in text and "not read" in text and "none fires" in text
     assert "Change" not in text
 
 
 def test_two_texts_show_what_appears_vanishes_and_changes(client_in, sae):
-    tried_make(sae, other="The sun", is_ready=True)
-    text = page(client_in, sae, text="The wind", other="The sun").text
+    text = client_in.get(tried_make(sae, other="The sun", is_ready=True).get_absolute_url()).text
     assert "vanishes" in text and "rises" in text and "Features, largest change first" in text
 
 

@@ -1,7 +1,6 @@
 """The steering pages: list, form with its cart, result."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.urls import reverse
@@ -115,9 +114,11 @@ def test_again_with_changes_leads_to_the_same_form(client_in, sae):
     experiment = finished_experiment_make(sae)
     page = client_in.get(experiment.get_absolute_url()).text
     link = re.search(r'href="(/steering/new/\?[^"]+)"', page)[1].replace("&amp;", "&")
-    asked = parse_qs(urlsplit(link).query)
-    assert asked["features"] == ["4:3"] and asked["unit"] == ["raw"] and asked["prompt"] == ["The weather"]
-    assert cart(client_in.get(link).text) == [("4", "3")]
+    assert link == f"/steering/new/?again={experiment.pk}", "no prompt stands in an address"
+    shown = client_in.get(link)
+    assert [shown.context["form"][name].value() for name in ("unit", "prompt")] == ["raw", "The weather"]
+    assert cart(shown.text) == [("4", "3")]
+    assert client_in.get("/steering/new/?again=999").status_code == 404
 
 
 def test_a_saved_experiment_bears_its_name_and_stands_first(client_in, sae):

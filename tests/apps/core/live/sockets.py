@@ -10,10 +10,11 @@ from apps.core.live.hub import SPACING_S
 from mistudio_site.asgi import application
 
 
-def socket(client, path, origin="http://testserver") -> WebsocketCommunicator:
+def socket(client, path, origin="http://testserver", **headers: str) -> WebsocketCommunicator:
     """A socket with the cookie of Django's test client, not yet connected."""
     cookie = client.cookies.get(settings.SESSION_COOKIE_NAME)
-    headers = [(b"origin", origin.encode())]
+    named = {"host": "testserver", "origin": origin} | {name.replace("_", "-"): text for name, text in headers.items()}
+    headers = [(name.encode(), text.encode()) for name, text in named.items()]
     if cookie is not None:
         headers.append((b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie.value}".encode()))
     return WebsocketCommunicator(application, path, headers=headers)
