@@ -74,9 +74,18 @@ def wake_send() -> None:
     async_task(WAKE, q_options={"save": False})
 
 
-def job_move(job: Job, to: State, *, frm: tuple[State, ...] | None = None, text: str = "", **values: Any) -> bool:
-    """Move a job by a conditional UPDATE; False when it was not in a state from which `to` is legal (somebody else was
-    first). The row object is refreshed; topics are published; `text` becomes an event."""
+def job_move(
+    job: Job,
+    to: State,
+    *,
+    frm: tuple[State, ...] | None = None,
+    of_attempt: int | None = None,
+    text: str = "",
+    **values: Any,
+) -> bool:
+    """Move a job by a conditional UPDATE; False when it was not in a state from which `to` is legal, or no longer in the
+    attempt `of_attempt` (somebody else was first). The row object is refreshed; topics are published; `text` becomes an
+    event."""
     legal = tuple(state for state, targets in MOVES.items() if to in targets)
     allowed = legal if frm is None else tuple(s for s in frm if s in legal)
     if to in ENDED:
@@ -84,8 +93,10 @@ def job_move(job: Job, to: State, *, frm: tuple[State, ...] | None = None, text:
     if to not in ON_WORKER:
         values.setdefault("wish", Wish.NONE)
     with transaction.atomic():
-        changed = Job.objects.filter(pk=job.pk, state__in=allowed).update(state=to, **values)
-        if changed != 1:
+        rows = Job.objects.filter(pk=job.pk, state__in=allowed)
+        if of_attempt is not None:
+            rows = rows.filter(attempt=of_attempt)
+        if rows.update(state=to, **values) != 1:
             return False
         job.refresh_from_db()
         if text:
