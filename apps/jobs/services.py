@@ -112,7 +112,14 @@ def job_wish(*, job: Job, wish: Wish) -> None:
     else:
         changed = int(job_move(job, State.STOPPING, wish=wish, text=f"Asked to {wish.label}."))
     if not changed:
-        raise AppError("not_running", f"Job {job.pk} is not running.", "Reload the page to see its state.", status=409)
+        raise _wrong_state("not_running", job, "running", f"Only a running job can be asked to {wish.label}.")
+
+
+def _wrong_state(code: str, job: Job, wanted: str, hint: str) -> AppError:
+    """What was asked does not fit the state that the job is in now, which the message names."""
+    state = Job.objects.filter(pk=job.pk).values_list("state", flat=True).first()
+    words = f"Job {job.pk} is not {wanted}: it {f'is {state}' if state else 'was deleted'}."
+    return AppError(code, words, hint, status=409)
 
 
 def job_cancel(*, job: Job) -> None:
@@ -152,18 +159,14 @@ def job_resume(*, job: Job) -> None:
     """Put a paused or interrupted job back into the queue; it goes on from its last checkpoint."""
     with transaction.atomic():
         if not job_move(job, State.QUEUED, frm=(State.PAUSED, State.INTERRUPTED), text="Queued again."):
-            raise AppError(
-                "not_paused", f"Job {job.pk} is not paused.", "Reload the page to see its state.", status=409
-            )
+            raise _wrong_state("not_paused", job, "paused", "Only paused and interrupted jobs are resumed.")
         transaction.on_commit(wake_send)
 
 
 def job_retry(*, job: Job, user: AbstractBaseUser | None = None) -> Job:
     """A new job with the same Spec and subject as one that failed or was cancelled."""
     if job.state not in (State.FAILED, State.CANCELLED):
-        raise AppError(
-            "not_failed", f"Job {job.pk} is {job.state}.", "Only failed or cancelled jobs are retried.", status=409
-        )
+        raise _wrong_state("not_failed", job, "failed", "Only failed and cancelled jobs are retried.")
     again = Job(
         kind=job.kind,
         queue=job.queue,
@@ -210,9 +213,7 @@ def job_priority_set(*, job: Job, priority: int) -> None:
             "bad_priority", f"Priority {priority} is outside 0 to 999.", "Lower numbers go first.", field="priority"
         )
     if not Job.objects.filter(pk=job.pk, state=State.QUEUED).update(priority=priority):
-        raise AppError(
-            "not_queued", f"Job {job.pk} waits no longer.", "Only queued jobs have a place to change.", status=409
-        )
+        raise _wrong_state("not_queued", job, "queued", "Only queued jobs have a place to change.")
     publish_job(job)
 
 
