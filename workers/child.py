@@ -3,8 +3,9 @@
     python -m workers.child JOB.json          one job, then the end
     python -m workers.child --serve           a warm child: one path to a JOB.json per line of standard input
 
-JOB.json: {"kind", "spec", "inputs", "control"}; `control` is the path of control.json, where wishes arrive. No Django, no
-database. Exit codes: 0 done, 1 failed (an error line was written), 75 stopped by a wish or SIGTERM.
+JOB.json: {"job", "attempt", "kind", "spec", "inputs", "control"}; `control` is the path of control.json, where wishes
+arrive. Every line names job and attempt: a supervisor takes those of its own alone. No Django, no database. Exit codes:
+0 done, 1 failed (an error line was written), 75 stopped by a wish or SIGTERM.
 """
 
 import contextlib
@@ -32,10 +33,11 @@ STOPPED = 75
 class ChildProgress(Progress):
     """Progress that writes lines to the supervisor and reads wishes from control.json and SIGTERM."""
 
-    def __init__(self, out: TextIO, control: Path) -> None:
+    def __init__(self, out: TextIO, job: dict[str, Any]) -> None:
         super().__init__()
         self._out = out
-        self._control = control
+        self._whose = {name: job.get(name) for name in ("job", "attempt")}
+        self._control = Path(job["control"])
         self._next_look = 0.0
         self._wish: str | None = None
         self._done_wishes: set[int] = set()
@@ -49,7 +51,7 @@ class ChildProgress(Progress):
             return
         # A dead supervisor must not keep a training from writing its checkpoint.
         with contextlib.suppress(BrokenPipeError):
-            self._out.write(json.dumps(line) + "\n")
+            self._out.write(json.dumps(line | self._whose) + "\n")
             self._out.flush()
 
     def _is_due(self, line: dict[str, Any]) -> bool:
@@ -86,7 +88,7 @@ class ChildProgress(Progress):
 def run(path: Path, out: TextIO) -> tuple[int, ChildProgress]:
     """Run the job described at `path`; returns the exit code after writing the last line."""
     job = json.loads(path.read_text())
-    progress = ChildProgress(out, Path(job["control"]))
+    progress = ChildProgress(out, job)
     _on_sigterm(progress)
     try:
         spec = spec_load(SPECS[job["kind"]], job["spec"])

@@ -1,6 +1,9 @@
 """The data folder: every path is made here from ids, never from a user's text. Rows hold paths relative to DATA_DIR."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from django.conf import settings
@@ -32,12 +35,33 @@ def relative(path: Path) -> str:
     return str(path.relative_to(settings.DATA_DIR))
 
 
+_PLACED: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("placed", default=None)
+
+
 def artifact_place(draft: Path, final: Path) -> None:
     """Rename a finished folder out of tmp/ to its place: it appears whole or not at all. An older one is replaced."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():
         artifact_remove(final)
     draft.rename(final)
+    placed = _PLACED.get()
+    if placed is not None:
+        placed.append((draft, final))
+
+
+@contextmanager
+def placed_or_put_back() -> Iterator[None]:
+    """Around a transaction that places artifacts: when it fails they go back to where they grew, so that it can be tried
+    again and no folder stays that no row knows."""
+    token = _PLACED.set([])
+    try:
+        yield
+    except BaseException:
+        for draft, final in reversed(_PLACED.get() or []):
+            final.rename(draft)
+        raise
+    finally:
+        _PLACED.reset(token)
 
 
 def artifact_remove(folder: Path) -> int:

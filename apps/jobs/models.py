@@ -56,8 +56,8 @@ class Job(models.Model):
 
     host = models.CharField(max_length=120, blank=True)
     pid = models.IntegerField(null=True, blank=True)
-    pid_started = models.FloatField(null=True, blank=True)
-    """Start time of the child's process: a reused pid is never killed by mistake."""
+    pid_started = models.CharField(max_length=80, blank=True, default="")
+    """Start of the child's process: a reused pid is never killed by mistake."""
     heartbeat_at = models.DateTimeField(null=True, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True)
@@ -161,7 +161,8 @@ class Worker(models.Model):
 
     host = models.CharField(max_length=120)
     pid = models.IntegerField()
-    pid_started = models.FloatField(default=0.0)
+    pid_started = models.CharField(max_length=80, blank=True, default="")
+    """Start of the process: while the one of this pid and start lives, its job is not lost, however long it is silent."""
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.SUPERVISOR)
     job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="workers")
     draining = models.BooleanField(default=False)

@@ -77,9 +77,18 @@ def wake_send() -> None:
     async_task(WAKE, q_options={"save": False})
 
 
-def job_move(job: Job, to: State, *, frm: tuple[State, ...] | None = None, text: str = "", **values: Any) -> bool:
-    """Move a job by a conditional UPDATE; False when it was not in a state from which `to` is legal (somebody else was
-    first). The row object is refreshed; topics are published; `text` becomes an event."""
+def job_move(
+    job: Job,
+    to: State,
+    *,
+    frm: tuple[State, ...] | None = None,
+    of_attempt: int | None = None,
+    text: str = "",
+    **values: Any,
+) -> bool:
+    """Move a job by a conditional UPDATE; False when it was not in a state from which `to` is legal, or no longer in the
+    attempt `of_attempt` (somebody else was first). The row object is refreshed; topics are published; `text` becomes an
+    event."""
     legal = tuple(state for state, targets in MOVES.items() if to in targets)
     allowed = legal if frm is None else tuple(s for s in frm if s in legal)
     values |= {name: text_shown(job, values[name]) for name in TEXTS if name in values}
@@ -88,8 +97,10 @@ def job_move(job: Job, to: State, *, frm: tuple[State, ...] | None = None, text:
     if to not in ON_WORKER:
         values.setdefault("wish", Wish.NONE)
     with transaction.atomic():
-        changed = Job.objects.filter(pk=job.pk, state__in=allowed).update(state=to, **values)
-        if changed != 1:
+        rows = Job.objects.filter(pk=job.pk, state__in=allowed)
+        if of_attempt is not None:
+            rows = rows.filter(attempt=of_attempt)
+        if rows.update(state=to, **values) != 1:
             return False
         job.refresh_from_db()
         if text:
@@ -105,7 +116,14 @@ def job_wish(*, job: Job, wish: Wish) -> None:
     else:
         changed = int(job_move(job, State.STOPPING, wish=wish, text=f"Asked to {wish.label}."))
     if not changed:
-        raise AppError("not_running", f"Job {job.pk} is not running.", "Reload the page to see its state.", status=409)
+        raise _wrong_state("not_running", job, "running", f"Only a running job can be asked to {wish.label}.")
+
+
+def _wrong_state(code: str, job: Job, wanted: str, hint: str) -> AppError:
+    """What was asked does not fit the state that the job is in now, which the message names."""
+    state = Job.objects.filter(pk=job.pk).values_list("state", flat=True).first()
+    words = f"Job {job.pk} is not {wanted}: it {f'is {state}' if state else 'was deleted'}."
+    return AppError(code, words, hint, status=409)
 
 
 def job_cancel(*, job: Job) -> None:
@@ -145,18 +163,14 @@ def job_resume(*, job: Job) -> None:
     """Put a paused or interrupted job back into the queue; it goes on from its last checkpoint."""
     with transaction.atomic():
         if not job_move(job, State.QUEUED, frm=(State.PAUSED, State.INTERRUPTED), text="Queued again."):
-            raise AppError(
-                "not_paused", f"Job {job.pk} is not paused.", "Reload the page to see its state.", status=409
-            )
+            raise _wrong_state("not_paused", job, "paused", "Only paused and interrupted jobs are resumed.")
         transaction.on_commit(wake_send)
 
 
 def job_retry(*, job: Job, user: AbstractBaseUser | None = None) -> Job:
     """A new job with the same Spec and subject as one that failed or was cancelled."""
     if job.state not in (State.FAILED, State.CANCELLED):
-        raise AppError(
-            "not_failed", f"Job {job.pk} is {job.state}.", "Only failed or cancelled jobs are retried.", status=409
-        )
+        raise _wrong_state("not_failed", job, "failed", "Only failed and cancelled jobs are retried.")
     again = Job(
         kind=job.kind,
         queue=job.queue,
@@ -203,9 +217,7 @@ def job_priority_set(*, job: Job, priority: int) -> None:
             "bad_priority", f"Priority {priority} is outside 0 to 999.", "Lower numbers go first.", field="priority"
         )
     if not Job.objects.filter(pk=job.pk, state=State.QUEUED).update(priority=priority):
-        raise AppError(
-            "not_queued", f"Job {job.pk} waits no longer.", "Only queued jobs have a place to change.", status=409
-        )
+        raise _wrong_state("not_queued", job, "queued", "Only queued jobs have a place to change.")
     publish_job(job)
 
 

@@ -9,7 +9,7 @@ from apps.jobs.models import Job, Worker
 from workers.engine.specs.kinds import SPECS
 from workers.engine.specs.priorities import PRIORITIES
 from workers.supervisor import claiming
-from workers.supervisor.child_process import process_started
+from workers.supervisor.processes import process_started
 
 SPEC_VALUES = {
     "dataset_import": {"source": "file", "path": "/nowhere.txt"},

@@ -4,12 +4,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.core.storage import data_path
 from apps.jobs.models import DeviceLease, Job, Worker
 from apps.jobs.states import State
 from tests.supervisor.conftest import SPEC_VALUES, make_job
 from workers.engine.specs.priorities import PRIORITIES
 from workers.runners.base import Runner
+from workers.supervisor.attempt import Attempt
 from workers.supervisor.claiming import HOST, claim
 from workers.supervisor.ending import Ending
 
@@ -135,7 +135,7 @@ def test_the_lease_ends_with_the_job(worker):
     make_job("train")
     job = claim(worker)
     assert DeviceLease.objects.filter(job=job).exists()
-    Ending(job, worker, Runner(), data_path("tmp", "none")).fail("x", "It failed.", "")
+    Ending(Attempt.of(job, worker), Runner()).fail("x", "It failed.", "")
     assert not DeviceLease.objects.exists()
 
 

@@ -10,11 +10,13 @@ from django_q.models import OrmQ
 from apps.jobs.models import DeviceLease, Job, Worker
 from apps.jobs.states import State
 from tests.supervisor.conftest import make_job
-from workers.supervisor.child_process import process_is, process_started
+from workers.supervisor import reaping
+from workers.supervisor.attempt import out_dir
 from workers.supervisor.claiming import HOST
+from workers.supervisor.processes import process_is, process_started
 from workers.supervisor.reaping import MOST_ATTEMPTS, dispatch, interrupted_requeue, reap
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
 
 def running(*, silent_s: float = 0, host: str = HOST, **values) -> Job:
@@ -45,11 +47,56 @@ def test_a_job_whose_worker_process_died_is_requeued_at_once():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     job = running()
-    Worker.objects.create(host=HOST, pid=gone.pid, pid_started=1.0, job=job, heartbeat_at=timezone.now())
+    Worker.objects.create(host=HOST, pid=gone.pid, pid_started="1.0", job=job, heartbeat_at=timezone.now())
     reap()
     job.refresh_from_db()
     assert job.state == State.QUEUED
     assert not Worker.objects.exists()
+
+
+@pytest.mark.parametrize("silent_s", [60, 86_400])
+def test_a_silent_job_whose_supervisor_lives_is_left_alone(worker, silent_s):
+    job = running(silent_s=silent_s)
+    Worker.objects.filter(pk=worker.pk).update(job=job)
+    assert reap() == []
+    job.refresh_from_db()
+    assert (job.state, job.attempts_without_progress) == (State.RUNNING, 0)
+
+
+def test_a_lost_attempt_leaves_no_output_and_no_worker_behind():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    job = running()
+    Worker.objects.create(host="another-host", pid=1, job=job, heartbeat_at=timezone.now())
+    Worker.objects.create(host=HOST, pid=gone.pid, pid_started="1", job=job, heartbeat_at=timezone.now())
+    out_dir(job.pk, 1).mkdir(parents=True)
+    out_dir(job.pk, 2).mkdir()
+    reap()
+    assert not out_dir(job.pk, 1).exists() and out_dir(job.pk, 2).exists()
+    assert not Worker.objects.filter(job=job).exists()
+
+
+def test_a_reaper_that_comes_late_leaves_the_next_attempt_alone(monkeypatch):
+    job = running(silent_s=60)
+    found = reaping._is_lost
+
+    def begin_the_next_attempt(read: Job) -> bool:
+        lost = found(read)
+        Job.objects.filter(pk=job.pk).update(attempt=2, heartbeat_at=timezone.now())
+        return lost
+
+    monkeypatch.setattr(reaping, "_is_lost", begin_the_next_attempt)
+    assert reap() == []
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.attempts_without_progress) == (State.RUNNING, 2, 0)
+
+
+def test_a_job_that_was_asked_to_pause_pauses_when_its_worker_dies():
+    job = running(silent_s=60)
+    Job.objects.filter(pk=job.pk).update(state=State.STOPPING, wish="pause")
+    reap()
+    job.refresh_from_db()
+    assert job.state == State.PAUSED
 
 
 def test_the_recorded_child_is_killed_before_its_job_is_requeued():
@@ -62,7 +109,7 @@ def test_the_recorded_child_is_killed_before_its_job_is_requeued():
 
 
 def test_a_reused_pid_is_never_killed():
-    running(silent_s=60, pid=os.getpid(), pid_started=1.0)
+    running(silent_s=60, pid=os.getpid(), pid_started="1.0")
     reap()
     assert process_is(os.getpid(), process_started(os.getpid()))
 

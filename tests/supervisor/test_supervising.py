@@ -1,47 +1,66 @@
 """One attempt from claim to end, with a child that says what the test wants (its lines are the real protocol)."""
 
+import json
 import queue
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from apps.core.errors import AppError
-from apps.jobs.models import Job, Worker
+from apps.core.storage import artifact_place, data_path
+from apps.jobs.models import DeviceLease, Job, Worker
 from apps.jobs.services import job_cancel, job_pause
 from apps.jobs.states import State, Wish
 from tests.supervisor.conftest import make_job
 from workers.engine.specs.kinds import INPUTS
 from workers.runners.base import Runner
-from workers.supervisor import ending, supervising
+from workers.supervisor import ending, supervising, warm
+from workers.supervisor.attempt import out_dir
 from workers.supervisor.claiming import HOST, claim
 from workers.supervisor.ending import MOST_ATTEMPTS, retry_pause_s
+from workers.supervisor.reaping import reap
 from workers.supervisor.supervising import Supervision
+from workers.supervisor.warm import steer_serve
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
 
 
 class SpokenChild:
     """Stands for a child process: hands out prepared lines, then None, then its exit code."""
 
     pid = 0
-    started = 0.0
+    started = ""
 
     def __init__(self, *lines, exit_code=0):
         self.lines = [*lines, None]
         self.exit_code = exit_code
-        self.asked = []
+        self.whose = {}
+        self.was_killed = False
 
     def ask(self, request):
-        self.asked.append(request)
+        job = json.loads(Path(request["job"]).read_text())
+        self.whose = {"job": job["job"], "attempt": job["attempt"]}
 
     def next_line(self, timeout_s):
         if not self.lines:
             raise queue.Empty
-        return self.lines.pop(0)
+        line = self.lines.pop(0)
+        line = line() if callable(line) else line
+        return line and self.whose | line
 
     def log_trim(self): ...
 
-    def kill(self): ...
+    @property
+    def is_alive(self):
+        return not self.was_killed
+
+    def kill(self):
+        self.was_killed = True
+
+    def end(self):
+        self.kill()
 
     def wait(self):
         return self.exit_code
@@ -89,13 +108,13 @@ def runner(monkeypatch, has_devices):
 def attempt(worker, runner):
     """Claim a fresh job of a kind (or a given one) and run one attempt in which the child says these lines."""
 
-    def run(*lines, exit_code=0, kind="train", job=None, before=None):
+    def run(*lines, exit_code=0, kind="train", job=None, before=None, child=None):
         job = job or make_job(kind)
         claimed = claim(worker)
         assert claimed.pk == job.pk
         if before is not None:
             before(claimed)
-        Supervision(claimed, worker).run(warm=SpokenChild(*lines, exit_code=exit_code))
+        Supervision(claimed, worker).run(warm=child or SpokenChild(*lines, exit_code=exit_code))
         job.refresh_from_db()
         return job
 
@@ -150,6 +169,143 @@ def test_a_fault_of_the_studio_fails_the_job_with_its_trace_and_does_not_leave_i
     assert "break_down" in job.error_traceback
     worker.refresh_from_db()
     assert worker.job is None
+
+
+def test_lines_of_another_job_or_attempt_are_dropped(attempt, runner, caplog):
+    stale = {"t": "result", "result": {"text": "another's"}}
+    job = attempt(
+        stale | {"job": 999},
+        {"t": "end", "code": 0} | {"attempt": 7},
+        {"t": "event", "level": "info", "text": "Not mine."} | {"job": 999},
+        {"t": "result", "result": {"text": "mine"}},
+        {"t": "end", "code": 0},
+        {"t": "result", "result": {"text": "too late"}},
+    )
+    assert (job.state, runner.finished) == (State.SUCCEEDED, {"text": "mine"})
+    assert not job.events.filter(text="Not mine.").exists()
+    assert sum("dropped a line" in record.message for record in caplog.records) == 3
+
+
+def test_a_line_without_a_job_is_dropped(attempt, runner):
+    child = SpokenChild({"t": "result", "result": {"text": "whose?"}}, exit_code=1)
+    child.ask = lambda request: None
+    job = attempt(child=child, kind="tokenize")
+    assert (job.state, runner.finished) == (State.FAILED, None)
+
+
+@pytest.mark.parametrize("step", ["metrics", "finish"])
+def test_a_child_whose_attempt_is_left_by_an_exception_is_killed_before_its_device_is_free(attempt, runner, step):
+    child = SpokenChild({"t": "metrics", "member": 0, "step": 1, "values": {}}, {"t": "result", "result": {}})
+    leases_at_kill = []
+    child.kill = lambda: leases_at_kill.append(DeviceLease.objects.count())
+
+    def break_down(*args):
+        raise ZeroDivisionError
+
+    setattr(runner, step, break_down)
+    job = attempt(child=child)
+    assert job.state == State.FAILED
+    assert leases_at_kill == [1]
+    assert not DeviceLease.objects.exists()
+    assert not out_dir(job.pk, 1).exists()
+
+
+def test_after_a_failed_supervision_steering_goes_on_with_a_fresh_child(worker, runner, monkeypatch, settings):
+    settings.WARM_IDLE_S = 0
+    first, second = make_job("steer"), make_job("steer")
+    children = []
+
+    def start():
+        lines = [{"t": "event", "level": "info"}] if not children else [{"t": "result", "result": {"text": "own"}}]
+        children.append(SpokenChild(*lines, {"t": "end", "code": 0}))
+        return children[-1]
+
+    monkeypatch.setattr(warm, "_start", start)
+    monkeypatch.setattr(warm, "_next", lambda worker: claim(worker, queues=("steer",)))
+    steer_serve(worker, claim(worker))
+    assert Job.objects.get(pk=first.pk).state == State.FAILED
+    assert children[0].was_killed and len(children) == 2
+    assert Job.objects.get(pk=second.pk).state == State.SUCCEEDED
+    assert runner.finished == {"text": "own"}
+
+
+def begin_the_next_attempt(job):
+    """What the reaper and another supervisor do meanwhile."""
+    DeviceLease.objects.filter(job=job).delete()
+    Job.objects.filter(pk=job.pk).update(attempt=job.attempt + 1, host=HOST)
+    DeviceLease.objects.create(host=HOST, device="cpu", job=job)
+    out_dir(job.pk, job.attempt + 1).mkdir(parents=True)
+
+
+RESULT = {"t": "result", "result": {}}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [[RESULT], [], [{"t": "stopped", "wish": "pause"}], [{"t": "error", "code": "e", "message": "M.", "hint": "",
+      "traceback": "", "transient": False}], [{"t": "metrics", "member": 0, "step": 1, "values": {}}, RESULT]],
+    ids=["result", "death", "pause", "error", "metrics"],
+)  # fmt: skip
+def test_a_supervisor_whose_job_was_taken_away_touches_nothing_of_the_next_attempt(attempt, runner, worker, last):
+    taken = []
+
+    def take_away():
+        job = Job.objects.get()
+        taken.append(job.attempt)
+        begin_the_next_attempt(job)
+        return {"t": "progress", "phase": "late", "done": 1, "total": 2, "unit": "", "message": ""}
+
+    child = SpokenChild(take_away, *last, exit_code=-9)
+    job = attempt(child=child)
+    assert (job.state, job.attempt, job.phase) == (State.RUNNING, 2, "starting")
+    assert (job.attempts_without_progress, runner.finished, runner.points) == (0, None, [])
+    assert not runner.discarded
+    assert job.lease and out_dir(job.pk, 2).exists() and not out_dir(job.pk, 1).exists()
+    assert child.was_killed
+    worker.refresh_from_db()
+    assert worker.job is None
+
+
+def test_a_death_that_the_reaper_has_counted_is_not_counted_again(attempt):
+    def reap_first():
+        Job.objects.update(host="another-host", heartbeat_at=timezone.now() - timedelta(hours=1))
+        Job.objects.update(host="another-host")
+        reap()
+        return {}
+
+    job = attempt(reap_first, exit_code=-9)
+    assert (job.state, job.attempts_without_progress) == (State.QUEUED, 1)
+
+
+def test_a_cancel_that_a_dying_child_did_not_hear_still_cancels(attempt, runner):
+    def cancel():
+        job_cancel(job=Job.objects.get())
+        return {"t": "event", "level": "info", "text": "going on"}
+
+    job = attempt(cancel, exit_code=-9)
+    assert job.state == State.CANCELLED
+    assert runner.discarded
+
+
+def test_a_transient_error_of_a_job_that_is_stopping_ends_it(attempt):
+    def finish():
+        Job.objects.update(state=State.STOPPING, wish=Wish.FINISH)
+        return error_line(transient=True)
+
+    assert attempt(finish).state == State.FAILED
+
+
+def test_an_artifact_whose_rows_could_not_be_written_goes_back_and_does_not_stay(attempt, runner):
+    final = data_path("saes", 987)
+
+    def place_then_fail(job, spec, result, out_dir):
+        Path(out_dir, "weights").write_text("w")
+        artifact_place(Path(out_dir), final)
+        raise AppError("full", "It is full.", "Free some.")
+
+    runner.finish = place_then_fail
+    assert attempt(RESULT).state == State.FAILED
+    assert not final.exists()
 
 
 def test_progress_metrics_and_events_become_rows(attempt, runner):

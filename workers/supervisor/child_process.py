@@ -15,12 +15,13 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
-
 from workers.engine.monitor.limits import thread_environment
+from workers.supervisor.processes import process_started
 
 LOG_BYTES = 2_000_000
 KEPT_LOG_BYTES = 500_000
+ENDS_WITHIN_S = 3.0
+"""What an idle child gets to end by itself."""
 
 # Large tensors come from the heap and stay there: fresh mmaps for every temporary cost a third of a training step.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
@@ -54,6 +55,7 @@ class ChildProcess:
             env=child_environment(environment),
             cwd=Path(__file__).resolve().parents[2],
         )
+        self._is_gone = False
         self.lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True, name=f"child-{self.pid}").start()
 
@@ -62,8 +64,8 @@ class ChildProcess:
         return self.process.pid
 
     @property
-    def started(self) -> float:
-        """The start time of the process, which tells it from a later one with the same pid."""
+    def started(self) -> str:
+        """The start of the process, which tells it from a later one with the same pid."""
         return process_started(self.pid)
 
     @property
@@ -76,10 +78,12 @@ class ChildProcess:
             try:
                 line = json.loads(raw)
             except ValueError:
-                with contextlib.suppress(OSError, ValueError):
-                    self._log.write(raw)
+                line = None
+            if isinstance(line, dict):
+                self.lines.put(line)
                 continue
-            self.lines.put(line)
+            with contextlib.suppress(OSError, ValueError):
+                self._log.write(raw)
         self.lines.put(None)
 
     def next_line(self, timeout_s: float) -> dict[str, Any] | None:
@@ -110,10 +114,21 @@ class ChildProcess:
         """SIGKILL to the group."""
         self._signal(signal.SIGKILL)
 
+    def end(self) -> int:
+        """SIGTERM, and SIGKILL to a child that has not ended ENDS_WITHIN_S later; the exit code."""
+        self.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDS_WITHIN_S)
+        self.kill()
+        return self.wait()
+
     def wait(self) -> int:
         """The exit code, once the child is gone; what it left of its group goes too."""
         code = self.process.wait()
+        if self._is_gone:
+            return code
         self.kill()
+        self._is_gone = True
         self._log.close()
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
@@ -121,30 +136,7 @@ class ChildProcess:
         return code
 
     def _signal(self, number: int) -> None:
+        if self._is_gone:  # its pid may be another's by now
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
-
-
-def process_started(pid: int) -> float:
-    """Start time of a process, 0 when there is none."""
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0
-
-
-def process_is(pid: int | None, started: float | None) -> bool:
-    """Is `pid` still the process that began at `started`?"""
-    if not pid or not started:
-        return False
-    return abs(process_started(pid) - started) < 1.0
-
-
-def process_group_kill(pid: int | None, started: float | None) -> bool:
-    """SIGKILL the group of a recorded child, if it is still that child. True when something was killed."""
-    if not process_is(pid, started):
-        return False
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-        return True
-    return False

@@ -2,26 +2,28 @@
 
 import contextlib
 import random
-import shutil
 import signal
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from apps.core.errors import AppError
-from apps.jobs.models import DeviceLease, Job, Worker
-from apps.jobs.services import event_write, job_move
+from apps.core.storage import placed_or_put_back
+from apps.jobs.models import Job
+from apps.jobs.services import job_move
 from apps.jobs.states import State, Wish
 from workers.engine.monitor.limits import oom_kills
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import EngineError
 from workers.runners.base import Runner
+from workers.supervisor.attempt import Attempt, AttemptLost
 
 MOST_ATTEMPTS = 3
+ENDS_FOR_GOOD = (Wish.CANCEL, Wish.PAUSE)
+"""Wishes that stand even if the child died before it heard of them."""
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 600.0
 CRASH_HINT = "If it was signal 9, the machine was probably out of memory: choose smaller sizes. The log may say more."
@@ -37,70 +39,82 @@ class Outcome:
     stopped: str = ""
     exit_code: int = 0
 
+    @property
+    def is_silent(self) -> bool:
+        """The child said neither what came out nor why it ended."""
+        return self.result is None and self.error is None and not self.stopped
+
 
 @dataclass
 class Ending:
-    """The last part of one attempt; `asked` is the wish that the child was told."""
+    """The last part of one attempt; `asked` is the wish that the child was told.
 
-    job: Job
-    worker: Worker
+    Each end happens in one transaction while the attempt is one's own; else AttemptLost leads out, and nothing changes.
+    """
+
+    attempt: Attempt
     runner: Runner
-    out_dir: Path
     asked: str = ""
     _oom_kills: tuple[int, ...] = field(default_factory=lambda: oom_kills())
     """As counted when the attempt began."""
 
+    @property
+    def job(self) -> Job:
+        return self.attempt.job
+
     def end(self, spec: Spec, outcome: Outcome) -> None:
+        asked = self._standing_wish() if outcome.result is None else ""
         if outcome.result is not None:
             self._end_succeeded(spec, outcome.result)
-        elif outcome.stopped == Wish.CANCEL or (self.asked == Wish.CANCEL and outcome.error is None):
-            self._release()
-            self.runner.discard(self.job)
-            job_move(self.job, State.CANCELLED, frm=(State.STOPPING, State.RUNNING), text="Cancelled.")
-            self._forget_output()
-        elif outcome.stopped == Wish.PAUSE:
-            self._release()
-            job_move(self.job, State.PAUSED, frm=(State.STOPPING,), text="Paused; it goes on from its checkpoint.")
-        elif outcome.stopped or self.asked == Wish.INTERRUPT:
-            self._release()
+        elif outcome.stopped == Wish.CANCEL or (asked == Wish.CANCEL and outcome.error is None):
+            self._discard_and_leave(State.CANCELLED, text="Cancelled.")
+        elif outcome.stopped == Wish.PAUSE or (asked == Wish.PAUSE and outcome.is_silent):
+            self._pause()
+        elif outcome.stopped or asked == Wish.INTERRUPT:
             self._interrupt("Interrupted; it goes on when the studio starts again.")
         elif outcome.error is not None:
             self._end_error(outcome.error)
         else:
             self._end_crashed(outcome.exit_code)
+        self.attempt.forget_output()
+
+    def fail(self, code: str, message: str, hint: str, traceback: str = "") -> None:
+        self._discard_and_leave(
+            State.FAILED,
+            text=message,
+            error_code=code,
+            error_message=message,
+            error_hint=hint,
+            error_traceback=traceback,
+        )
+        self.attempt.forget_output()
+
+    def _standing_wish(self) -> str:
+        """What the child was asked, or what the row asks and the child has not heard of any more."""
+        row = self.attempt.rows().values("wish").first()
+        if row is None:
+            raise AttemptLost
+        return row["wish"] if row["wish"] in ENDS_FOR_GOOD else self.asked
 
     def _end_succeeded(self, spec: Spec, result: dict[str, Any]) -> None:
         """Rows and artifact in one transaction: the job has succeeded exactly when its subject is ready."""
-        self._release()
         try:
-            with transaction.atomic():
-                self.runner.finish(self.job, spec, self.runner.result.from_json(result), str(self.out_dir))
-                moved = job_move(
-                    self.job,
-                    State.SUCCEEDED,
-                    frm=(State.RUNNING, State.STOPPING),
-                    text="Done.",
-                    message="",
-                )
-                if not moved:
-                    raise AppError("not_running", "The job was taken away while it finished.", "Start it again.")
+            with placed_or_put_back(), transaction.atomic():
+                self.attempt.hold()
+                self.runner.finish(self.job, spec, self.runner.result.from_json(result), str(self.attempt.out_dir))
+                self.attempt.leave(State.SUCCEEDED, text="Done.", message="")
         except (AppError, EngineError) as error:
             self.fail(error.code, error.message, error.hint)
-            return
-        self._forget_output()
 
     def _end_error(self, error: dict[str, Any]) -> None:
         """Transient errors are tried again after a growing pause; others are final."""
-        attempts = self.job.attempts_without_progress + 1
+        attempts = self._attempts_without_progress() + 1
         if error["transient"] and attempts < MOST_ATTEMPTS:
             pause_s = retry_pause_s(attempts)
-            self._release()
-            self._forget_output()
-            event_write(self.job, f"{error['message']} Tried again in {pause_s:.0f} s.", level="warning")
-            job_move(
-                self.job,
+            again = self.attempt.leave(
                 State.QUEUED,
                 frm=(State.RUNNING,),
+                text=f"{error['message']} Tried again in {pause_s:.0f} s.",
                 next_attempt_at=timezone.now() + timedelta(seconds=pause_s),
                 attempts_without_progress=attempts,
                 error_code=error["code"],
@@ -108,7 +122,8 @@ class Ending:
                 error_hint=error["hint"],
                 waits_for="tries again after a passing error",
             )
-            return
+            if again:
+                return
         self.fail(error["code"], error["message"], error["hint"], error["traceback"])
 
     def _end_crashed(self, exit_code: int) -> None:
@@ -118,43 +133,35 @@ class Ending:
         else:
             died = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
             code, hint = "crashed", CRASH_HINT
-        self.job.refresh_from_db()
-        attempts = self.job.attempts_without_progress + 1
-        Job.objects.filter(pk=self.job.pk).update(attempts_without_progress=attempts)
+        attempts = self._attempts_without_progress() + 1
         if self.job.resumes and attempts < MOST_ATTEMPTS:
-            self._release()
-            self._interrupt(f"The process was ended by {died}; going on from the last checkpoint.")
-            job_move(self.job, State.QUEUED, frm=(State.INTERRUPTED,))
+            text = f"The process was ended by {died}; going on from the last checkpoint."
+            with transaction.atomic():
+                if self.attempt.leave(State.INTERRUPTED, text=text, attempts_without_progress=attempts):
+                    job_move(self.job, State.QUEUED, frm=(State.INTERRUPTED,))
             return
         self.fail(code, f"The job's process was ended by {died}.", hint)
 
-    def fail(self, code: str, message: str, hint: str, traceback: str = "") -> None:
-        self._release()
-        with contextlib.suppress(AppError):
-            self.runner.discard(self.job)
-        job_move(
-            self.job,
-            State.FAILED,
-            frm=(State.RUNNING, State.STOPPING),
-            text=message,
-            error_code=code,
-            error_message=message,
-            error_hint=hint,
-            error_traceback=traceback,
-        )
-        self._forget_output()
+    def _attempts_without_progress(self) -> int:
+        """From the row: a checkpoint on the way has set it to none."""
+        row = self.attempt.rows().values("attempts_without_progress").first()
+        if row is None:
+            raise AttemptLost
+        return row["attempts_without_progress"]
+
+    def _discard_and_leave(self, to: State, **values: Any) -> None:
+        with transaction.atomic():
+            self.attempt.hold()
+            with contextlib.suppress(AppError):
+                self.runner.discard(self.job)
+            self.attempt.leave(to, **values)
+
+    def _pause(self) -> None:
+        if not self.attempt.leave(State.PAUSED, frm=(State.STOPPING,), text="Paused; it goes on from its checkpoint."):
+            self._interrupt("Interrupted; it goes on when the studio starts again.")
 
     def _interrupt(self, text: str) -> None:
-        job_move(self.job, State.INTERRUPTED, frm=(State.RUNNING, State.STOPPING), text=text)
-
-    def _release(self) -> None:
-        """Give the device back and forget the process."""
-        DeviceLease.objects.filter(job=self.job).delete()
-        Worker.objects.filter(pk=self.worker.pk).update(job=None)
-        Job.objects.filter(pk=self.job.pk).update(pid=None, pid_started=None)
-
-    def _forget_output(self) -> None:
-        shutil.rmtree(self.out_dir, ignore_errors=True)
+        self.attempt.leave(State.INTERRUPTED, text=text)
 
 
 def retry_pause_s(attempt: int) -> float:

@@ -1,43 +1,49 @@
-"""One claimed job from prepare to finish. Only this code writes the job's row while it runs.
+"""One claimed job from prepare to finish. Only this code writes the job's row while it runs, and only while
+the attempt is its own (attempt.py).
 
 1. prepare: rows → Inputs; job.json is written into the attempt's folder.
-2. the child runs; its lines become progress, metrics, checkpoints and events, at most twice a second.
+2. the child runs; its lines become rows at most twice a second: see telling.py.
 3. wishes (from the row, or from a studio that drains) go to the child through control.json; after a grace period comes
    SIGTERM's elder sister.
 4. the end: see ending.py.
 """
 
 import json
+import logging
 import queue
-import shutil
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 
 from apps.core.errors import AppError
 from apps.core.secrets import secret_environment
-from apps.core.storage import data_path
+from apps.core.troubles import ridden_out, tried
 from apps.jobs.models import DeviceLease, Job, Worker
-from apps.jobs.services import event_write, publish_job
-from apps.jobs.states import ON_WORKER, Wish
+from apps.jobs.states import Wish
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import EngineError
 from workers.runners.base import Runner
 from workers.runners.registry import runner_for
+from workers.supervisor.attempt import Attempt, AttemptLost
 from workers.supervisor.child_process import ChildProcess
 from workers.supervisor.claiming import is_draining
-from workers.supervisor.ending import Ending, Outcome
+from workers.supervisor.ending import Ending
+from workers.supervisor.telling import Telling
 
 FLUSH_EVERY_S = 0.5
 BEAT_EVERY_S = 1.0
 FAULT_HINT = "This is a fault of the studio; the trace below helps to find it."
 GRACE_S = 10.0
 """From a wish that ends the work to SIGKILL; a drain must be over in 15 s."""
+
+Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -48,80 +54,106 @@ class Supervision:
     worker: Worker
     heeds_drain: bool = True
     """False for a command that supervises its own job: the studio's drain is not its business."""
+    interrupt_wanted: bool = False
+    attempt: Attempt = field(init=False)
     runner: Runner = field(init=False)
+    telling: Telling = field(init=False)
+    _child: ChildProcess | None = None
+    """Once it has been asked to work on this attempt."""
     _asked: str = ""
     _asked_at: float = 0.0
+    _wishes_heard: int = 0
     _control_number: int = 0
-    _progress: dict[str, Any] | None = None
-    _points: list[dict[str, Any]] = field(default_factory=list)
     _next_flush: float = 0.0
     _next_beat: float = 0.0
-    interrupt_wanted: bool = False
 
     def __post_init__(self) -> None:
+        self.attempt = Attempt.of(self.job, self.worker)
         self.runner = runner_for(self.job.kind)
-
-    # folders
-
-    @property
-    def job_dir(self) -> Path:
-        return data_path("jobs", self.job.pk)
-
-    @property
-    def attempt_dir(self) -> Path:
-        return self.job_dir / f"attempt-{self.job.attempt}"
-
-    @property
-    def out_dir(self) -> Path:
-        return data_path("tmp", f"job-{self.job.pk}")
+        self.telling = Telling(self.attempt, self.runner)
 
     # the whole attempt
 
     def run(self, warm: ChildProcess | None = None) -> None:
-        """Supervise until the job has left the worker. `warm` is a serving child to use instead of a new one."""
-        ending = Ending(self.job, self.worker, self.runner, self.out_dir)
+        """Supervise until the job has left the worker. `warm` is a serving child to use instead of a new one.
+
+        Whenever an exception leads out of the attempt the child is killed, a warm one too, before the device is free.
+        """
+        ending = Ending(self.attempt, self.runner)
         try:
             self._attempt(warm, ending)
+        except AttemptLost:
+            self._child_kill()
+            self._let_go()
         except (AppError, EngineError) as error:
-            ending.fail(error.code, error.message, error.hint)
+            self._fail(ending, error.code, error.message, error.hint)
         except Exception as error:  # noqa: BLE001 - one of the three places: a job must not stay "running" for ever
-            ending.fail("unexpected", f"{type(error).__name__}: {error}", FAULT_HINT, traceback.format_exc())
+            words = f"{type(error).__name__}: {error}"
+            self._fail(ending, "unexpected", words, FAULT_HINT, traceback.format_exc())
+        except BaseException:
+            self._child_kill()
+            raise
 
     def _attempt(self, warm: ChildProcess | None, ending: Ending) -> None:
-        spec, job_file = self._prepare()
+        spec, job_file = self._ridden_out(self._prepare)
         if warm is None:
-            log = self.attempt_dir / "log.txt"
-            child = ChildProcess([str(job_file)], log=log, environment=self._environment())
+            own_log = self.attempt.folder / "log.txt"
+            self._child = ChildProcess([str(job_file)], log=own_log, environment=self._environment())
         else:
-            child = warm
-            child.ask({"job": str(job_file)})
-        Job.objects.filter(pk=self.job.pk).update(pid=child.pid, pid_started=child.started)
-        outcome = self._watch(child, is_warm=warm is not None)
+            self._child = warm
+            warm.ask({"job": str(job_file)})
+        child = self._child
+        started = child.started
+        self._ridden_out(lambda: self.attempt.write(pid=child.pid, pid_started=started))
+        self._watch(child)
+        self._ridden_out(self.telling.write)
         ending.asked = self._asked
-        ending.end(spec, outcome)
+        self._ridden_out(lambda: ending.end(spec, self.telling.outcome))
+
+    def _fail(self, ending: Ending, *words: str) -> None:
+        self._child_kill()
+        try:
+            self._ridden_out(lambda: ending.fail(*words))
+        except AttemptLost:
+            self._let_go()
+
+    def _child_kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def _let_go(self) -> None:
+        """The job was taken away: nothing of it is touched but what this attempt alone has."""
+        log.warning("job %s: attempt %s was taken away", self.job.pk, self.attempt.number)
+        self.attempt.forget_output()
+        self._ridden_out(lambda: Worker.objects.filter(pk=self.worker.pk, job=self.job).update(job=None))
+
+    def _ridden_out(self, action: Callable[[], Answer]) -> Answer:
+        """`action` once the database and the disk let it; a command that is interrupted does not wait for them."""
+        return ridden_out(action, give_up=lambda: self.interrupt_wanted)
 
     def _prepare(self) -> tuple[Spec, Path]:
-        self.attempt_dir.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self.out_dir, ignore_errors=True)
-        self.out_dir.mkdir(parents=True)
-        control = self.job_dir / "control.json"
-        control.unlink(missing_ok=True)
+        self.attempt.folder.mkdir(parents=True, exist_ok=True)
+        self.attempt.forget_output()
+        self.attempt.out_dir.mkdir(parents=True)
         spec = self.job.loaded_spec
         lease = DeviceLease.objects.filter(job=self.job).first()
         where = {
-            "job_dir": str(self.job_dir),
-            "out_dir": str(self.out_dir),
+            "job_dir": str(self.attempt.job_dir),
+            "out_dir": str(self.attempt.out_dir),
             "device": lease.device if lease else "cpu",
         }
         inputs = self.runner.prepare(self.job, spec, where)
-        job_file = self.attempt_dir / "job.json"
+        job_file = self.attempt.folder / "job.json"
         job_file.write_text(
             json.dumps(
                 {
+                    "job": self.job.pk,
+                    "attempt": self.attempt.number,
                     "kind": self.job.kind,
                     "spec": spec.to_json(),
                     "inputs": inputs.to_json(),
-                    "control": str(control),
+                    "control": str(self._control),
                 },
                 indent=1,
             )
@@ -134,112 +166,67 @@ class Supervision:
 
     # while the child runs
 
-    def _watch(self, child: ChildProcess, *, is_warm: bool) -> Outcome:
-        """Read lines until the child ends (a warm one: until it says "end")."""
-        outcome = Outcome()
+    def _watch(self, child: ChildProcess) -> None:
+        """Read lines until the child ends, or says that it has ended with this attempt (a warm one)."""
         while True:
             try:
                 line = child.next_line(0.2)
             except queue.Empty:
                 line = {}
             if line is None:
-                outcome.exit_code = child.wait()
-                break
-            self._take(line, outcome)
-            if is_warm and line.get("t") == "end":
-                break
+                self.telling.outcome.exit_code = child.wait()
+                return
+            if line and self.telling.take(line):
+                return
             now = time.monotonic()
-            if now >= self._next_flush:
+            if now >= self._next_flush or self.telling.is_pressing:
                 self._next_flush = now + FLUSH_EVERY_S
-                self._flush()
+                tried(self.telling.write)
             if now >= self._next_beat:
                 self._next_beat = now + BEAT_EVERY_S
                 self._beat(child)
-        self._flush()
-        return outcome
-
-    def _take(self, line: dict[str, Any], outcome: Outcome) -> None:
-        match line.get("t"):
-            case "progress":
-                self._progress = line
-            case "metrics":
-                self._points.append({name: line[name] for name in ("member", "step", "values")})
-            case "event":
-                event_write(self.job, line["text"], level=line["level"])
-            case "checkpoint":
-                self._take_checkpoint(line)
-            case "wish_done":
-                Job.objects.filter(pk=self.job.pk, wish=line["wish"]).update(wish=Wish.NONE)
-                self._asked = ""
-            case "result":
-                outcome.result = line["result"]
-            case "error":
-                outcome.error = line
-            case "stopped":
-                outcome.stopped = line["wish"]
-
-    def _take_checkpoint(self, line: dict[str, Any]) -> None:
-        self._flush()
-        with transaction.atomic():
-            Job.objects.filter(pk=self.job.pk).update(checkpoint_step=line["step"], attempts_without_progress=0)
-            self.runner.checkpoint(self.job, line)
-            publish_job(self.job)
-
-    def _flush(self) -> None:
-        """Write what has come in since the last time, in one short transaction."""
-        progress, points = self._progress, self._points
-        if progress is None and not points:
-            return
-        self._progress, self._points = None, []
-        with transaction.atomic():
-            if progress is not None:
-                self._write_progress(progress)
-            if points:
-                self.runner.metrics(self.job, points)
-            publish_job(self.job)
-
-    def _write_progress(self, line: dict[str, Any]) -> None:
-        values = {
-            "phase": line["phase"][:80],
-            "done": line["done"],
-            "total": line["total"],
-            "unit": line["unit"][:20],
-            "message": line["message"][:300],
-        }
-        if line["phase"] != self.job.phase:
-            values["phase_started_at"] = timezone.now()
-        for name, value in values.items():
-            setattr(self.job, name, value)
-        Job.objects.filter(pk=self.job.pk).update(**values)
 
     def _beat(self, child: ChildProcess) -> None:
-        """Heartbeat, then wishes; after the grace period the child is killed."""
-        now = timezone.now()
-        Job.objects.filter(pk=self.job.pk, state__in=ON_WORKER).update(heartbeat_at=now)
-        Worker.objects.filter(pk=self.worker.pk).update(heartbeat_at=now)
-        child.log_trim()
-        wish = self._standing_wish()
-        if wish and wish != self._asked:
-            self._ask(wish)
+        """Heartbeat, then wishes; after the grace period the child is killed. A database or disk that is not to be had
+        for a while is met again at the next beat; what the child was asked before still has its end."""
+        tried(self._heartbeat)
+        tried(child.log_trim)
+        tried(self._hear_wish)
         ends = self._asked not in ("", Wish.CHECKPOINT, Wish.FINISH)
         if ends and time.monotonic() - self._asked_at > GRACE_S:
             child.kill()
 
+    def _heartbeat(self) -> None:
+        now = timezone.now()
+        with transaction.atomic():
+            self.attempt.write(heartbeat_at=now)
+            Worker.objects.filter(pk=self.worker.pk).update(heartbeat_at=now)
+
+    def _hear_wish(self) -> None:
+        if self.telling.wishes_done > self._wishes_heard:
+            self._wishes_heard, self._asked = self.telling.wishes_done, ""
+        wish = self._standing_wish()
+        if wish and wish != self._asked:
+            self._ask(wish)
+
     def _standing_wish(self) -> str:
         """The wish on the row; a drain asks to interrupt whatever does not end by itself already."""
-        row = Job.objects.filter(pk=self.job.pk).values("wish").first()
+        row = self.attempt.rows().values("wish").first()
         if row is None:
-            return Wish.CANCEL
+            raise AttemptLost
         wish = row["wish"]
         drains = self.interrupt_wanted or (self.heeds_drain and is_draining())
         if drains and wish in (Wish.NONE, Wish.CHECKPOINT, Wish.FINISH):
             return Wish.INTERRUPT
         return wish
 
+    @property
+    def _control(self) -> Path:
+        return self.attempt.folder / "control.json"
+
     def _ask(self, wish: str) -> None:
-        self._asked, self._asked_at = wish, time.monotonic()
+        draft = self._control.with_suffix(".draft")
+        draft.write_text(json.dumps({"wish": wish, "number": self._control_number + 1}))
+        draft.rename(self._control)
         self._control_number += 1
-        control = self.job_dir / "control.json"
-        draft = control.with_suffix(".draft")
-        draft.write_text(json.dumps({"wish": wish, "number": self._control_number}))
-        draft.rename(control)
+        self._asked, self._asked_at = wish, time.monotonic()

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 from django.utils import timezone
 
+from apps.core.troubles import ridden_out
 from apps.jobs.models import Worker
-from workers.supervisor.child_process import process_started
 from workers.supervisor.claiming import HOST, claim
+from workers.supervisor.processes import process_started
 from workers.supervisor.supervising import Supervision
 from workers.supervisor.warm import steer_serve
 
@@ -16,7 +17,7 @@ from workers.supervisor.warm import steer_serve
 def wake() -> None:
     """Take jobs until none can start."""
     with worker_registered(Worker.Role.SUPERVISOR) as worker:
-        while job := claim(worker):
+        while job := ridden_out(lambda: claim(worker)):
             if job.queue == "steer":
                 steer_serve(worker, job)
             else:
@@ -27,17 +28,19 @@ def wake() -> None:
 def worker_registered(role: str) -> Iterator[Worker]:
     """This process as a Worker row, for as long as it works."""
     pid = os.getpid()
-    worker, _ = Worker.objects.update_or_create(
-        host=HOST,
-        pid=pid,
-        defaults={
-            "role": role,
-            "pid_started": process_started(pid),
-            "draining": False,
-            "heartbeat_at": timezone.now(),
-        },
+    known = {
+        "role": role,
+        "pid_started": process_started(pid),
+        "job": None,
+        "draining": False,
+        "warm_device": "",
+        "warm_bytes": 0,
+        "unload_wanted": False,
+    }
+    worker, _ = ridden_out(
+        lambda: Worker.objects.update_or_create(host=HOST, pid=pid, defaults={**known, "heartbeat_at": timezone.now()})
     )
     try:
         yield worker
     finally:
-        Worker.objects.filter(pk=worker.pk).delete()
+        ridden_out(Worker.objects.filter(pk=worker.pk).delete)

@@ -5,12 +5,14 @@ WARM_IDLE_S, another job wants the device, or the studio drains. Then the child 
 """
 
 import time
+from functools import partial
 
 from django.conf import settings
 from django.utils import timezone
 
 from apps.core.secrets import secret_environment
 from apps.core.storage import data_path
+from apps.core.troubles import ridden_out
 from apps.jobs.models import DeviceLease, Job, Worker
 from workers.supervisor.child_process import ChildProcess
 from workers.supervisor.claiming import claim, is_draining
@@ -21,26 +23,28 @@ POLL_S = 0.1
 
 def steer_serve(worker: Worker, job: Job) -> None:
     """Run `job`, then further steering jobs, on one warm child."""
-    Worker.objects.filter(pk=worker.pk).update(role=Worker.Role.STEER, unload_wanted=False)
     child = _start()
     try:
         while True:
             if not child.is_alive:
                 child = _start()
-            lease = DeviceLease.objects.filter(job=job).first()
-            if lease:
-                Worker.objects.filter(pk=worker.pk).update(warm_device=lease.device, warm_bytes=lease.memory_bytes)
+            ridden_out(partial(_warm_write, worker, job))
             Supervision(job, worker).run(warm=child)
             following = _next(worker)
             if following is None:
                 break
             job = following
     finally:
-        child.terminate()
-        child.wait()
-        Worker.objects.filter(pk=worker.pk).update(
-            role=Worker.Role.SUPERVISOR, warm_device="", warm_bytes=0, unload_wanted=False
-        )
+        child.end()
+        free = {"role": Worker.Role.SUPERVISOR, "warm_device": "", "warm_bytes": 0, "unload_wanted": False}
+        ridden_out(lambda: Worker.objects.filter(pk=worker.pk).update(**free))
+
+
+def _warm_write(worker: Worker, job: Job) -> None:
+    """The worker holds the steer role and, while its child lives, the job's device."""
+    lease = DeviceLease.objects.filter(job=job).first()
+    held = {"warm_device": lease.device, "warm_bytes": lease.memory_bytes} if lease else {}
+    Worker.objects.filter(pk=worker.pk).update(role=Worker.Role.STEER, unload_wanted=False, **held)
 
 
 def _start() -> ChildProcess:
@@ -53,13 +57,18 @@ def _next(worker: Worker) -> Job | None:
     until = time.monotonic() + settings.WARM_IDLE_S
     next_beat = 0.0
     while time.monotonic() < until:
-        job = claim(worker, queues=("steer",))
+        job = ridden_out(lambda: claim(worker, queues=("steer",)))
         if job is not None:
             return job
         if time.monotonic() >= next_beat:
             next_beat = time.monotonic() + 1.0
-            Worker.objects.filter(pk=worker.pk).update(heartbeat_at=timezone.now())
-            if is_draining() or Worker.objects.filter(pk=worker.pk, unload_wanted=True).exists():
+            if ridden_out(lambda: _is_over(worker)):
                 return None
         time.sleep(POLL_S)
     return None
+
+
+def _is_over(worker: Worker) -> bool:
+    """Heartbeat; whether the studio drains or another job wants the device."""
+    Worker.objects.filter(pk=worker.pk).update(heartbeat_at=timezone.now())
+    return is_draining() or Worker.objects.filter(pk=worker.pk, unload_wanted=True).exists()

@@ -68,7 +68,7 @@ def test_a_job_page_shows_history_by_attempt_error_settings_and_log(client_in):
     JobEvent.objects.create(job=job, attempt=1, text="Started on cpu.")
     JobEvent.objects.create(job=job, attempt=2, level="error", text="Ended.")
     log = data_path("jobs", job.pk, "attempt-2", "log.txt")
-    log.parent.mkdir(parents=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("the last <line>")
     page = client_in.get(job.get_absolute_url()).content.decode()
     for words in (

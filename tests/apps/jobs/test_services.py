@@ -15,6 +15,7 @@ from apps.jobs.selectors import job_list
 from apps.jobs.services import (
     PASSING_KEPT,
     job_cancel,
+    job_checkpoint,
     job_enqueue,
     job_finish,
     job_move,
@@ -99,6 +100,30 @@ def test_cancelling_an_ended_job_is_refused():
     Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED)
     with pytest.raises(AppError, match="not running"):
         job_cancel(job=job)
+
+
+@pytest.mark.parametrize(
+    ("ask", "state"),
+    [
+        (ask, state)
+        for ask in (job_pause, job_checkpoint, job_finish)
+        for state in (State.QUEUED, State.PAUSED, State.INTERRUPTED, State.SUCCEEDED)
+    ]
+    + [(job_resume, State.QUEUED), (job_resume, State.RUNNING), (job_retry, State.PAUSED)],
+)
+def test_what_a_job_cannot_do_now_is_refused_with_the_state_it_is_in(ask, state):
+    job = make_job()
+    Job.objects.filter(pk=job.pk).update(state=state)
+    job.refresh_from_db()
+    with pytest.raises(AppError, match=f"it is {state}"):
+        ask(job=job)
+
+
+def test_a_place_in_the_queue_is_refused_with_the_state_the_job_is_in():
+    job = make_job()
+    Job.objects.filter(pk=job.pk).update(state=State.RUNNING)
+    with pytest.raises(AppError, match="it is running"):
+        job_priority_set(job=job, priority=3)
 
 
 def test_a_kind_without_checkpoints_cannot_be_paused():

@@ -21,6 +21,7 @@ from apps.jobs.models import Job, Worker
 from apps.jobs.services import wake_send
 from apps.jobs.states import ON_WORKER
 from workers.process_tree import Member, ProcessTree
+from workers.supervisor.attempt import out_dir
 from workers.supervisor.claiming import HOST
 from workers.supervisor.reaping import interrupted_requeue, reap
 from workers.supervisor.waking import worker_registered
@@ -86,7 +87,7 @@ class Command(BaseCommand):
         """Take up what an earlier end left: lost jobs, interrupted jobs, half-written folders."""
         Worker.objects.filter(host=HOST, role=Worker.Role.STUDIO).exclude(pk=own.pk).delete()
         reap()
-        tmp_sweep(keep={f"job-{job.pk}" for job in Job.objects.filter(state__in=ON_WORKER)})
+        tmp_sweep(keep={out_dir(job.pk, job.attempt).name for job in Job.objects.filter(state__in=ON_WORKER)})
         resumed = interrupted_requeue()
         if resumed:
             self.stdout.write(f"{resumed} interrupted job{'s' * (resumed > 1)} will go on.")
