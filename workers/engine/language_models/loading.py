@@ -67,7 +67,7 @@ def quantization_resolve(quantization: str, model_dir: str | Path) -> str:
         return quantization
     try:
         config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadArtifact(f"The model's config.json cannot be read: {error}", "Import the model again.") from error
     return published_quantization(config.dtype)
 
