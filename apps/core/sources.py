@@ -20,6 +20,10 @@ def local_path(text: str, *, suffixes: tuple[str, ...] = (), folder: bool = Fals
         raise _refusal(
             "path_missing", f"There is no file or folder {text}.", "Paths are those of the studio's machine."
         )
+    if not (path.is_file() or path.is_dir()):
+        raise _refusal(
+            "path_no_file", f"{path} is a device, pipe or socket.", "Give the path of an ordinary file or folder."
+        )
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         raise _refusal("path_unreadable", f"The studio may not read {text}.", "Change its permissions, or copy it.")
     if path.is_dir() and not folder:

@@ -92,7 +92,7 @@ def special_tokens(language_model_id: int) -> frozenset[str]:
 def _special(path: Path, changed_ns: int) -> frozenset[str]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return frozenset()
     added = config.get("added_tokens_decoder", {}).values()
     named = [value for name, value in config.items() if name.endswith("_token")]

@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
+from apps.core.csv_tables import is_for_spreadsheet
 from apps.core.errors import AppError
 from apps.core.json_bodies import fields_check
 from apps.core.spec_forms import spec_from_json
@@ -72,13 +73,15 @@ def asked_features(request: HttpRequest, *also: str) -> QuerySet[Feature]:
 
 @api("GET")
 def examples(request: HttpRequest) -> Any:
-    """All features of ?sae= that the filters of the list leave, with their examples: ?format=json or csv, streamed."""
+    """All features of ?sae= that the filters of the list leave, with their examples: ?format=json or csv, streamed;
+    ?for=spreadsheet makes the CSV one for Excel and the like."""
     sae, how = request.GET.get("sae", ""), request.GET.get("format", "json")
     if how not in FORMATS:
         raise AppError("bad_format", f"format={how!r} is not known.", f"Known: {', '.join(FORMATS)}.", field="format")
-    found = asked_features(request, "format")
+    found = asked_features(request, "format", "for")
     filename = f"sae-{sae}-features.{how}"
-    return streamed(request, examples_exported(found, how), content_type=FORMATS[how], filename=filename)
+    pieces = examples_exported(found, how, for_spreadsheet=is_for_spreadsheet(request.GET))
+    return streamed(request, pieces, content_type=FORMATS[how], filename=filename)
 
 
 @api("GET", "PATCH")

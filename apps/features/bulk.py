@@ -21,6 +21,7 @@ ACTIONS = (
     ("clear", "clear label and category"),
     ("collect", "add to the collection"),
     *((how, f"export with examples as {how.upper()}") for how in FORMATS),
+    ("spreadsheet", "export with examples as CSV for spreadsheets"),
 )
 WITH_WORDS = ("label", "category", "collect")
 """Actions that need words: the label, the category, the collection's name."""

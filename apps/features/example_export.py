@@ -1,19 +1,18 @@
 """Features with their examples as one JSON document or one CSV table, written piece by piece."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 
 from django.db.models import QuerySet
 
+from apps.core.csv_tables import MEDIA_TYPE, csv_pieces
 from apps.core.errors import AppError
 from apps.features import artifacts
 from apps.features.models import Feature
 from apps.features.selectors import feature_evidence_json, feature_json
 from workers.engine.text.tokens import token_texts
 
-FORMATS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
+FORMATS = {"json": "application/json", "csv": MEDIA_TYPE}
 """Format → media type."""
 ROWS_AT_ONCE = 200
 COLUMNS = (
@@ -23,10 +22,16 @@ COLUMNS = (
 """Of the CSV table, a row for each example; the last two are JSON lists of equal length."""
 
 
-def examples_exported(features: QuerySet[Feature], how: str) -> Iterator[str]:
-    """The pieces of the document; `how` is a key of FORMATS. A feature whose run is gone has no examples."""
+def examples_exported(features: QuerySet[Feature], how: str, *, for_spreadsheet: bool = False) -> Iterator[str]:
+    """The pieces of the document; `how` is a key of FORMATS. A feature whose run is gone has no examples. AppError "bad_for"
+    for JSON for spreadsheets."""
+    if for_spreadsheet and how != "csv":
+        raise AppError("bad_for", "Spreadsheets are sent CSV alone.", "Ask for the format csv.", field="for")
     rows = features.select_related("sae", "run").iterator(chunk_size=ROWS_AT_ONCE)
-    return _json_pieces(rows) if how == "json" else _csv_pieces(rows)
+    if how == "json":
+        return _json_pieces(rows)
+    lines = (_row(feature, example) for feature in rows for example in _examples(feature))
+    return csv_pieces(COLUMNS, lines, for_spreadsheet=for_spreadsheet)
 
 
 def _json_pieces(rows: Iterator[Feature]) -> Iterator[str]:
@@ -43,22 +48,6 @@ def _evidence(feature: Feature) -> dict[str, object]:
         return feature_evidence_json(feature)
     except AppError:
         return {"examples": []}
-
-
-def _csv_pieces(rows: Iterator[Feature]) -> Iterator[str]:
-    line = io.StringIO()
-    writer = csv.writer(line)
-
-    def written(values: tuple[object, ...]) -> str:
-        line.seek(0)
-        line.truncate()
-        writer.writerow(values)
-        return line.getvalue()
-
-    yield written(COLUMNS)
-    for feature in rows:
-        for example in _examples(feature):
-            yield written(_row(feature, example))
 
 
 def _examples(feature: Feature) -> list[artifacts.Example]:

@@ -37,9 +37,10 @@ def features_change(request: HttpRequest, sae_id: int) -> HttpResponseBase:
     if not form.is_valid():
         raise AppError("bad_action", " ".join(*form.errors.values()), "Choose what to do.")
     action, words = form.cleaned_data["action"], form.cleaned_data["words"]
-    if action in FORMATS:
-        pieces = examples_exported(found, action)
-        return streamed(request, pieces, content_type=FORMATS[action], filename=f"sae-{sae_id}-features.{action}")
+    if action in (*FORMATS, "spreadsheet"):
+        how, for_spreadsheet = ("csv", True) if action == "spreadsheet" else (action, False)
+        pieces = examples_exported(found, how, for_spreadsheet=for_spreadsheet)
+        return streamed(request, pieces, content_type=FORMATS[how], filename=f"sae-{sae_id}-features.{how}")
     query = request.GET.urlencode()
     list_url = f"{reverse('features:list', args=[sae_id])}{f'?{query}' if query else ''}"
     if "everything" in request.POST and "sure" not in request.POST:

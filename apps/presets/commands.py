@@ -15,7 +15,7 @@ def options_argument(text: str) -> Any:
     """The JSON of --spec. AppError "bad_json"."""
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AppError("bad_json", f"--spec is no valid JSON: {error}.", "Check brackets and quotes.") from None
 
 

@@ -53,5 +53,5 @@ class ImportForm(forms.Form):
             raise ValidationError("The file is larger than 1 MiB: it holds something else than templates.")
         try:
             return json.loads(file.read())
-        except ValueError:  # bad JSON and bad UTF-8 alike
+        except (ValueError, RecursionError):  # bad JSON, bad UTF-8, too deep
             raise ValidationError("The file is no valid JSON.") from None

@@ -6,6 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
+from apps.core.csv_tables import MEDIA_TYPE, is_for_spreadsheet
 from apps.core.errors import AppError
 from apps.core.spec_forms import spec_from_json
 from apps.core.streaming import streamed
@@ -14,7 +15,7 @@ from apps.jobs.selectors import job_json
 from apps.training import services
 from apps.training.comparison import comparison_json
 from apps.training.comparison_charts import MOST_RUNS
-from apps.training.points_export import MEDIA_TYPE, points_exported
+from apps.training.points_export import points_exported
 from apps.training.seed_names import from_seed_names
 from apps.training.selectors import (
     checkpoint_get,
@@ -97,13 +98,15 @@ def metrics(request: HttpRequest, pk: int) -> Any:
 
 @api("GET")
 def points(request: HttpRequest, pk: int) -> Any:
-    """All points of the run's charts as CSV, streamed: a row for each SAE and step; ?member= those of one SAE."""
+    """All points of the run's charts as CSV, streamed: a row for each SAE and step; ?member= those of one SAE,
+    ?for=spreadsheet for Excel and the like."""
     run, index = training_get(pk), request.GET.get("member", "")
     if index and not index.isdecimal():
         raise AppError("bad_member", f"member={index!r} is not an index.", "Members count from 0.", field="member")
     member = member_get(run, int(index)).index if index else None
     name = f"run-{pk}-points.csv" if member is None else f"run-{pk}-sae-{member}-points.csv"
-    return streamed(request, points_exported(run, member), content_type=MEDIA_TYPE, filename=name)
+    pieces = points_exported(run, member, for_spreadsheet=is_for_spreadsheet(request.GET))
+    return streamed(request, pieces, content_type=MEDIA_TYPE, filename=name)
 
 
 @api("GET", "POST")

@@ -61,7 +61,7 @@ def tensor_file_open(path: str | Path) -> dict[str, np.ndarray]:
             header = json.loads(file.read(length))
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadArtifact(f"{path.name} is no safetensors file: its header cannot be read.", AGAIN) from error
     if size < 8 + length + end:
         raise BadArtifact(f"{path.name} is cut short.", AGAIN)

@@ -1,5 +1,7 @@
 """What the services of datasets do and refuse."""
 
+import os
+
 import pyarrow as pa
 import pytest
 from django.urls import reverse
@@ -66,6 +68,12 @@ def test_a_path_must_exist_and_be_of_a_known_format(tmp_path):
     for path, code in (("nowhere.txt", "path_missing"), ("page.html", "path_format"), ("a\0.txt", "path_invalid")):
         error = refusal(dataset_import, spec=DatasetImportSpec(source="file", path=f"{tmp_path}/{path}"))
         assert (error.code, error.field) == (code, "path")
+
+
+def test_a_pipe_or_device_is_refused_as_a_path(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    for path in (tmp_path / "pipe.txt", "/dev/zero"):
+        assert refusal(dataset_import, spec=DatasetImportSpec(source="file", path=str(path))).code == "path_no_file"
 
 
 def test_a_relative_path_is_stored_as_an_absolute_one(tmp_path, monkeypatch):

@@ -90,6 +90,7 @@ def test_ticked_rows_are_exported(client_in, sae):
     assert [feature["index"] for feature in json.loads(answer.getvalue())["features"]] == [2, 4]
     table = csv.DictReader(io.StringIO(send(client_in, sae, action="csv", chosen=[5]).getvalue().decode()))
     assert {row["feature"] for row in table} == {"5"}
+    assert send(client_in, sae, action="spreadsheet", chosen=[5]).getvalue().startswith(b"\xef\xbb\xbfsae,feature")
 
 
 def test_ticked_rows_go_into_a_collection_that_is_made_for_them(client_in, sae):

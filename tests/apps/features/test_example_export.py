@@ -56,6 +56,16 @@ def test_a_selection_is_what_the_list_would_show(client_in, sae):
     assert f"/api/v1/features/examples?min_density=0.0035&amp;sae={sae.pk}&amp;format=csv" in page
 
 
+def test_a_table_for_spreadsheets_runs_no_formula(client_in, sae, tmp_path):
+    feature_label_set(feature=sae.features.get(index=5), label="=1+1", category="")
+    _, text = sent(client_in, sae=sae.pk, format="csv", min_max="5", **{"for": "spreadsheet"})
+    assert text.startswith("\ufeffsae,feature") and "'=1+1" in text
+    assert "'=1+1" not in sent(client_in, sae=sae.pk, format="csv", min_max="5")[1]
+    call_command("feature_examples", sae=sae.pk, format="csv", spreadsheet=True, output=str(tmp_path / "x.csv"))
+    assert (tmp_path / "x.csv").read_bytes().startswith(b"\xef\xbb\xbfsae")
+    assert "for=spreadsheet" in client_in.get(reverse("features:list", args=[sae.pk])).text
+
+
 def test_features_whose_files_are_gone_are_listed_without_examples(client_in, sae):
     artifact_remove(artifacts.run_folder(sae.feature_runs.get().pk))
     assert [f["examples"] for f in json.loads(sent(client_in, sae=sae.pk)[1])["features"]] == [[]] * 6
@@ -63,7 +73,14 @@ def test_features_whose_files_are_gone_are_listed_without_examples(client_in, sa
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [({"format": "xml"}, "format"), ({"sae": "x"}, "sae"), ({"min_max": "y"}, "min_max")]
+    ("query", "field"),
+    [
+        ({"format": "xml"}, "format"),
+        ({"for": "spreadsheet"}, "for"),
+        ({"for": "x"}, "for"),
+        ({"sae": "x"}, "sae"),
+        ({"min_max": "y"}, "min_max"),
+    ],
 )
 def test_a_bad_question_is_named(client_in, sae, query, field):
     answer = client_in.get("/api/v1/features/examples", {"sae": sae.pk, **query})

@@ -180,6 +180,8 @@ def test_all_points_are_given_as_a_table(client_in):
     last = rows[-1]
     assert (last["hook_site"], last["ce_recovered"], last["density_histogram"]) == ("3.resid_post", "0.5", "0 3")
     assert (last["loss"], last["tokens"], rows[0]["ce_recovered"]) == ("5.0", "2000", "")
+    marked = client_in.get(f"/api/v1/trainings/{run.pk}/points.csv?for=spreadsheet").getvalue()
+    assert marked.startswith(b"\xef\xbb\xbfmember")
     alone = client_in.get(f"/api/v1/trainings/{run.pk}/points.csv?member=1").getvalue().decode()
     assert len(alone.splitlines()) == 3
     for asked, status in (("member=x", 400), ("member=7", 404)):

@@ -187,6 +187,16 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path):
     assert error_of(tmp_path, source).code == "no_config"
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["[" * 100_000, '{"model_type": "llama", "x": ' + "9" * 5000 + "}", '{"model_type": ["llama"]}', "[]", "7"],
+)
+def test_a_configuration_made_to_harm_is_refused(tmp_path, config):
+    source = tiny_model_folder(tmp_path)
+    (source / "config.json").write_text(config)
+    assert error_of(tmp_path, source).code == "unsupported_architecture"
+
+
 def test_pickled_weights_are_refused(tmp_path):
     source = tiny_model_folder(tmp_path)
     (source / "model.safetensors").rename(source / "pytorch_model.bin")

@@ -34,9 +34,10 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         language_model_load(tmp_path, quantization="fp32", device="cpu")
 
 
-def test_a_damaged_configuration_is_refused(tmp_path):
+@pytest.mark.parametrize("config", ["{", "[" * 100_000, "[]"])
+def test_a_damaged_configuration_is_refused(tmp_path, config):
     folder = tiny_model_folder(tmp_path)
-    (folder / "config.json").write_text("{")
+    (folder / "config.json").write_text(config)
     with pytest.raises(BadArtifact):
         language_model_load(folder, quantization="auto", device="cpu")
 

@@ -3,7 +3,7 @@
 Numbers fall into 20 bins between the column's least and greatest finite value; whole numbers that span less than ten,
 such as labels and ratings, are counted one by one. Texts with up to 20 distinct values are counted by value, others by
 their length in characters, each length for itself while they span less than 20. Columns of any other type have no
-histogram.
+histogram, nor have those behind the first 200: each takes a pass of its own.
 """
 
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ from workers.engine.specs.datasets import ColumnHistogram
 BINS = 20
 FEW_NUMBERS = 10
 """Whole numbers that span less are values, no distribution."""
+MOST_COLUMNS = 200
 MOST_VALUES = 20
 """A text column with more distinct values is shown by length."""
 MOST_VALUE_CHARACTERS = 200
@@ -28,9 +29,12 @@ MOST_VALUE_CHARACTERS = 200
 
 def histograms(rows: Rows, progress: Progress) -> tuple[ColumnHistogram, ...]:
     """One for each column that has one, in column order; only numbers that JSON knows."""
-    progress.phase("Drawing histograms", len(rows.schema), "columns")
+    fields = list(rows.schema)
+    if len(fields) > MOST_COLUMNS:
+        progress.event(f"Histograms are drawn for the first {MOST_COLUMNS} of {len(fields):,} columns.")
+    progress.phase("Drawing histograms", len(fields[:MOST_COLUMNS]), "columns")
     found = []
-    for field in rows.schema:
+    for field in fields[:MOST_COLUMNS]:
         if _is_number(field.type):
             found.append(_numbers(rows, field.name, is_whole=pa.types.is_integer(field.type)))
         elif _is_text(field.type):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workers.engine.datasets.column_names import table_named
 from workers.engine.datasets.file_sources import file_source
 from workers.engine.datasets.histograms import histograms
 from workers.engine.datasets.hub_source import hub_source
@@ -57,8 +58,9 @@ def _looked_over(
     source: RowSource, parts: RowParts, spec: DatasetImportSpec, progress: Progress
 ) -> DatasetImportResult:
     """What the written rows are, by passes over them."""
-    column = text_column_choose(parts.schema, spec.text_column)
-    for note in text_column_notes(parts.schema, column):
+    column = text_column_choose(parts.first_schema, spec.text_column)
+    odd = [*source.notices.sentences(), *source.changes.sentences(), *text_column_notes(parts.schema, column)]
+    for note in odd:
         progress.event(note, level="warning")
     rows = Rows.open(parts.folder.parent)
     counts = _texts_count(rows, column, progress)
@@ -101,6 +103,7 @@ def _rows_copy(
 ) -> None:
     """Copy up to the row cap; with `kept`, what has arrived when it ends early is noted there."""
     place: dict[str, Any] | None = None
+    parts.changes = source.changes
 
     def keep() -> None:
         if kept is not None and place is not None:
@@ -137,6 +140,7 @@ def _tables_write(source: RowSource, parts: RowParts, spec: DatasetImportSpec, p
     if copied == cap:
         return
     for table in source.tables:
+        table = table_named(table, "The source")
         if not copied_bytes:
             text_column_choose(table.schema, spec.text_column)
         if cap is not None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workers.engine.datasets.schemas import schemas_unify, table_conform
+from workers.engine.datasets.schemas import schema_changes, schemas_unify, table_conform
+from workers.engine.datasets.type_changes import TypeChanges
 from workers.engine.disk import disk_require
 
 PART_ROWS, PART_BYTES = 10_000, 64 * 2**20
@@ -25,6 +26,8 @@ class RowParts:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.schema = pa.schema([])
+        self.changes = TypeChanges()
+        """Where columns changed their type; a source that notes such changes too shares it."""
         self.rows = 0
         self.bytes = 0
         """In memory form, of everything written so far."""
@@ -40,6 +43,11 @@ class RowParts:
     def is_part_full(self) -> bool:
         """Whether the part in the making has all it should: a good moment to `complete` it."""
         return self._part_rows >= PART_ROWS or self._part_bytes >= PART_BYTES
+
+    @property
+    def first_schema(self) -> pa.Schema:
+        """What the first rows had, before later ones widened it."""
+        return self._schemas[0]
 
     def complete(self) -> int:
         """Bring everything written so far to the disk as complete parts; returns how many there are."""
@@ -72,8 +80,12 @@ class RowParts:
     def _flush(self) -> None:
         if not self._waiting:
             return
+        first = self.rows
         for table in self._waiting:
-            self.schema = schemas_unify(self.schema, table.schema)
+            if not table.schema.equals(self.schema):
+                schema_changes(self.schema, table, first, self.changes)
+                self.schema = schemas_unify(self.schema, table.schema)
+            first += len(table)
         group = pa.concat_tables([table_conform(table, self.schema) for table in self._waiting])
         self.rows += self._waiting_rows
         self.bytes += self._waiting_bytes

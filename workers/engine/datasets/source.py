@@ -1,13 +1,37 @@
-"""What an import reads from, whatever it is: tables in row order, and what is known about them beforehand."""
+"""What an import reads from, whatever it is: tables in row order, what is known about them, what was odd in them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from workers.engine.datasets.type_changes import TypeChanges
+
 BATCH_ROWS = 1_000
 BATCH_BYTES = 16 * 2**20
+MOST_ROW_BYTES = 256 * 2**20
+"""A larger row is refused: it would be held in memory several times over."""
+MOST_COLUMNS = 2_000
+
+SizedRow = tuple[int, dict[str, Any]]
+"""Bytes of the file that a row takes, and the row."""
+
+
+class Notices:
+    """What a reader put up with: counted, with the place where it was met first."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def add(self, what: str, place: str) -> None:
+        """One more of `what`, a plural noun with what was done about it."""
+        count, first = self._found.get(what, (0, place))
+        self._found[what] = (count + 1, first)
+
+    def sentences(self) -> list[str]:
+        """One for each kind, in order of appearance."""
+        return [f"{what}: {count:,} (the first: {place})." for what, (count, place) in self._found.items()]
 
 
 @dataclass
@@ -23,5 +47,7 @@ class RowSource:
     revision: str = ""
     latin1_rows: int = 0
     """Rows so far that were no UTF-8 and were read as Latin-1."""
+    notices: Notices = field(default_factory=Notices)
+    changes: TypeChanges = field(default_factory=TypeChanges)
     place: Callable[[], dict[str, Any]] | None = None
     """Where reading stands after the newest table, as JSON; None for sources that are always read from the start."""

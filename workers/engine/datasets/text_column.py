@@ -1,10 +1,12 @@
 """Which column of a dataset is its text.
 
 In this order: the researcher's choice; a column of conversations that is sure to be one (by name and form); `text`;
-`content`; the first column of strings; a column that only looks like conversations. A conversation is recognised by its
-type: lists of turns with role and content (OpenAI) or from and value (ShareGPT), or lists of strings (unsure).
+`content`; the first column of strings, one named like an identifier last; a column that only looks like conversations. A
+conversation is recognised by its type: lists of turns with role and content (OpenAI) or from and value (ShareGPT), or lists
+of strings (unsure). A column without a name of its own, such as the row numbers that table programs write, is never chosen.
 """
 
+import re
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -15,13 +17,17 @@ from workers.engine.text.conversations import FIELDS
 
 USUAL_NAMES = ("text", "content")
 CONVERSATION_NAMES = ("conversation", "conversations", "messages", "chat", "dialog", "dialogue")
+NAMELESS = re.compile(r"|unnamed( \d+)?|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")
+"""Names of columns that have none: ours (columns_named) and those of pandas."""
+MOST_LISTED = 30
+"""Columns that an error lists."""
 SURE = 0.7
 """From this confidence on, a column of conversations comes before columns of plain text."""
 
 
 def text_column_choose(schema: pa.Schema, wanted: str) -> str:
     """Name of the text column. Raises EngineError when `wanted` is missing or holds no text, or when nothing fits."""
-    listed = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
+    listed = _listed(schema)
     if wanted:
         if wanted not in schema.names:
             raise EngineError(f"There is no column {wanted!r}.", f"The columns are {listed}.", code="column_not_found")
@@ -43,6 +49,12 @@ def text_column_choose(schema: pa.Schema, wanted: str) -> str:
     return found[0]
 
 
+def _listed(schema: pa.Schema) -> str:
+    shown = [f"{field.name} ({field.type})"[:200] for field in list(schema)[:MOST_LISTED]]
+    more = len(schema) - len(shown)
+    return ", ".join([*shown, f"{more:,} more"] if more else shown) or "none"
+
+
 def is_conversation(kind: pa.DataType) -> bool:
     """Whether a column of this type holds conversations."""
     return _form_confidence(kind) > 0
@@ -61,12 +73,13 @@ def text_column_notes(schema: pa.Schema, chosen: str) -> list[str]:
 
 def _texts(schema: pa.Schema) -> Iterable[str]:
     yield from (name for name in USUAL_NAMES if name in schema.names and _may_be_text(schema.field(name).type))
-    yield from (field.name for field in schema if _is_string(field.type))
+    strings = [field.name for field in schema if _is_string(field.type) and not NAMELESS.fullmatch(field.name)]
+    yield from sorted(strings, key=is_named_like_an_id)
 
 
 def _conversations(schema: pa.Schema, *, sure: bool) -> list[str]:
     """Columns of conversations, the likeliest first."""
-    confidence = {field.name: _confidence(field) for field in schema}
+    confidence = {field.name: _confidence(field) for field in schema if not NAMELESS.fullmatch(field.name)}
     chosen = [name for name, share in confidence.items() if (share >= SURE if sure else 0 < share < SURE)]
     return sorted(chosen, key=lambda name: -confidence[name])
 
@@ -83,9 +96,18 @@ def _form_confidence(kind: pa.DataType) -> float:
         return 0.0
     turn = kind.value_type
     if pa.types.is_struct(turn):
-        names = {turn.field(place).name for place in range(turn.num_fields)}
-        return 0.7 if any(set(pair) <= names for pair in FIELDS) else 0.0
+        return 0.7 if is_turn(turn) else 0.0
     return 0.3 if _is_string(turn) else 0.0
+
+
+def is_turn(kind: pa.DataType) -> bool:
+    """Whether objects of this type have who speaks and what is said."""
+    return pa.types.is_struct(kind) and any(set(pair) <= {part.name for part in kind} for pair in FIELDS)
+
+
+def is_turns(kind: pa.DataType) -> bool:
+    """Whether a column of this type is sure to hold conversations."""
+    return _form_confidence(kind) >= SURE
 
 
 def _is_string(kind: pa.DataType) -> bool:

@@ -174,7 +174,7 @@ def _json_read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadArtifact(f"{path.name} is missing.", "A SAELens folder holds cfg.json and its weights.") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadArtifact(f"{path.name} is not JSON: {error}", "Copy or download it again.") from error
     if not isinstance(content, dict):
         raise BadArtifact(f"{path.name} is not a JSON object.", "Copy or download it again.")

@@ -74,7 +74,7 @@ def model_config(model_dir: str | Path) -> PretrainedConfig:
     """What config.json says. Raises BadArtifact for one that cannot be read."""
     try:
         return AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadArtifact(f"The model's config.json cannot be read: {error}", "Import the model again.") from error
 
 

@@ -118,7 +118,11 @@ def decoder_only_check(folder: str | Path, quantization: str = "auto") -> Pretra
     "already_quantized"; SpecInvalid for what cannot be held as `quantization`."""
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except RecursionError as error:
+        raise EngineError(
+            "config.json nests values too deeply to be read.", "Choose another source.", code="unsupported_architecture"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(
             f"config.json names no architecture that Transformers knows by itself: {error}",
             "Only architectures built into Transformers are run; code that comes with a model never is.",

@@ -11,7 +11,7 @@ DATASET_SOURCES = (
     ("file", "Local file or folder"),
     ("upload", "Upload from this computer"),
 )
-FILE_FORMATS = (".txt", ".jsonl", ".json", ".csv", ".parquet")
+FILE_FORMATS = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
 def is_named_like_an_id(column: str) -> bool:
@@ -61,7 +61,7 @@ class DatasetImportSpec(Spec):
         only_for=("source", ("file",)),
         is_path=True,
         is_needed=True,
-        help="A .txt (one document per paragraph), .jsonl, .csv or .parquet file on the studio's machine.",
+        help="A .txt (one document per paragraph), .jsonl, .json, .csv, .tsv or .parquet file on the studio's machine.",
     )
     upload: str = option(
         "",
@@ -69,7 +69,7 @@ class DatasetImportSpec(Spec):
         only_for=("source", ("upload",)),
         pattern=r"|[0-9a-f]{32}\.[a-z]+",
         is_needed=True,
-        help="A .txt (one document per paragraph), .jsonl, .json, .csv or .parquet file, sent by the browser or the API.",
+        help="A .txt (one document per paragraph), .jsonl, .json, .csv, .tsv or .parquet file, sent by the browser or the API.",
     )
     text_column: str = option(
         "",

@@ -4,11 +4,13 @@
     ShareGPT    [{"from": "human", "value": "…"}, …]
     plain list  ["…", "…", …]: user and assistant by turns
 
+What is said may be a list of parts, [{"type": "text", "text": "…"}, …]: their texts are joined, a line each.
+
 `conversation_text` writes turns as role-tagged blocks, which is how a conversation reads wherever no chat template is
 at hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,14 +44,19 @@ def conversation_turns(value: Any) -> tuple[Turn, ...] | None:
         return None
     if all(isinstance(turn, str) for turn in value):
         return _turns((("user", "assistant")[place % 2], text) for place, text in enumerate(value))
-    for who, what in FIELDS:
-        if all(isinstance(turn, dict) and who in turn and what in turn for turn in value):
-            return _turns((turn[who], turn[what]) for turn in value)
+    if all(isinstance(turn, dict) and any(who in turn and what in turn for who, what in FIELDS) for turn in value):
+        return _turns(_said(turn) for turn in value)
     return None
 
 
-def _turns(pairs: Any) -> tuple[Turn, ...]:
-    turns = [Turn(_role(who), safe_text(_words(what)).text) for who, what in pairs]
+def _said(turn: dict[str, Any]) -> tuple[Any, Any]:
+    """(who, what) of a turn; one of a column that holds both forms has the fields of both, those of one empty."""
+    pairs = [(turn[who], turn[what]) for who, what in FIELDS if who in turn and what in turn]
+    return next((pair for pair in pairs if pair[1] is not None), pairs[0])
+
+
+def _turns(pairs: Iterable[tuple[Any, Any]]) -> tuple[Turn, ...]:
+    turns = [Turn(_role(who), safe_text(content_text(what)).text) for who, what in pairs]
     return tuple(turn for turn in turns if turn.content.strip())
 
 
@@ -58,11 +65,27 @@ def _role(who: Any) -> str:
     return ROLES.get(word, word or "user")
 
 
-def _words(what: Any) -> Any:
-    """OpenAI's content may be a list of parts, of which the texts count."""
-    if isinstance(what, list | tuple):
-        return "\n".join(part["text"] for part in what if isinstance(part, dict) and isinstance(part.get("text"), str))
-    return what
+def content_text(what: Any) -> Any:
+    """What is said in a turn: parts joined, all else as it is."""
+    if isinstance(what, dict):
+        what = [what]
+    if not isinstance(what, list | tuple):
+        return what
+    return "\n".join(text for text in map(_part_text, what) if text)
+
+
+def parts_text(value: Any) -> str | None:
+    """The joined text of a list of parts; None for anything else, lists of other objects and of strings among it."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in value):
+        return None
+    return content_text(value)
+
+
+def _part_text(part: Any) -> str:
+    text = part.get("text") if isinstance(part, dict) else part
+    return safe_text(text).text if isinstance(text, str | bytes) else ""
 
 
 def conversation_text(turns: Sequence[Turn]) -> str:

@@ -25,7 +25,7 @@ class Command(StudioCommand):
         path: Path = local_path(options["file"], suffixes=(".json",))
         try:
             content = json.loads(path.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AppError("bad_json", f"{path.name} is no valid JSON: {error}.", "Export it again.") from None
         made = presets_import(content=content, on_clash=options["on_clash"])
         if options["json"]:
