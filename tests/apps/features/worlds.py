@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from django.utils import timezone
 from safetensors.numpy import save_file
 
@@ -22,6 +21,7 @@ from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel
 from apps.saes.models import Sae
+from tests.apps.prepared import BYTE_LEVEL, vocabulary_write
 from workers.engine.specs.feature_language import (
     FeatureLanguage,
     FeatureLanguageResult,
@@ -40,6 +40,7 @@ from workers.engine.specs.try_text import TokenFeatures, TriedFeature, TryTextRe
 from workers.engine.specs.try_text import TriedText as ReadText
 
 VOCABULARY = ["<|end|>", "Ġrain", "Ġsun", "<b>", "Ċ", "Ġwind", "Ġthe", "."]
+SPELLING = BYTE_LEVEL
 D_SAE = 6
 WINDOW = 5
 GROUPS = np.array([0, 0, 0, 1, 2, -1, NEAR_GROUP], dtype=np.int8)
@@ -47,7 +48,7 @@ TOKENS = 10_000
 
 
 def language_model_make(name: str = "Tiny LM", tokenizer: str = "t1") -> LanguageModel:
-    return LanguageModel.objects.create(
+    model = LanguageModel.objects.create(
         name=name,
         source="folder",
         origin="here",
@@ -56,6 +57,8 @@ def language_model_make(name: str = "Tiny LM", tokenizer: str = "t1") -> Languag
         tokenizer_sha256=tokenizer,
         ready_at=timezone.now(),
     )
+    vocabulary_write(data_path("models", model.pk), VOCABULARY, SPELLING)
+    return model
 
 
 def tokenization_make(model: LanguageModel) -> Tokenization:
@@ -140,8 +143,7 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Desc
         },
         folder / "logits.safetensors",
     )
-    table = pa.table({"token_id": pa.array(range(len(VOCABULARY)), pa.int32()), "token": VOCABULARY})
-    pq.write_table(table, folder / "vocabulary.parquet")
+    vocabulary_write(folder, VOCABULARY, SPELLING)
     return DescribedSae(
         folder=folder.name,
         tokens=TOKENS,
