@@ -8,6 +8,7 @@ from apps.core.errors import AppError
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_folder
 from apps.language_models.vocabulary import vocabulary_of
+from workers.engine.text.spelling import Spelling
 
 PARTS = ("train", "heldout")
 
@@ -19,7 +20,7 @@ class ContextSample:
     index: int
     first_row: int
     tokens: list[str]
-    scheme: str
+    spelling: Spelling
 
 
 def contexts_sample(
@@ -45,6 +46,6 @@ def contexts_sample(
         ) from None
     meant = tokens if lengths is None else [ids[:length] for ids, length in zip(tokens, lengths)]
     return [
-        ContextSample(start + offset, int(row), vocabulary.raw(ids.tolist()), vocabulary.scheme)
+        ContextSample(start + offset, int(row), vocabulary.raw(ids.tolist()), vocabulary.spelling)
         for offset, (ids, row) in enumerate(zip(meant, first_rows))
     ]

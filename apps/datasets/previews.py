@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.datasets.models import TokenPreview
 from apps.language_models.selectors import language_model_folder
+from apps.language_models.vocabulary import vocabulary_of
 from workers.engine.specs.tokenization import DROP_REASONS
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -44,7 +45,7 @@ def preview_context(preview: TokenPreview) -> dict[str, Any]:
         "job": job,
         "waits": waits,
         "is_stale": not preview.is_ready,
-        "scheme": shown.report["scheme"] if shown else "",
+        "spelling": vocabulary_of(preview.language_model_id).spelling if shown else None,
         "rows": shown_rows(shown) if shown and (preview.is_ready or waits) else [],
     }
 

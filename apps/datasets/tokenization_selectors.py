@@ -10,6 +10,7 @@ from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.datasets.selectors import dataset_json
+from apps.language_models.vocabulary import vocabulary_of
 
 
 def tokenization_get(pk: int) -> Tokenization:
@@ -111,7 +112,7 @@ def preview_json(preview: TokenPreview) -> dict[str, Any]:
         "dataset": {"id": preview.dataset_id, "name": str(preview.dataset)},
         "language_model": {"id": preview.language_model_id, "name": str(preview.language_model)},
         "rows": preview.report.get("rows", []),
-        "scheme": preview.report.get("scheme", ""),
+        "scheme": vocabulary_of(preview.language_model_id).spelling.scheme if preview.is_ready else "",
         "created_at": preview.created_at.isoformat(),
         "url": preview.get_absolute_url(),
         "topic": preview.topic,

@@ -18,7 +18,6 @@ from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import duplicate_share, tokenization_folder
 from apps.language_models.vocabulary import vocabulary_of
 from workers.engine.text.decoding import visible
-from workers.engine.text.tokens import token_texts
 
 TOP_TOKENS = 30
 CURVE_POINTS = 200
@@ -70,7 +69,7 @@ def top_tokens(tokenization: Tokenization, statistics: Statistics, count: int = 
     ids = [int(token_id) for token_id in order if counts[token_id] > 0]
     vocabulary = vocabulary_of(tokenization.language_model_id)
     total = int(counts.sum())
-    texts = [token_texts([raw], vocabulary.scheme)[0] or raw for raw in vocabulary.raw(ids)]
+    texts = [vocabulary.text(token_id) or vocabulary.raw([token_id])[0] for token_id in ids]
     return [
         TopToken(rank, token_id, visible(text), int(counts[token_id]), int(counts[token_id]) / total)
         for rank, (token_id, text) in enumerate(zip(ids, texts), start=1)

@@ -10,19 +10,19 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from apps.core.errors import AppError
 from apps.core.storage import data_path
+from apps.language_models.vocabulary import VOCABULARY_NAME, Vocabulary, vocabulary_read
 from workers.engine.specs.features import NAMES, NEAR_GROUP, TOP_GROUP, ZERO_GROUP
-from workers.engine.text.tokens import TokenScheme, token_scheme, token_texts
+from workers.engine.text.spelling import Spelling
+from workers.engine.text.tokens import token_texts
 from workers.engine.text.words import word_at, words
 
 NONE = -1
@@ -39,16 +39,21 @@ class Example:
     peak_value: float
     context: int
     group: int
+    spelling: Spelling
+    """Of the vocabulary's tokens."""
     repeats: int = 1
     """How often the same window was kept."""
-    scheme: str = ""
-    """The vocabulary's TokenScheme."""
+
+    @property
+    def texts(self) -> list[str]:
+        """What each token shows."""
+        return token_texts(self.tokens, self.spelling)
 
     def cropped(self, around: int, *, whole_words: bool = False) -> "Example":
         """At most `around` tokens on each side of the peak; more where `whole_words` would otherwise be cut."""
         start, stop = max(0, self.peak - around), min(self.peak + around + 1, len(self.tokens))
         if whole_words:
-            found = words(self.tokens, self.scheme or None)
+            found = words(self.tokens, self.spelling)
             start, stop = found[word_at(found, start)].start, found[word_at(found, stop - 1)].stop
         return replace(
             self,
@@ -143,37 +148,11 @@ class LogitLists:
     highest: float
 
 
-class Vocabulary:
-    """Raw token strings by id, and how the tokenizer spells blanks and bytes."""
-
-    def __init__(self, path: Path) -> None:
-        table = pq.read_table(path, columns=["token_id", "token"])
-        ids = table["token_id"].to_numpy()
-        self._tokens: pa.ChunkedArray = table["token"]
-        self._place = np.full(int(ids.max(initial=0)) + 2, -1, dtype=np.int64)
-        self._place[ids] = np.arange(len(ids))
-        self.scheme: TokenScheme = token_scheme(self._tokens.to_pylist())
-
-    def raw(self, ids: Sequence[int]) -> list[str]:
-        """Raw strings of token ids; an id that the vocabulary lacks shows as its number."""
-        places = [int(self._place[i]) if 0 <= i < len(self._place) else -1 for i in ids]
-        return [self._tokens[place].as_py() if place >= 0 else f"<{i}>" for i, place in zip(ids, places)]
-
-    def text(self, token_id: int) -> str:
-        """What one token stands for, by itself."""
-        return token_texts(self.raw([token_id]), self.scheme)[0]
-
-
-@lru_cache(maxsize=4)
-def _vocabulary(path: Path, changed_ns: int) -> Vocabulary:
-    return Vocabulary(path)
-
-
 def vocabulary_open(folder: Path) -> Vocabulary:
-    """The vocabulary beside a run's files, kept in memory until the file changes."""
-    path = folder / "vocabulary.parquet"
+    """The vocabulary beside a run's files. AppError when it cannot be read, or is of another version of the studio."""
+    path = folder / VOCABULARY_NAME
     try:
-        return _vocabulary(path, path.stat().st_mtime_ns)
+        return vocabulary_read(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise unreadable(folder) from error
 
@@ -318,7 +297,7 @@ def _example(
         peak_value=peak_value,
         context=context,
         group=group,
-        scheme=vocabulary.scheme,
+        spelling=vocabulary.spelling,
     )
 
 

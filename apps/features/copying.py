@@ -12,7 +12,6 @@ from apps.features.pages import Evidence, LogitRow
 from apps.features.selectors import feature_json
 from apps.saes.selectors import sae_loading_code
 from workers.engine.text.decoding import visible
-from workers.engine.text.tokens import token_texts
 
 MARKDOWN_EXAMPLES, AROUND = 5, 10
 """Examples on a Markdown card, and tokens on each side of their peak."""
@@ -74,7 +73,7 @@ def _strongest(evidence: Evidence) -> tuple[Example, ...]:
 
 def _marked(example: Example) -> str:
     """The example's text in one line, its peak in bold; by a tag, since ** binds to no comma and no word's middle."""
-    texts = token_texts(example.tokens, example.scheme or None)
+    texts = example.texts
     before, peak, after = "".join(texts[: example.peak]), texts[example.peak], "".join(texts[example.peak + 1 :])
     blank = " " if peak[:1] == " " and peak.strip() else ""
     shown = visible(peak.removeprefix(blank))

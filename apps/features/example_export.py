@@ -10,7 +10,6 @@ from apps.core.errors import AppError
 from apps.features import artifacts
 from apps.features.models import Feature
 from apps.features.selectors import feature_evidence_json, feature_json
-from workers.engine.text.tokens import token_texts
 
 FORMATS = {"json": "application/json", "csv": MEDIA_TYPE}
 """Format → media type."""
@@ -58,7 +57,7 @@ def _examples(feature: Feature) -> list[artifacts.Example]:
 
 
 def _row(feature: Feature, example: artifacts.Example) -> tuple[object, ...]:
-    texts = token_texts(list(example.tokens))
+    texts = example.texts
     return (
         *(feature.sae_id, feature.index, feature.label, feature.category, feature.density, feature.maximum),
         *(artifacts.example_kind(example.group), example.context, example.peak_value, texts[example.peak]),

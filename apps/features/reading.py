@@ -13,7 +13,6 @@ from apps.features.artifacts import Example, ExampleGroup, TopToken, example_kin
 from apps.features.models import FeatureRun
 from workers.engine.specs.features import DefaultView
 from workers.engine.text.token_kinds import TOKEN_KIND_WORDS, TokenKind, token_kinds
-from workers.engine.text.tokens import token_texts
 from workers.engine.text.words import word_at, words
 
 WEAK = "weak"
@@ -57,7 +56,7 @@ class ReadingFilter:
             return WEAK
         if kind == "silent" or not self.hidden:
             return ""
-        text = token_texts(example.tokens, example.scheme or None)[example.peak]
+        text = example.texts[example.peak]
         is_part = bool(self.hidden & NEED_THE_WORD) and _is_part_of_word(example)
         kinds = token_kinds(example.tokens[example.peak], text, is_part=is_part)
         return next((hidden.value for hidden in TokenKind if hidden in kinds & self.hidden), "")
@@ -111,7 +110,7 @@ def groups_shown(groups: Iterable[ExampleGroup], reading: ReadingFilter, maximum
 
 def _is_part_of_word(example: Example) -> bool:
     """Whether the peak's word has other tokens too."""
-    found = words(example.tokens, example.scheme or None)
+    found = words(example.tokens, example.spelling)
     word = found[word_at(found, example.peak)]
     return word.stop - word.start > 1
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from django.db import connection, transaction
 
-from apps.features.artifacts import Vocabulary, names_read, tensors, vocabulary_open
+from apps.features.artifacts import names_read, tensors, vocabulary_open
 from apps.features.models import Feature, FeatureRun, FeatureTerm
 from apps.features.search.terms import token_shown, token_terms_replace
+from apps.language_models.vocabulary import Vocabulary
 from workers.engine.text.decoding import visible
 
 CHUNK = 2000

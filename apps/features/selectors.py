@@ -291,9 +291,10 @@ def feature_evidence_json(feature: Feature) -> dict[str, Any]:
 
 
 def example_json(example: artifacts.Example) -> dict[str, Any]:
-    """One example: raw tokens with their activations."""
+    """One example: raw tokens with what they show and their activations."""
     return {
         "tokens": list(example.tokens),
+        "texts": example.texts,
         "activations": list(example.activations),
         "peak": example.peak,
         "peak_value": example.peak_value,

@@ -32,7 +32,6 @@ from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.specs.steering import SteeredFeature, SteerSpec
 from workers.engine.specs.tokenization import TokenizeSpec
 from workers.engine.specs.training import TrainSpec
-from workers.engine.text.tokens import token_texts
 
 CONTEXT_LENGTH = 128
 D_SAE = 4608
@@ -225,7 +224,7 @@ def _with_examples(features: list[Feature]) -> list[tuple[Feature, str]]:
     """Each feature with its strongest example in one line, or nothing."""
     snippets = snippets_of(features)
     shown = {pk: example.cropped(EXAMPLE_TOKENS) for pk, example in snippets.items()}
-    texts = {pk: "".join(token_texts(example.tokens, example.scheme or None)) for pk, example in shown.items()}
+    texts = {pk: "".join(example.texts) for pk, example in shown.items()}
     return [(feature, " ".join(texts.get(feature.pk, "").split())) for feature in features]
 
 

@@ -1,4 +1,4 @@
-"""Everything that changes language models: look-up, import, another try, quantize, rename, delete."""
+"""Everything that changes language models: look-up, import, another try, quantize, rebuild vocabularies, rename, delete."""
 
 from dataclasses import replace
 from pathlib import PurePath
@@ -13,18 +13,22 @@ from apps.core.sources import free_name, given_name, local_path
 from apps.core.storage import artifact_remove
 from apps.jobs.models import Job
 from apps.jobs.services import job_again, job_enqueue, jobs_require_none_active, passing_subjects_delete
+from apps.jobs.states import ACTIVE
 from apps.language_models.models import LanguageModel, LanguageModelLookup
 from apps.language_models.selectors import (
+    language_model_folder,
     language_model_folders,
     language_model_ready,
     work_with_language_model,
 )
+from apps.language_models.vocabulary import VOCABULARY_NAME, vocabulary_is_current
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.specs.language_models import (
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
     LanguageModelQuantizeSpec,
+    VocabularyRebuildSpec,
     quantization_check,
 )
 
@@ -118,6 +122,19 @@ def language_model_rename(*, language_model: LanguageModel, name: str) -> Langua
     language_model.save(update_fields=["name"])
     publish(language_model.topic)
     return language_model
+
+
+def vocabularies_rebuild() -> list[Job]:
+    """Queue a job for each ready model whose vocabulary another version of the studio stored, or that has lost it; one that is
+    queued or runs already does it."""
+    jobs = []
+    for language_model in LanguageModel.objects.filter(ready_at__isnull=False).order_by("pk"):
+        folder = language_model_folder(language_model.pk)
+        spec = VocabularyRebuildSpec(language_model=language_model.pk)
+        is_under_way = language_model.jobs.filter(kind=spec.KIND, state__in=ACTIVE).exists()
+        if folder.is_dir() and not is_under_way and not vocabulary_is_current(folder / VOCABULARY_NAME):
+            jobs.append(job_enqueue(spec=spec, subject=language_model))
+    return jobs
 
 
 def language_model_delete(*, language_model: LanguageModel) -> int:

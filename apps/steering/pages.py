@@ -3,6 +3,7 @@
 from typing import Any
 
 from apps.core.templatetags.studio import duration, number, percent
+from apps.language_models.vocabulary import vocabulary_of
 from apps.steering.comparing import compare
 from apps.steering.models import Experiment
 from apps.steering.selectors import experiment_spec, generations_of, steered_rows
@@ -15,7 +16,7 @@ def result_context(experiment: Experiment) -> dict[str, Any]:
     context |= {"spec": experiment_spec(experiment), "rows": steered_rows(experiment)}
     if baseline is None or steered is None:
         return context
-    runs = compare(baseline.tokens, steered.tokens)
+    runs = compare(baseline.tokens, steered.tokens, vocabulary_of(experiment.sae.language_model_id).spelling)
     return {
         **context,
         "texts": [("Baseline", runs[0], baseline), ("Steered", runs[1], steered)],

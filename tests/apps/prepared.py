@@ -19,7 +19,9 @@ from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.language_models import LanguageModelImportSpec
 from workers.engine.specs.tokenization import PreviewRow, TokenizeSpec, TokenPreviewResult, TokenPreviewSpec
+from workers.engine.text.spelling import SPELLING_KEY, Spelling, TokenScheme
 
+BYTE_LEVEL = Spelling(TokenScheme.BYTE_LEVEL)
 VOCABULARY = ["<s>", "</s>", "The", "Ġcat", "Ġsat", "<b>", "Ċ", "Ġon"]
 CONTEXT_LENGTH = 8
 SITES = (("resid_pre", 32), ("resid_post", 32), ("mlp_out", 32))
@@ -107,9 +109,17 @@ def make_language_model(
     if is_ready:
         folder = data_path("models", language_model.pk)
         folder.mkdir(parents=True, exist_ok=True)
-        ids = pa.array(range(len(VOCABULARY)), pa.int32())
-        pq.write_table(pa.table({"token_id": ids, "token": VOCABULARY}), folder / "vocabulary.parquet")
+        vocabulary_write(folder, VOCABULARY)
     return language_model
+
+
+def vocabulary_write(folder: Path, tokens: list[str], spelling: Spelling | None = BYTE_LEVEL) -> None:
+    """vocabulary.parquet as an import writes it; as older versions did without `spelling`."""
+    table = pa.table({"token_id": pa.array(range(len(tokens)), pa.int32()), "token": tokens})
+    if spelling is not None:
+        table = table.replace_schema_metadata({SPELLING_KEY: spelling.dump()})
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / "vocabulary.parquet")
 
 
 def make_tokenization(
@@ -187,7 +197,7 @@ def preview_result(*, is_strict: bool = True) -> TokenPreviewResult:
     short = PreviewRow(
         row=1, text="on", tokens=("Ġon",), token_ids=(7,), is_kept=(True,), drop_reason="short", is_clipped=False
     )
-    return TokenPreviewResult(rows=(cat, short), scheme="byte_level")
+    return TokenPreviewResult(rows=(cat, short))
 
 
 def make_preview(dataset: Dataset | None = None, *, is_ready: bool = True, user=None, **spec) -> TokenPreview:

@@ -20,15 +20,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 from tokenizers import ByteLevelBPETokenizer
+from transformers import PreTrainedTokenizerFast
 
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.features.language import feature_language
 from workers.engine.features.parsing import pipeline_load
 from workers.engine.features.windows import WindowCutter
+from workers.engine.language_models.vocabulary import vocabulary_write
 from workers.engine.progress import Progress
 from workers.engine.specs.feature_language import FeatureLanguageInputs, FeatureLanguageSpec
 
@@ -57,10 +57,7 @@ def world_write(folder: Path, archive: str, latents: int, tokens: int) -> tuple[
     assert len(contexts) == tokens // T, "the corpus is shorter than asked for"
     contexts_write(folder, "train", contexts[:-20], np.arange(len(contexts) - 20))
     contexts_write(folder, "heldout", contexts[-20:], np.arange(20))
-    names = [bpe.id_to_token(i) for i in range(bpe.get_vocab_size())]
-    pq.write_table(
-        pa.table({"token_id": pa.array(range(len(names)), pa.int32()), "token": names}), folder / "vocabulary.parquet"
-    )
+    vocabulary_write(PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer), folder)
     windows = _examples_write(folder, contexts, latents)
     return windows, bpe
 

@@ -28,6 +28,7 @@ def files_write(folder: Path, count: int) -> None:
     from safetensors.numpy import save_file
 
     from apps.features.run_rows import COLUMNS
+    from workers.engine.text.spelling import SPELLING_KEY, Spelling, TokenScheme
 
     chance = np.random.default_rng(0)
     numbers = {name: chance.random(count, np.float32) for name in COLUMNS.values()}
@@ -40,6 +41,7 @@ def files_write(folder: Path, count: int) -> None:
     tokens = pa.table(
         {"token_id": pa.array(range(VOCABULARY), pa.int32()), "token": [f"Ġt{i}" for i in range(VOCABULARY)]}
     )
+    tokens = tokens.replace_schema_metadata({SPELLING_KEY: Spelling(TokenScheme.BYTE_LEVEL).dump()})
     pq.write_table(tokens, folder / "vocabulary.parquet")
 
 

@@ -4,8 +4,6 @@ against the same contexts read one by one, cut to their length, by Transformers 
 import json
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -19,6 +17,7 @@ from workers.engine.activations.caching import activation_cache
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.features.running import feature_run
 from workers.engine.formats.saelens import sae_write
+from workers.engine.language_models.vocabulary import vocabulary_write
 from workers.engine.progress import Progress
 from workers.engine.saes.evaluating import evaluate
 from workers.engine.specs.activations import ActivationCacheInputs, ActivationCacheSpec
@@ -37,11 +36,9 @@ class World:
     def __init__(self, folder, family):
         self.folder, self.model_dir = folder, tiny_model_folder(folder, family)
         generator = np.random.default_rng(0)
-        vocabulary = tiny_tokenizer().convert_ids_to_tokens(range(len(tiny_tokenizer())))
-        table = pa.table({"token_id": pa.array(range(len(vocabulary)), pa.int32()), "token": vocabulary})
-        pq.write_table(table, self.model_dir / "vocabulary.parquet")
+        size = vocabulary_write(tiny_tokenizer(), self.model_dir)
         self.lengths = generator.integers(2, T + 1, N).astype(np.int32)
-        self.tokens = generator.integers(2, len(vocabulary), (N, T), dtype=np.int32)
+        self.tokens = generator.integers(2, size, (N, T), dtype=np.int32)
         self.tokens[np.arange(T) >= self.lengths[:, None]] = FILL
         for part in ("train", "heldout"):
             contexts_write(folder, part, self.tokens, np.arange(N), self.lengths)

@@ -31,7 +31,7 @@ def test_features_get_their_peak_words_gloss_and_peculiarity():
     sae = sae_make()
     finished_run_make(sae)
     names = {feature.index: feature.auto_name for feature in sae.features.all()}
-    assert names == {0: "", 1: "rain (100 %)", 2: "sun (100 %)", 3: "<b> (100 %)", 4: "Ċ (100 %)", 5: "wind (100 %)"}
+    assert names == {0: "", 1: "rain (100 %)", 2: "sun (100 %)", 3: "<b> (100 %)", 4: "↵ (100 %)", 5: "wind (100 %)"}
     rain = sae.features.get(index=1)
     assert (rain.gloss, rain.interest, rain.get_peculiarity_display()) == ("Peaks on “rain” (100 %).", 5.0, "none")
     assert sae.features.get(index=0).get_peculiarity_display() == "dead"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django import template
 
 from workers.engine.text.decoding import control_marked, visible
+from workers.engine.text.spelling import Spelling
 from workers.engine.text.tokens import token_texts
 from workers.engine.text.words import word_at, words
 
@@ -34,25 +35,27 @@ class Span:
 @register.inclusion_tag("components/token_strip.html")
 def token_strip(
     tokens: Sequence[str],
+    spelling: Spelling,
     values: Sequence[float] | None = None,
     scale: float | None = None,
     peak: int | None = None,
     breaks: bool = False,
     label: str = "",
-    scheme: str = "",
     kept: Sequence[bool] | None = None,
     by_words: bool = False,
 ) -> dict[str, object]:
-    """{% token_strip example.tokens example.values scale=maximum peak=example.peak %}.
+    """{% token_strip example.tokens example.spelling example.values scale=maximum peak=example.peak %}.
 
-    `scale` is the value shown at full strength: the feature's maximum, or the strip's own when absent. `peak` is the
-    position of the outlined token. `breaks` shows line breaks as such. `scheme` is the vocabulary's TokenScheme when known.
-    `kept` (without values) says of each token whether it stays: those that do not are struck through. `by_words` shows words
-    instead of tokens, each with the maximum of its tokens' values; the peak's word is outlined.
+    `spelling` is that of the tokens' vocabulary. `scale` is the value shown at full strength: the feature's maximum, or the
+    strip's own when absent. `peak` is the position of the outlined token. `breaks` shows line breaks as such. `kept` (without
+    values) says of each token whether it stays: those that do not are struck through. `by_words` shows words instead of tokens,
+    each with the maximum of its tokens' values; the peak's word is outlined.
     """
-    shown = Strip.of_words(tokens, values, peak, scheme) if by_words else Strip.of_tokens(tokens, values, peak, scheme)
+    strip = Strip.of_words if by_words else Strip.of_tokens
     return {
-        "spans": spans(shown, scale) if kept is None else kept_spans(tokens, kept, scheme),
+        "spans": spans(strip(tokens, spelling, values, peak), scale)
+        if kept is None
+        else kept_spans(tokens, spelling, kept),
         "breaks": breaks,
         "label": label,
         "is_plain": values is None,
@@ -71,18 +74,18 @@ class Strip:
 
     @classmethod
     def of_tokens(
-        cls, tokens: Sequence[str], values: Sequence[float] | None, peak: int | None = None, scheme: str = ""
+        cls, tokens: Sequence[str], spelling: Spelling, values: Sequence[float] | None, peak: int | None = None
     ) -> "Strip":
         """A piece for each token."""
         raws = [f"token {token}" for token in tokens]
-        return cls(token_texts(list(tokens), scheme or None), raws, values, peak)
+        return cls(token_texts(tokens, spelling), raws, values, peak)
 
     @classmethod
     def of_words(
-        cls, tokens: Sequence[str], values: Sequence[float] | None, peak: int | None = None, scheme: str = ""
+        cls, tokens: Sequence[str], spelling: Spelling, values: Sequence[float] | None, peak: int | None = None
     ) -> "Strip":
         """A piece for each word, with the maximum of its tokens."""
-        found = words(list(tokens), scheme or None)
+        found = words(tokens, spelling)
         return cls(
             [word.text for word in found],
             [_spelled(tokens[word.start : word.stop]) for word in found],
@@ -115,9 +118,9 @@ def _spelled(tokens: Sequence[str]) -> str:
     return f"token{'s' if len(tokens) > 1 else ''} {' '.join(tokens)}"
 
 
-def kept_spans(tokens: Sequence[str], kept: Sequence[bool], scheme: str = "") -> list[Span]:
+def kept_spans(tokens: Sequence[str], spelling: Spelling, kept: Sequence[bool]) -> list[Span]:
     """A span for each token; those not kept are marked as removed."""
-    texts = token_texts(list(tokens), scheme or None)
+    texts = token_texts(tokens, spelling)
     return [
         Span(visible(text), tip=f"{visible(text)} · token {raw}", breaks="\n" in text, is_removed=not stays)
         for text, raw, stays in zip(texts, tokens, kept)

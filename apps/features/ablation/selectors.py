@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.core.errors import AppError
+from apps.features.artifacts import run_folder, vocabulary_open
 from apps.features.models import Ablation, Feature
 from apps.jobs.subjects import with_job
 from workers.engine.specs.ablation import AblatedContext, AblateResult, AblationEffect
 from workers.engine.text.decoding import control_marked, visible
+from workers.engine.text.spelling import Spelling
 from workers.engine.text.tokens import token_texts
 
 SHOWN_AT_ONCE = 3
@@ -48,9 +50,9 @@ class DeltaStrip:
         return signed(self.at_peak)
 
 
-def delta_strip(shown: AblatedContext, scale: float) -> DeltaStrip:
+def delta_strip(shown: AblatedContext, spelling: Spelling, scale: float) -> DeltaStrip:
     """A context for the page; `scale` is the change at full tint."""
-    texts, spans, quiet = token_texts(list(shown.tokens)), [], ""
+    texts, spans, quiet = token_texts(shown.tokens, spelling), [], ""
     for place, text in enumerate(texts):
         delta, value, is_peak = shown.deltas[place], shown.activations[place], place == shown.peak
         share = min(1.0, abs(delta) / scale) if scale else 0.0
@@ -78,10 +80,11 @@ def delta_strip(shown: AblatedContext, scale: float) -> DeltaStrip:
     return DeltaStrip(shown.context, shown.deltas[after] if after < len(shown.deltas) else None, tuple(spans))
 
 
-def delta_strips(result: AblateResult) -> list[DeltaStrip]:
-    """All contexts shown, tinted on one scale: the largest change among them."""
+def delta_strips(ablation: Ablation, result: AblateResult) -> list[DeltaStrip]:
+    """All contexts shown, tinted on one scale: the largest change among them. AppError when the run's vocabulary is gone."""
+    spelling = vocabulary_open(run_folder(ablation.run_id)).spelling
     scale = max((abs(delta) for each in result.shown for delta in each.deltas), default=0.0)
-    return [delta_strip(each, scale) for each in result.shown]
+    return [delta_strip(each, spelling, scale) for each in result.shown]
 
 
 def verdict(effect: AblationEffect) -> str:
@@ -182,7 +185,7 @@ def ablation_context(ablation: Ablation | None) -> dict[str, Any]:
     if not ablation.is_ready:
         return context
     result = AblateResult.from_json(ablation.report)
-    strips = delta_strips(result)
+    strips = delta_strips(ablation, result)
     return context | {
         "ablated": result,
         "ablation_metrics": ablation_metrics(result),

@@ -9,13 +9,14 @@ from django.db.models import Q
 
 from apps.core.errors import AppError
 from apps.core.selectors import row_of
-from apps.features.artifacts import unreadable
+from apps.features.artifacts import run_folder, unreadable, vocabulary_open
 from apps.features.language.services import language_folder
 from apps.features.models import Feature, LanguageAnalysis
 from apps.jobs.states import State
 from apps.jobs.subjects import with_job
 from workers.engine.specs.feature_language import ANALYSES, ANALYSES_BATCH, FeatureLanguage
 from workers.engine.text.decoding import visible
+from workers.engine.text.spelling import Spelling
 from workers.engine.text.tokens import token_texts
 
 
@@ -110,8 +111,8 @@ OF_EXAMPLES = ("words", "tokens")
 class Shown:
     """An analysis as the page shows it."""
 
-    def __init__(self, found: FeatureLanguage) -> None:
-        self.found = found
+    def __init__(self, found: FeatureLanguage, spelling: Spelling) -> None:
+        self.found, self._spelling = found, spelling
         self.lists = [made for name, title in LISTS if (made := self._list(name, title)).rows]
         self.neighbours = [
             (side, [made for name, title in lists if (made := self._list(name, title, fewest=2)).rows])
@@ -141,7 +142,7 @@ class Shown:
 
     def _shown(self, name: str, text: str) -> tuple[str, str]:
         if name == "tokens":
-            return visible(token_texts([text])[0]), text
+            return visible(token_texts([text], self._spelling)[0]), text
         if name == "morphology":
             return text.replace("=", ": "), ""
         if name in ("pos", "entities", "relations"):
@@ -153,9 +154,10 @@ def language_context(feature: Feature) -> dict[str, Any]:
     """The template context of the feature page's Language panel."""
     rows = analyses_of(feature)
     finished, row = rows.newest, rows.under_way
-    found, problem = None, None
+    shown, problem = None, None
     try:
         found = None if finished is None else analysis_read(finished, feature.index)
+        shown = None if found is None else Shown(found, vocabulary_open(run_folder(feature.run_id)).spelling)
     except AppError as error:
         finished, problem = None, error
     return {
@@ -163,7 +165,7 @@ def language_context(feature: Feature) -> dict[str, Any]:
         "row": row,
         "job": None if row is None else row.job,
         "finished": finished,
-        "shown": None if found is None else Shown(found),
+        "shown": shown,
         "parser": finished.report["parser"] if finished else "",
         "has_all": rows.of_all is not None and rows.of_all.is_ready,
     }

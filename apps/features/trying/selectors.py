@@ -7,9 +7,12 @@ from typing import Any
 from apps.core.selectors import row_of
 from apps.features.models import Feature, TriedText
 from apps.jobs.subjects import with_job
+from apps.language_models.vocabulary import vocabulary_of
 from workers.engine.specs.base import spec_load
-from workers.engine.specs.try_text import TokenFeatures, TryTextResult, TryTextSpec
+from workers.engine.specs.try_text import TriedText as ReadText
+from workers.engine.specs.try_text import TryTextResult, TryTextSpec
 from workers.engine.text.decoding import visible
+from workers.engine.text.spelling import Spelling
 from workers.engine.text.tokens import token_texts
 
 ORDERS = {"max": "strongest first", "mean": "highest mean first", "rare": "strongest for their rarity first"}
@@ -29,6 +32,7 @@ class FeatureRow:
     maxima: tuple[float, ...]
     strips: tuple[tuple[tuple[str, ...], tuple[float, ...]], ...]
     """For each text its tokens and the activations there."""
+    spelling: Spelling
 
     @property
     def scale(self) -> float:
@@ -64,8 +68,9 @@ def tried_context(tried: TriedText) -> dict[str, Any]:
     if not tried.is_ready:
         return context
     spec, result = job.loaded_spec if job is not None else None, TryTextResult.from_json(tried.report)
-    rows = _rows(tried, result)
+    rows, spelling = _rows(tried, result), vocabulary_of(tried.sae.language_model_id).spelling
     return context | {
+        "spelling": spelling,
         "watched": spec.watched if spec is not None else (),
         "order": "largest change first"
         if len(result.texts) > 1
@@ -78,10 +83,11 @@ def tried_context(tried: TriedText) -> dict[str, Any]:
                 rows.get(each.index),
                 tuple(max(values) for values in each.values),
                 tuple((text.tokens, values) for text, values in zip(result.texts, each.values)),
+                spelling,
             )
             for each in result.features
         ],
-        "token_rows": [_token_rows(text.tokens, text.is_included, text.strongest, rows) for text in result.texts],
+        "token_rows": [_token_rows(token_texts(text.tokens, spelling), text, rows) for text in result.texts],
     }
 
 
@@ -92,12 +98,7 @@ def _rows(tried: TriedText, result: TryTextResult) -> dict[int, Feature]:
     return {row.index: row for row in tried.sae.features.filter(index__in=named)}
 
 
-def _token_rows(
-    tokens: tuple[str, ...],
-    is_included: tuple[bool, ...],
-    strongest: tuple[TokenFeatures, ...],
-    rows: dict[int, Feature],
-) -> list[TokenRow]:
+def _token_rows(texts: list[str], read: ReadText, rows: dict[int, Feature]) -> list[TokenRow]:
     return [
         TokenRow(
             visible(text),
@@ -108,7 +109,7 @@ def _token_rows(
                 for index, value in zip(features.indices, features.values)
             ),
         )
-        for text, raw, included, features in zip(token_texts(tokens), tokens, is_included, strongest)
+        for text, raw, included, features in zip(texts, read.tokens, read.is_included, read.strongest)
     ]
 
 

@@ -9,6 +9,8 @@ from django.test import RequestFactory
 
 from apps.core.templatetags.studio import bytes_words, compact, duration, significant, spark_points
 from apps.core.templatetags.tokens import Strip, spans
+from tests.apps.prepared import BYTE_LEVEL
+from workers.engine.text.spelling import Spelling, TokenScheme
 
 
 def shown(source: str, **values) -> str:
@@ -81,28 +83,30 @@ def test_a_spark_line_fills_its_box():
     assert spark_points([1.0, 3.0, 2.0]) == "0.0,22.0 50.0,2.0 100.0,12.0"
 
 
+WORDPIECE = Spelling(TokenScheme.WORDPIECE)
 TOKENS = ["Ġthe", "Ġ<b>", "Ġcat", "Ġsat", "Ċ", "ĠÃ", "©"]
 
 
 def test_token_texts_are_escaped_everywhere():
-    html = shown("{% load tokens %}{% token_strip tokens values peak=1 %}", tokens=TOKENS, values=[0, 5, 0, 0, 0, 0, 0])
+    values, source = [0, 5, 0, 0, 0, 0, 0], "{% load tokens %}{% token_strip tokens spelling values peak=1 %}"
+    html = shown(source, tokens=TOKENS, spelling=BYTE_LEVEL, values=values)
     assert "<b>" not in html and html.count("&lt;b&gt;") == 3, "text and tip, once as text and once raw"
 
 
 def test_silent_neighbours_share_one_span_and_lose_no_text():
-    made = spans(Strip.of_tokens(TOKENS, [0, 5, 0, 0, 0, 2.5, 0]))
+    made = spans(Strip.of_tokens(TOKENS, BYTE_LEVEL, [0, 5, 0, 0, 0, 2.5, 0]))
     assert [span.text for span in made] == [" the", "·<b>", " cat sat", "↵", "·é"]
     assert [span.share for span in made] == ["", "1.000", "", "", "0.500"]
 
 
 def test_shares_follow_the_given_scale_and_weak_ones_stay_visible():
-    made = spans(Strip.of_tokens(["a", "b", "c"], [1.0, 0.001, 50.0]), scale=10.0)
+    made = spans(Strip.of_tokens(["a", "b", "c"], BYTE_LEVEL, [1.0, 0.001, 50.0]), scale=10.0)
     assert [span.share for span in made] == ["0.100", "0.050", "1.000"]
 
 
 def test_a_word_has_the_maximum_of_its_tokens_and_the_peaks_word_is_outlined():
     tokens, values = ["Ġun", "real", "istic", "Ġcats"], [0, 1.0, 4.0, 2.0]
-    made = spans(Strip.of_words(tokens, values, peak=1), scale=4.0)
+    made = spans(Strip.of_words(tokens, BYTE_LEVEL, values, peak=1), scale=4.0)
     assert [(span.text, span.value, span.share, span.is_peak) for span in made] == [
         ("·unrealistic", 4.0, "1.000", True),
         ("·cats", 2.0, "0.500", False),
@@ -111,9 +115,10 @@ def test_a_word_has_the_maximum_of_its_tokens_and_the_peaks_word_is_outlined():
 
 
 def test_the_scheme_decides_what_a_word_is_where_a_window_shows_no_mark():
-    assert [span.text for span in spans(Strip.of_words(["un", "real"], None, scheme="wordpiece"))] == ["un", "·real"]
+    assert [span.text for span in spans(Strip.of_words(["un", "real"], WORDPIECE, None))] == ["un", "·real"]
     html = shown(
-        '{% load tokens %}{% token_strip tokens values by_words=True scheme="byte_level" peak=0 %}',
+        "{% load tokens %}{% token_strip tokens spelling values by_words=True peak=0 %}",
+        spelling=BYTE_LEVEL,
         tokens=["æĹ", "¥", "Ã©", "s"],
         values=[0, 3, 0, 1],
     )
@@ -121,5 +126,6 @@ def test_the_scheme_decides_what_a_word_is_where_a_window_shows_no_mark():
 
 
 def test_values_are_text_for_those_who_see_no_colour():
-    html = shown("{% load tokens %}{% token_strip tokens values %}", tokens=["a", "b"], values=[0.0, 1.25])
+    source = "{% load tokens %}{% token_strip tokens spelling values %}"
+    html = shown(source, spelling=BYTE_LEVEL, tokens=["a", "b"], values=[0.0, 1.25])
     assert '<span class="visually-hidden"> (1.25) </span>' in html

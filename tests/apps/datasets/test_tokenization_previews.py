@@ -16,7 +16,7 @@ from apps.datasets.management.commands.token_preview import row_words
 from apps.datasets.models import TokenPreview
 from apps.datasets.tokenization_services import token_preview_start
 from apps.jobs.states import State
-from tests.apps.prepared import make_dataset, make_language_model, make_preview
+from tests.apps.prepared import BYTE_LEVEL, make_dataset, make_language_model, make_preview
 from workers.engine.specs.tokenization import TokenPreviewSpec
 
 pytestmark = pytest.mark.django_db
@@ -172,6 +172,6 @@ def test_the_command_starts_a_preview_and_marks_what_is_taken_out():
     call_command("token_preview", *ids, "--first-row", "2", stdout=out)
     assert TokenPreview.objects.get().job.loaded_spec.first_row == 2 and "queued" in out.getvalue()
     cat, short = make_preview().report["rows"]
-    assert row_words(cat, "byte_level").splitlines()[0] == "Row 0: 5 tokens, 4 kept, 1 filtered"
-    assert row_words(cat, "byte_level").endswith("<s>|The|·cat|·sat|[-↵-]")
-    assert "dropped: fewer tokens than the minimum" in row_words(short, "byte_level")
+    assert row_words(cat, BYTE_LEVEL).splitlines()[0] == "Row 0: 5 tokens, 4 kept, 1 filtered"
+    assert row_words(cat, BYTE_LEVEL).endswith("<s>|The|·cat|·sat|[-↵-]")
+    assert "dropped: fewer tokens than the minimum" in row_words(short, BYTE_LEVEL)

@@ -15,6 +15,7 @@ from apps.features.services import feature_run_delete
 from apps.jobs.models import Job
 from tests.apps.features.ablation_worlds import ablate_result_make, ablation_make, context_make
 from tests.apps.features.worlds import finished_run_make, sae_make
+from tests.apps.prepared import BYTE_LEVEL
 from workers.engine.specs.ablation import AblateSpec, AblationEffect
 from workers.runners.ablate import AblateRunner
 
@@ -187,7 +188,7 @@ def test_prepare_names_the_run_and_the_text_it_read(sae):
 
 
 def test_tokens_that_hardly_change_share_a_span_and_those_that_fire_are_marked():
-    strip = delta_strip(context_make(0), 0.8)
+    strip = delta_strip(context_make(0), BYTE_LEVEL, 0.8)
     assert [span.text for span in strip.spans] == ["<|end|> the", "·wind", ".", "↵"]
     assert [span.tone for span in strip.spans] == ["", "", "positive", "negative"]
     assert [span.share for span in strip.spans] == ["", "", "1.000", "0.250"]

@@ -10,7 +10,9 @@ import pytest
 from apps.core.errors import AppError
 from apps.features import artifacts
 from tests.apps.features.worlds import files_write
+from tests.apps.prepared import BYTE_LEVEL
 from workers.engine.specs.features import ZERO_GROUP
+from workers.engine.text.spelling import SPELLING_KEY
 
 
 @pytest.fixture
@@ -37,14 +39,14 @@ def test_the_deviation_is_that_of_the_firings(run_id):
 
 
 def test_a_crop_keeps_the_peak_and_its_value():
-    example = artifacts.Example(("a", "b", "c", "d", "e"), (0, 1, 5, 2, 0), 2, 5.0, 0, 0)
+    example = artifacts.Example(("a", "b", "c", "d", "e"), (0, 1, 5, 2, 0), 2, 5.0, 0, 0, BYTE_LEVEL)
     cropped = example.cropped(1)
     assert cropped.tokens == ("b", "c", "d") and cropped.activations[cropped.peak] == 5
     assert example.cropped(9).tokens == example.tokens
 
 
 def test_a_cropped_example_keeps_whole_words_when_asked():
-    example = artifacts.Example(("Ġa", "Ġun", "real", "istic", "Ġb"), (0, 0, 5, 2, 0), 2, 5.0, 0, 0)
+    example = artifacts.Example(("Ġa", "Ġun", "real", "istic", "Ġb"), (0, 0, 5, 2, 0), 2, 5.0, 0, 0, BYTE_LEVEL)
     cropped = example.cropped(0, whole_words=True)
     assert cropped.tokens == ("Ġun", "real", "istic") and cropped.activations[cropped.peak] == 5
     assert example.cropped(0).tokens == ("real",)
@@ -61,14 +63,15 @@ def test_groups_split_the_range_into_equal_intervals_from_strong_to_weak(run_id)
 
 
 def test_only_windows_that_are_equal_in_tokens_and_peak_are_merged():
-    same = artifacts.Example(("a", "b"), (0, 1), 1, 1.0, 0, 0)
-    other_peak = artifacts.Example(("a", "b"), (1, 0), 0, 1.0, 1, 0)
+    same = artifacts.Example(("a", "b"), (0, 1), 1, 1.0, 0, 0, BYTE_LEVEL)
+    other_peak = artifacts.Example(("a", "b"), (1, 0), 0, 1.0, 1, 0, BYTE_LEVEL)
     (group,) = artifacts.examples_grouped([same, other_peak, same], 1.0)
     assert [example.repeats for example in group.examples] == [2, 1]
 
 
 def test_a_vocabulary_with_gaps_shows_missing_ids_as_numbers(tmp_path):
     table = pa.table({"token_id": pa.array([5, 1], pa.int32()), "token": ["Ġfive", "Ġone"]})
+    table = table.replace_schema_metadata({SPELLING_KEY: BYTE_LEVEL.dump()})
     pq.write_table(table, tmp_path / "vocabulary.parquet")
     vocabulary = artifacts.vocabulary_open(tmp_path)
     assert vocabulary.raw([1, 5, 3, 99]) == ["Ġone", "Ġfive", "<3>", "<99>"]

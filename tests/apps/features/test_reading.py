@@ -10,6 +10,7 @@ from apps.features.artifacts import Example
 from apps.features.reading import ReadingFilter
 from apps.features.services import feature_run_start
 from tests.apps.features.worlds import finished_run_make, sae_make
+from tests.apps.prepared import BYTE_LEVEL
 from workers.engine.specs.features import FeatureRunSpec
 from workers.engine.text.token_kinds import TokenKind
 
@@ -106,7 +107,7 @@ def test_a_peak_inside_a_word_is_a_part_of_it_and_a_whole_word_is_not():
     reading = ReadingFilter(frozenset({TokenKind.FRAGMENT}))
 
     def example(tokens: tuple[str, ...], peak: int) -> Example:
-        return Example(tokens, (0.0,) * len(tokens), peak, 1.0, context=0, group=0, scheme="byte_level")
+        return Example(tokens, (0.0,) * len(tokens), peak, 1.0, context=0, group=0, spelling=BYTE_LEVEL)
 
     assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 2), 1.0) == "fragment"
     assert reading.hides(example(("Ġthe", "Ġrun", "ning", "Ġdog"), 1), 1.0) == "fragment"

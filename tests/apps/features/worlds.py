@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from django.utils import timezone
 from safetensors.numpy import save_file
 
@@ -22,6 +21,7 @@ from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.language_models.models import LanguageModel
 from apps.saes.models import Sae
+from tests.apps.prepared import BYTE_LEVEL, vocabulary_write
 from workers.engine.specs.feature_language import (
     FeatureLanguage,
     FeatureLanguageResult,
@@ -42,6 +42,7 @@ from workers.engine.specs.try_text import TokenFeatures, TriedFeature, TryTextRe
 from workers.engine.specs.try_text import TriedText as ReadText
 
 VOCABULARY = ["<|end|>", "Ġrain", "Ġsun", "<b>", "Ċ", "Ġwind", "Ġthe", "."]
+SPELLING = BYTE_LEVEL
 D_SAE = 6
 WINDOW = 5
 GROUPS = np.array([0, 0, 0, 1, 2, -1, NEAR_GROUP], dtype=np.int8)
@@ -49,7 +50,7 @@ TOKENS = 10_000
 
 
 def language_model_make(name: str = "Tiny LM", tokenizer: str = "t1") -> LanguageModel:
-    return LanguageModel.objects.create(
+    model = LanguageModel.objects.create(
         name=name,
         source="folder",
         origin="here",
@@ -58,6 +59,8 @@ def language_model_make(name: str = "Tiny LM", tokenizer: str = "t1") -> Languag
         tokenizer_sha256=tokenizer,
         ready_at=timezone.now(),
     )
+    vocabulary_write(data_path("models", model.pk), VOCABULARY, SPELLING)
+    return model
 
 
 def tokenization_make(model: LanguageModel) -> Tokenization:
@@ -145,8 +148,7 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Desc
         },
         folder / "logits.safetensors",
     )
-    table = pa.table({"token_id": pa.array(range(len(VOCABULARY)), pa.int32()), "token": VOCABULARY})
-    pq.write_table(table, folder / "vocabulary.parquet")
+    vocabulary_write(folder, VOCABULARY, SPELLING)
     return DescribedSae(
         folder=folder.name,
         tokens=TOKENS,
@@ -161,7 +163,8 @@ def files_write(folder: Path, *, d_sae: int = D_SAE, scale: float = 1.0) -> Desc
 
 def names_write(folder: Path, alive_F: np.ndarray) -> None:
     """Latent i is named by its own token alone; the dead ones by none."""
-    words = [VOCABULARY[i % len(VOCABULARY)].replace("Ġ", "") for i in range(len(alive_F))]
+    words = [token_texts([VOCABULARY[i % len(VOCABULARY)]], SPELLING)[0] for i in range(len(alive_F))]
+    words = [word.strip() or word for word in words]
     peak_words = [[{"word": word, "share": 1.0}] if is_alive else [] for word, is_alive in zip(words, alive_F)]
     gloss = [f"Peaks on “{word}” (100 %)." if is_alive else "Never fired." for word, is_alive in zip(words, alive_F)]
     table = pa.table({"peak_words": peak_words, "gloss": gloss})

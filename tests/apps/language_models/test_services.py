@@ -1,7 +1,5 @@
 """What the services of language models do and refuse."""
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from apps.core.errors import AppError, StillReferenced
@@ -16,7 +14,7 @@ from apps.language_models.services import (
     language_model_rename,
 )
 from apps.language_models.vocabulary import vocabulary_of
-from tests.apps.prepared import job_about, make_language_model, make_tokenization
+from tests.apps.prepared import BYTE_LEVEL, job_about, make_language_model, make_tokenization, vocabulary_write
 from workers.engine.specs.language_models import LanguageModelImportSpec
 
 pytestmark = pytest.mark.django_db
@@ -84,14 +82,13 @@ def test_a_hook_site_has_its_width():
 def test_the_vocabulary_gives_raw_strings_and_survives_ids_without_one():
     vocabulary = vocabulary_of(make_language_model().pk)
     assert vocabulary.raw([2, 3, 99, -1]) == ["The", "Ġcat", "<99>", "<-1>"]
-    assert vocabulary.scheme == "byte_level"
+    assert vocabulary.spelling == BYTE_LEVEL
 
 
 def test_a_vocabulary_written_anew_is_read_anew():
     language_model = make_language_model()
     assert vocabulary_of(language_model.pk).raw([0]) == ["<s>"]
-    path = data_path("models", language_model.pk, "vocabulary.parquet")
-    pq.write_table(pa.table({"token_id": pa.array([0], pa.int32()), "token": ["<other>"]}), path)
+    vocabulary_write(data_path("models", language_model.pk), ["<other>"])
     assert vocabulary_of(language_model.pk).raw([0]) == ["<other>"]
 
 

@@ -5,11 +5,11 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import spacy
 from safetensors.numpy import save_file
 from tokenizers import ByteLevelBPETokenizer
+from transformers import PreTrainedTokenizerFast
 
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.features import parsing
@@ -17,6 +17,7 @@ from workers.engine.features.language import feature_language
 from workers.engine.features.language_counts import sentence
 from workers.engine.features.parsing import documents_of, tokens_read
 from workers.engine.features.windows import WindowCutter
+from workers.engine.language_models.vocabulary import vocabulary_write
 from workers.engine.progress import Progress, Stopped
 from workers.engine.specs.errors import BadArtifact, EngineError
 from workers.engine.specs.feature_language import FeatureLanguage, FeatureLanguageInputs, FeatureLanguageSpec
@@ -60,9 +61,7 @@ class World:
         contexts_write(folder, "heldout", self.tokens[TRAIN:], np.arange(HELDOUT), self.lengths[TRAIN:])
         self.run_dir = folder / "run"
         self.run_dir.mkdir()
-        names = [self.tokenizer.id_to_token(i) for i in range(self.tokenizer.get_vocab_size())]
-        table = pa.table({"token_id": pa.array(range(len(names)), pa.int32()), "token": names})
-        pq.write_table(table, self.run_dir / "vocabulary.parquet")
+        vocabulary_write(PreTrainedTokenizerFast(tokenizer_object=self.tokenizer._tokenizer), self.run_dir)
         self.read = [self._read(context) for context in range(len(self.tokens))]
         self.places = {
             AFTER_THE: self._where(lambda token: token.pos_ == "NOUN" and token.i and token.nbor(-1).lower_ == "the"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 
-from workers.engine.text.tokens import TokenScheme, token_texts
+from workers.engine.text.spelling import Spelling, TokenScheme
+from workers.engine.text.tokens import token_texts
 from workers.engine.text.words import Word, word_at, words, words_by_offsets
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ"
@@ -21,6 +22,11 @@ TEXTS = [
 ] * 3
 ALPHABET = sorted({*"".join(TEXTS), *map(chr, range(0x20, 0x7F))})
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+BYTE_LEVEL = Spelling(TokenScheme.BYTE_LEVEL)
+SENTENCEPIECE = Spelling(TokenScheme.SENTENCEPIECE, has_bytes=True)
+WORDPIECE = Spelling(TokenScheme.WORDPIECE)
+END_OF_WORD = Spelling(TokenScheme.END_OF_WORD)
+PLAIN = Spelling(TokenScheme.PLAIN)
 SPECIAL = ["<unk>", "<|endoftext|>"]
 
 
@@ -88,11 +94,11 @@ def end_of_word() -> Tokenizer:
 
 
 MAKERS = {
-    "byte_level": (byte_level, TokenScheme.BYTE_LEVEL),
-    "sentencepiece_bpe": (sentencepiece_bpe, TokenScheme.SENTENCEPIECE),
-    "sentencepiece_unigram": (sentencepiece_unigram, TokenScheme.SENTENCEPIECE),
-    "wordpiece": (wordpiece, TokenScheme.WORDPIECE),
-    "end_of_word": (end_of_word, TokenScheme.END_OF_WORD),
+    "byte_level": (byte_level, BYTE_LEVEL),
+    "sentencepiece_bpe": (sentencepiece_bpe, SENTENCEPIECE),
+    "sentencepiece_unigram": (sentencepiece_unigram, SENTENCEPIECE),
+    "wordpiece": (wordpiece, WORDPIECE),
+    "end_of_word": (end_of_word, END_OF_WORD),
 }
 each_tokenizer = pytest.mark.parametrize("name", MAKERS)
 plain_words = st.lists(st.text(LETTERS, min_size=1, max_size=9), min_size=1, max_size=12)
@@ -160,42 +166,42 @@ def test_borders_are_those_of_unicode_word_segmentation(parts):
     for part in parts:
         first, *rest = regex.findall(r"(?w).+?\b", part)
         expected += [f" {first}" if expected else first, *rest]
-    assert [word.text for word in words(list(" ".join(parts)), TokenScheme.PLAIN)] == expected
+    assert [word.text for word in words(list(" ".join(parts)), PLAIN)] == expected
 
 
 @pytest.mark.parametrize(
-    ("raw", "expected"),
+    ("spelling", "raw", "expected"),
     [
-        (["Ġun", "belie", "vable", ",", "Ġhe", "Ġsaid"], [" unbelievable", ",", " he", " said"]),
-        (["Ġdon", "'t", "Ġ3", ".", "5", "ĠU", ".", "S", "."], [" don't", " 3.5", " U.S", "."]),
-        (["Ġ", "ð", "Ł", "Ļ", "Ĥ", "Ġok"], [" 🙂", " ok"]),
-        (["Ċ", "Ċ", "The", "Ġcat"], ["\n", "\n", "The", " cat"]),
-        (["Ġthe", ".", "<|endoftext|>", "The"], [" the", ".", "<|endoftext|>", "The"]),
-        (["▁Hi", "▁", "<0xF0>", "<0x9F>", "<0x99>", "<0x82>", "▁you"], [" Hi", " 🙂", " you"]),
-        (["▁state", "-", "of", "_", "art"], [" state", "-", "of_art"]),
-        (["un", "##happi", "##ly", "now", "."], ["unhappily", " now", " ."]),
-        (["un", "likely</w>", "cat</w>", "!</w>"], ["unlikely ", "cat ", "! "]),
-        (["▁caf", "e", "\u0301", "'", "s", "▁👍", "🏽", "👍"], [" cafe\u0301's", " 👍🏽", "👍"]),
-        (["æĹ¥", "æľ¬", "èªŀ", "Ġok"], ["日", "本", "語", " ok"]),
+        (BYTE_LEVEL, ["Ġun", "belie", "vable", ",", "Ġhe", "Ġsaid"], [" unbelievable", ",", " he", " said"]),
+        (BYTE_LEVEL, ["Ġdon", "'t", "Ġ3", ".", "5", "ĠU", ".", "S", "."], [" don't", " 3.5", " U.S", "."]),
+        (BYTE_LEVEL, ["Ġ", "ð", "Ł", "Ļ", "Ĥ", "Ġok"], [" 🙂", " ok"]),
+        (BYTE_LEVEL, ["Ċ", "Ċ", "The", "Ġcat"], ["\n", "\n", "The", " cat"]),
+        (BYTE_LEVEL, ["Ġthe", ".", "<|endoftext|>", "The"], [" the", ".", "<|endoftext|>", "The"]),
+        (SENTENCEPIECE, ["▁Hi", "▁", "<0xF0>", "<0x9F>", "<0x99>", "<0x82>", "▁you"], [" Hi", " 🙂", " you"]),
+        (SENTENCEPIECE, ["▁state", "-", "of", "_", "art"], [" state", "-", "of_art"]),
+        (WORDPIECE, ["un", "##happi", "##ly", "now", "."], ["unhappily", " now", " ."]),
+        (END_OF_WORD, ["un", "likely</w>", "cat</w>", "!</w>"], ["unlikely ", "cat ", "! "]),
+        (SENTENCEPIECE, ["▁caf", "e", "\u0301", "'", "s", "▁👍", "🏽", "👍"], [" cafe\u0301's", " 👍🏽", "👍"]),
+        (BYTE_LEVEL, ["æĹ¥", "æľ¬", "èªŀ", "Ġok"], ["日", "本", "語", " ok"]),
     ],
 )
-def test_words_of_well_known_spellings(raw, expected):
-    assert [word.text for word in words(raw)] == expected
+def test_words_of_well_known_spellings(spelling, raw, expected):
+    assert [word.text for word in words(raw, spelling)] == expected
 
 
 def test_a_token_leads_to_its_word():
-    found = words(["Ġun", "real", "Ġcat"])
+    found = words(["Ġun", "real", "Ġcat"], BYTE_LEVEL)
     assert [word_at(found, token) for token in range(3)] == [0, 0, 1]
     with pytest.raises(IndexError):
         word_at(found, 3)
 
 
 def test_no_tokens_have_no_words():
-    assert words([]) == [] and words_by_offsets("", []) == []
+    assert words([], BYTE_LEVEL) == [] and words_by_offsets("", []) == []
 
 
 def test_unknown_tokens_and_bytes_cut_short_still_share_out_their_tokens():
     raw = ["ð", "Ł", "Ġa", "Ĥ"]
-    found = words(raw, "byte_level")
-    assert "".join(word.text for word in found) == "".join(token_texts(raw, "byte_level"))
+    found = words(raw, BYTE_LEVEL)
+    assert "".join(word.text for word in found) == "".join(token_texts(raw, BYTE_LEVEL))
     assert [(word.start, word.stop) for word in found][-1][1] == len(raw)

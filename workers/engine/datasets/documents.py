@@ -11,15 +11,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from workers.engine.language_models.spelling import spelling_of
 from workers.engine.specs.tokenization import TokenizeSpec
 from workers.engine.text.cleaning import text_clean
 from workers.engine.text.conversations import Turn, conversation_text
+from workers.engine.text.spelling import Spelling
 from workers.engine.text.token_filters import TokenFilter
-from workers.engine.text.tokens import TokenScheme, token_pieces, token_scheme
+from workers.engine.text.tokens import token_pieces
 
 BATCH_CHARACTERS = 4_000_000
 """Text handed to the tokenizer at once; its encodings take some hundred bytes for each token."""
@@ -55,14 +58,11 @@ class DocumentCutter:
         self.filter = TokenFilter(
             spec.token_filter, spec.remove_punctuation, spec.remove_stop_words, spec.custom_characters
         )
-        self._scheme: TokenScheme | None = None
 
-    @property
-    def scheme(self) -> TokenScheme:
-        """How the vocabulary spells its tokens; looked for once."""
-        if self._scheme is None:
-            self._scheme = token_scheme(self.tokenizer.get_vocab())
-        return self._scheme
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How the vocabulary spells its tokens; only a filter asks."""
+        return spelling_of(self.tokenizer)
 
     def cut(self, start: int, texts: Sequence[str], excluded: frozenset[int] = frozenset()) -> Iterator[list[Document]]:
         """The rows from `start` on, in order, in groups of bounded length; dropped ones are among them."""
@@ -101,7 +101,7 @@ class DocumentCutter:
         if self.filter.does_nothing or not token_ids:
             return []
         raw = self.tokenizer.convert_ids_to_tokens(token_ids)
-        return self.filter.is_kept_each(token_pieces([token or "" for token in raw], self.scheme))
+        return self.filter.is_kept_each(token_pieces([token or "" for token in raw], self.spelling))
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         if not texts:

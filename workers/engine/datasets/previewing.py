@@ -36,7 +36,7 @@ def token_preview(spec: TokenPreviewSpec, inputs: TokenPreviewInputs, progress: 
     clipped = [text[:PREVIEW_CHARACTERS] for text in texts]
     documents = [d for group in cutter.cut(start, clipped, frozenset(inputs.excluded_rows)) for d in group]
     rows = tuple(_shown(document, tokenizer, len(text)) for document, text in zip(documents, texts))
-    return TokenPreviewResult(rows=rows, scheme=str(cutter.scheme))
+    return TokenPreviewResult(rows=rows)
 
 
 def _rows_cutter(

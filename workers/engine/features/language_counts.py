@@ -42,7 +42,7 @@ class LanguageCounter:
         place_n = parsed_N[(parsed_N != NONE)]
         place_n = place_n[self._near.is_word_M[place_n]]
         lists: dict[str, Counter[str]] = {
-            "tokens": Counter(self._contexts.spelling.get(i, f"<{i}>") for i in ids),
+            "tokens": Counter(map(self._contexts.raw, ids)),
             "words": Counter(word for i in self._alignment.word_CT[at].tolist() if (word := self._alignment.words[i])),
             "pos": self._named("pos", place_n),
             "lemmas": self._named("lemma", place_n),

@@ -12,15 +12,15 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from workers.engine.datasets.contexts import PARTS, Contexts
 from workers.engine.features.parsing import ParsedTokens
 from workers.engine.features.windows import OUTSIDE
+from workers.engine.language_models.stored_vocabulary import vocabulary_read
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.features import TOP_GROUP
 from workers.engine.tensor_file import tensor_file_open
-from workers.engine.text.tokens import TokenPiece, token_pieces, token_scheme
+from workers.engine.text.tokens import TokenPiece, token_pieces
 from workers.engine.text.words import words_of_pieces
 
 NONE = -1
@@ -80,9 +80,7 @@ class ExampleContexts:
         self.tokens_CT = np.concatenate([train.tokens[of_train], heldout.tokens[of_heldout]])
         lengths_C = np.concatenate([train.lengths[of_train], heldout.lengths[of_heldout]])
         self.tokens_CT[np.arange(self.length) >= lengths_C[:, None]] = OUTSIDE
-        table = pq.read_table(vocabulary, columns=["token_id", "token"])
-        self.spelling = dict(zip(table["token_id"].to_pylist(), table["token"].to_pylist()))
-        self._scheme = token_scheme(self.spelling.values())
+        self.vocabulary = vocabulary_read(vocabulary)
         self._padding: np.ndarray | None = None
 
     @property
@@ -97,7 +95,11 @@ class ExampleContexts:
     def pieces(self, row: int) -> list[TokenPiece]:
         """What each token of a context shows."""
         ids = self.tokens_CT[row]
-        return token_pieces([self.spelling.get(i, f"<{i}>") for i in ids[ids != OUTSIDE].tolist()], self._scheme)
+        return token_pieces([self.raw(i) for i in ids[ids != OUTSIDE].tolist()], self.vocabulary.spelling)
+
+    def raw(self, token_id: int) -> str:
+        """The vocabulary's string of a token; one that it lacks shows as its number."""
+        return self.vocabulary.tokens.get(token_id) or f"<{token_id}>"
 
     def positions(self, row_S: np.ndarray, window_SW: np.ndarray, peak_S: np.ndarray) -> np.ndarray:
         """(S,) place of each window's peak in its context."""

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
 from workers.engine.datasets.contexts import PARTS, Contexts
@@ -29,6 +28,7 @@ from workers.engine.features.logit_lens import logit_lists, output_directions
 from workers.engine.features.reading import Reading, SaeFirings
 from workers.engine.formats.saelens import sae_read
 from workers.engine.language_models.loading import language_model_load
+from workers.engine.language_models.stored_vocabulary import VOCABULARY_NAME, vocabulary_read
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import BadArtifact
@@ -41,11 +41,10 @@ from workers.engine.specs.features import (
     FeatureRunSpec,
 )
 from workers.engine.tensor_file import tensor_file_create, tensor_file_open
-from workers.engine.text.tokens import token_pieces, token_scheme, token_texts
+from workers.engine.text.tokens import token_pieces, token_texts
 
 READING = "reading"
 """Below the job's folder: what a killed run goes on from."""
-VOCABULARY = "vocabulary.parquet"
 MOST_POSITIONS = 2**31 - 1
 """Positions are kept as int32."""
 
@@ -166,16 +165,12 @@ def _check_vocabulary(model: PreTrainedModel, tokens_NT: np.ndarray) -> None:
 
 def _vocabulary_copy(model_dir: str, folders: list[Path]) -> tuple[list[str], Pieces]:
     """Make the folders, each with a copy of the vocabulary; returns what each token id stands for by itself, and in a row."""
-    source = Path(model_dir) / VOCABULARY
-    if not source.exists():
-        raise BadArtifact(f"The language model has no {VOCABULARY}.", "Import the language model again.")
+    source = Path(model_dir) / VOCABULARY_NAME
+    stored = vocabulary_read(source)
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, folder / VOCABULARY)
-    table = pq.read_table(source, columns=["token_id", "token"])
-    ids, raw = table["token_id"].to_numpy(), table["token"].to_pylist()
-    scheme, texts = token_scheme(raw), [""] * (int(ids.max()) + 1)
-    spelling = dict(zip(ids.tolist(), raw))
-    for token_id, token in spelling.items():
-        texts[token_id] = token_texts([token], scheme)[0]
-    return texts, lambda row: token_pieces([spelling.get(token_id, f"<{token_id}>") for token_id in row], scheme)
+        shutil.copyfile(source, folder / VOCABULARY_NAME)
+    texts = [""] * (max(stored.tokens) + 1)
+    for token_id, token in stored.tokens.items():
+        texts[token_id] = token_texts([token], stored.spelling)[0]
+    return texts, lambda ids: token_pieces([stored.tokens.get(each, f"<{each}>") for each in ids], stored.spelling)

@@ -15,6 +15,8 @@ from workers.engine.specs.language_models import (
     LanguageModelLookupSpec,
     LanguageModelQuantizeInputs,
     LanguageModelQuantizeSpec,
+    VocabularyRebuildInputs,
+    VocabularyRebuildSpec,
 )
 from workers.engine.specs.saes import EvaluateInputs, EvaluateSpec
 from workers.engine.specs.steering import SteerInputs, SteerSpec
@@ -28,6 +30,7 @@ _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
     (LanguageModelLookupSpec, LanguageModelLookupInputs),
     (LanguageModelImportSpec, LanguageModelImportInputs),
     (LanguageModelQuantizeSpec, LanguageModelQuantizeInputs),
+    (VocabularyRebuildSpec, VocabularyRebuildInputs),
     (TokenPreviewSpec, TokenPreviewInputs),
     (TokenizeSpec, TokenizeInputs),
     (ActivationCacheSpec, ActivationCacheInputs),

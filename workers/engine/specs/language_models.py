@@ -115,7 +115,8 @@ class HookSiteWidth(Result):
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelImportResult(Result):
     """The folder holds a Transformers model (config.json, *.safetensors), its tokenizer files, and vocabulary.parquet
-    (token_id int32, token string: the tokenizer's raw token strings), so that pages need no tokenizer."""
+    (token_id int32, token string: the tokenizer's raw token strings; in its metadata the Spelling), so that pages need no
+    tokenizer."""
 
     model_type: str
     architecture: str
@@ -228,3 +229,31 @@ class LanguageModelQuantizeResult(Result):
 
     quantization: str
     footprint_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyRebuildSpec(Spec):
+    """Store a language model's vocabulary again, as this version of the studio reads it; the studio's start asks for it."""
+
+    KIND: ClassVar[str] = "vocabulary_rebuild"
+    QUEUE: ClassVar[str] = "io"
+    TITLE: ClassVar[str] = "Rebuild vocabulary"
+    ENGINE: ClassVar[str] = "language_models.vocabulary:vocabulary_rebuild"
+
+    language_model: int = option(
+        label="Language model", reference="language_models.LanguageModel", help="The model whose tokenizer is read."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyRebuildInputs(Inputs):
+    """`model_dir` holds the tokenizer."""
+
+    model_dir: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyRebuildResult(Result):
+    """The folder holds vocabulary.parquet, as an import writes it."""
+
+    tokens: int

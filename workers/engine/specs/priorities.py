@@ -7,6 +7,7 @@ PRIORITIES: dict[str, int] = {
     "try_text": 8,
     "ablate": 9,
     "steer": 10,
+    "vocabulary_rebuild": 15,
     "dataset_import": 20,
     "language_model_import": 20,
     "language_model_quantize": 25,

@@ -304,5 +304,3 @@ class TokenPreviewResult(Result):
     """`rows` in order; past the dataset's end there are fewer than asked for."""
 
     rows: tuple[PreviewRow, ...]
-    scheme: str
-    """The vocabulary's TokenScheme."""

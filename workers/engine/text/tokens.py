@@ -3,7 +3,7 @@
 A raw token is how the vocabulary spells a token: "Ġthe" in byte-level BPE, "▁the" or "<0xE2>" in SentencePiece,
 "##ing" in WordPiece, "the</w>" in the BPE of CLIP. `token_texts` gives as many texts as it gets tokens, so that
 activations stay aligned: a character whose bytes lie in several tokens is shown on the first of them, the rest show
-what is left of them (often nothing). Joined, the texts are what the tokenizer's decode gives.
+what is left of them (often nothing). Joined, the texts are what was cut into these tokens.
 
 No tokenizer library is needed, so the web process can render stored token strings.
 """
@@ -11,23 +11,12 @@ No tokenizer library is needed, so the web process can render stored token strin
 import codecs
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-SPACE_MARK = "▁"
+from workers.engine.text.spelling import Spelling, TokenScheme
+
 BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-END_OF_WORD = "</w>"
-
-
-class TokenScheme(StrEnum):
-    """How a vocabulary spells spaces and bytes."""
-
-    BYTE_LEVEL = "byte_level"
-    SENTENCEPIECE = "sentencepiece"
-    WORDPIECE = "wordpiece"
-    END_OF_WORD = "end_of_word"
-    PLAIN = "plain"
 
 
 @dataclass(frozen=True)
@@ -39,38 +28,22 @@ class TokenPiece:
     """The token begins inside a character that is shown on an earlier token."""
 
 
-def token_scheme(raw_tokens: Iterable[str]) -> TokenScheme:
-    """The scheme of a vocabulary: the one whose marks most tokens carry. A whole vocabulary gives a sure answer."""
-    counts = dict.fromkeys(TokenScheme, 0)
-    for token in raw_tokens:
-        if token.startswith(("Ġ", "Ċ")):
-            counts[TokenScheme.BYTE_LEVEL] += 1
-        elif token.startswith(SPACE_MARK) or BYTE_FALLBACK.fullmatch(token):
-            counts[TokenScheme.SENTENCEPIECE] += 1
-        elif token.startswith("##") and len(token) > 2:
-            counts[TokenScheme.WORDPIECE] += 1
-        elif token.endswith(END_OF_WORD):
-            counts[TokenScheme.END_OF_WORD] += 1
-    best = max(counts, key=counts.__getitem__)
-    return best if counts[best] else TokenScheme.PLAIN
+def token_texts(raw_tokens: Sequence[str], spelling: Spelling) -> list[str]:
+    """What each token shows, one text per token."""
+    return [piece.text for piece in token_pieces(raw_tokens, spelling)]
 
 
-def token_texts(raw_tokens: Sequence[str], scheme: TokenScheme | str | None = None) -> list[str]:
-    """What each token shows, one text per token. Without `scheme` it is guessed from these tokens alone."""
-    return [piece.text for piece in token_pieces(raw_tokens, scheme)]
-
-
-def token_pieces(raw_tokens: Sequence[str], scheme: TokenScheme | str | None = None) -> list[TokenPiece]:
+def token_pieces(raw_tokens: Sequence[str], spelling: Spelling) -> list[TokenPiece]:
     """Like `token_texts`, and says of each token whether it begins inside a character shown earlier."""
-    match TokenScheme(scheme) if scheme else token_scheme(raw_tokens):
+    match spelling.scheme:
         case TokenScheme.BYTE_LEVEL:
-            return _merged([_byte_level_bytes(token) for token in raw_tokens])
+            return _merged([_byte_level_bytes(token, spelling) for token in raw_tokens])
         case TokenScheme.SENTENCEPIECE:
-            return _merged([_sentencepiece_bytes(token) for token in raw_tokens])
+            return _merged([_sentencepiece_bytes(token, spelling) for token in raw_tokens])
         case TokenScheme.WORDPIECE:
-            return [TokenPiece(_wordpiece_text(token, place)) for place, token in enumerate(raw_tokens)]
+            return [TokenPiece(_wordpiece_text(token, place, spelling)) for place, token in enumerate(raw_tokens)]
         case TokenScheme.END_OF_WORD:
-            return [TokenPiece(token.replace(END_OF_WORD, " ")) for token in raw_tokens]
+            return [TokenPiece(_end_of_word_text(token, spelling)) for token in raw_tokens]
         case _:
             return [TokenPiece(token) for token in raw_tokens]
 
@@ -83,24 +56,32 @@ def _byte_of_character() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
-def _byte_level_bytes(token: str) -> bytes:
-    """The bytes a token stands for. Added tokens are spelled plainly and may hold characters outside the table."""
+def _byte_level_bytes(token: str, spelling: Spelling) -> bytes:
+    """The bytes a token stands for. What holds characters outside the table is spelled plainly."""
     table = _byte_of_character()
-    if all(character in table for character in token):
-        return bytes(table[character] for character in token)
-    return token.encode("utf-8", "replace")
+    if token in spelling.literal or not all(character in table for character in token):
+        return token.encode("utf-8", "replace")
+    ends_word = bool(spelling.mark) and token.endswith(spelling.mark)
+    spelled = token.removesuffix(spelling.mark) if ends_word else token
+    return bytes(table[character] for character in spelled) + b" " * ends_word
 
 
-def _sentencepiece_bytes(token: str) -> bytes:
-    if found := BYTE_FALLBACK.fullmatch(token):
+def _sentencepiece_bytes(token: str, spelling: Spelling) -> bytes:
+    if token in spelling.literal:
+        return token.encode("utf-8", "replace")
+    if spelling.has_bytes and (found := BYTE_FALLBACK.fullmatch(token)):
         return bytes([int(found[1], 16)])
-    return token.replace(SPACE_MARK, " ").encode("utf-8", "replace")
+    return token.replace(spelling.marked, " ").encode("utf-8", "replace")
 
 
-def _wordpiece_text(token: str, place: int) -> str:
-    if token.startswith("##") and len(token) > 2:
-        return token[2:]
+def _wordpiece_text(token: str, place: int, spelling: Spelling) -> str:
+    if token not in spelling.literal and token.startswith(spelling.marked) and len(token) > len(spelling.marked):
+        return token.removeprefix(spelling.marked)
     return f" {token}" if place else token
+
+
+def _end_of_word_text(token: str, spelling: Spelling) -> str:
+    return token if token in spelling.literal else token.replace(spelling.marked, " ")
 
 
 def _merged(parts: Sequence[bytes]) -> list[TokenPiece]:

@@ -18,7 +18,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from workers.engine.text.tokens import TokenPiece, TokenScheme, token_pieces
+from workers.engine.text.spelling import Spelling
+from workers.engine.text.tokens import TokenPiece, token_pieces
 
 BLANK = " "
 ZERO_WIDTH_JOINER = "\u200d"
@@ -38,9 +39,9 @@ class Word:
     stop: int
 
 
-def words(raw_tokens: Sequence[str], scheme: TokenScheme | str | None = None) -> list[Word]:
-    """The words of raw token strings. Without `scheme` it is guessed from these tokens alone."""
-    return words_of_pieces(token_pieces(raw_tokens, scheme))
+def words(raw_tokens: Sequence[str], spelling: Spelling) -> list[Word]:
+    """The words of raw token strings."""
+    return words_of_pieces(token_pieces(raw_tokens, spelling))
 
 
 def words_by_offsets(text: str, offsets: Iterable[tuple[int, int]]) -> list[Word]:

@@ -17,11 +17,12 @@ class Command(SpecCommand):
 
     def show(self, job: Job) -> None:
         """The four means, then the token behind the peak of each context kept."""
-        result = AblateResult.from_json(Ablation.objects.get(pk=job.subject_id).report)
+        ablation = Ablation.objects.get(pk=job.subject_id)
+        result = AblateResult.from_json(ablation.report)
         for name, (label, _) in MEANS.items():
             effect = getattr(result, name)
             words = f"{effect_words(effect)} {UNIT}, {effect.predictions:,} tokens in {effect.contexts} contexts"
             self.stdout.write(f"{label:<16} {words}: {verdict(effect)}")
-        for strip in delta_strips(result):
+        for strip in delta_strips(ablation, result):
             text = "".join(span.text for span in strip.spans)
             self.stdout.write(f"  {strip.at_peak_words:>9}  {text}")

@@ -11,7 +11,6 @@ from apps.features.models import Feature
 from apps.features.selectors import feature_evidence_json, feature_json, feature_of
 from apps.saes.selectors import sae_get
 from workers.engine.text.decoding import visible
-from workers.engine.text.tokens import token_texts
 
 
 class Command(StudioCommand):
@@ -47,5 +46,5 @@ class Command(StudioCommand):
             self.stdout.write(f"  {name:<11} {words}")
         for group in found["examples"][:1]:
             for example in group["examples"][:most]:
-                text = visible("".join(token_texts(example["tokens"])))
+                text = visible("".join(example["texts"]))
                 self.stdout.write(f"  {example['peak_value']:9.3f}  {text}")

@@ -30,6 +30,6 @@ def feature_words(row: FeatureRow) -> str:
     peaks = []
     for (tokens, values), most in zip(row.strips, row.maxima):
         place = values.index(most)
-        peaks.append(f"{most:.3g} at {visible(token_texts(tokens)[place])}" if most else "silent")
+        peaks.append(f"{most:.3g} at {visible(token_texts(tokens, row.spelling)[place])}" if most else "silent")
     label = f"  {row.feature.label}" if row.feature and row.feature.label else ""
     return f"{row.index:>7}  {' → '.join(peaks)}{f'  {row.change}' if row.change else ''}{label}"

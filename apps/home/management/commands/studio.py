@@ -20,6 +20,7 @@ from apps.core.storage import tmp_sweep
 from apps.jobs.models import Job, Worker
 from apps.jobs.services import wake_send
 from apps.jobs.states import ON_WORKER
+from apps.language_models.services import vocabularies_rebuild
 from workers.process_tree import Member, ProcessTree
 from workers.supervisor.attempt import out_dir
 from workers.supervisor.claiming import HOST
@@ -91,6 +92,11 @@ class Command(BaseCommand):
         resumed = interrupted_requeue()
         if resumed:
             self.stdout.write(f"{resumed} interrupted job{'s' * (resumed > 1)} will go on.")
+        rebuilt = len(vocabularies_rebuild())
+        if rebuilt:
+            self.stdout.write(
+                f"{rebuilt} vocabular{'ies' if rebuilt > 1 else 'y'} of an older version will be stored again."
+            )
 
     def _announce(self, host: str, port: int) -> None:
         address = f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}"
