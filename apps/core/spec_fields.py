@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -104,6 +105,11 @@ class MultilineField(forms.CharField):
         return super().to_python(value).replace("\r\n", "\n")
 
 
+def record_words(values: Iterable[float]) -> str:
+    """A small Record as text: "12:4"."""
+    return ":".join(f"{value:.12g}" for value in values)
+
+
 class RecordsField(forms.CharField):
     """Several small Records as text, "12:4, 77:-2" for (index, strength) pairs; a list of JSON objects does as well."""
 
@@ -119,7 +125,7 @@ class RecordsField(forms.CharField):
         if not isinstance(value, list | tuple):
             return value
         rows = [r if isinstance(r, dict) else dataclasses.asdict(r) for r in value]
-        return ", ".join(":".join(f"{row[name]:g}" for name in self.kinds) for row in rows)
+        return ", ".join(record_words([row[name] for name in self.kinds]) for row in rows)
 
     def clean(self, value: Any) -> tuple[Record, ...]:
         if isinstance(value, list | tuple):

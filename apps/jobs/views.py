@@ -11,6 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.core.errors import AppError, NotFound
+from apps.core.spec_fields import record_words
+from apps.core.templatetags.studio import NOTHING
 from apps.jobs import services
 from apps.jobs.api import ACTIONS
 from apps.jobs.models import DeviceLease, Job
@@ -94,23 +96,28 @@ class OptionRow:
     option: Option
     value: Any
     is_default: bool
-    row: Model | None = None
+    rows: tuple[Model, ...] = ()
     """What the value refers to."""
 
     @property
     def words(self) -> str:
-        """The value as a reader says it: a choice's words, thousands with commas."""
-        if self.value is None or self.value == "":
-            return "–"
-        if isinstance(self.value, bool):
-            return "yes" if self.value else "no"
-        if isinstance(self.value, int):
-            return f"{self.value:,}"
-        return dict(self.option.choices).get(str(self.value), str(self.value))
+        """The value as a reader says it: a choice's words, thousands with commas, several with commas between them."""
+        return ", ".join(map(self._one, self.value if isinstance(self.value, tuple) else (self.value,))) or NOTHING
+
+    def _one(self, value: Any) -> str:
+        if value is None or value == "":
+            return NOTHING
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, int):
+            return f"{value:,}"
+        if dataclasses.is_dataclass(value):
+            return record_words(dataclasses.astuple(value))
+        return dict(self.option.choices).get(str(value), str(value))
 
 
 def spec_rows(job: Job) -> list[OptionRow]:
-    """The options that matter with their values; those that refer to rows with the row."""
+    """The options that matter with their values; those that refer to rows with the rows."""
     spec = job.loaded_spec
     defaults = {f.name: f.default for f in dataclasses.fields(spec)}
     rows = []
@@ -118,11 +125,14 @@ def spec_rows(job: Job) -> list[OptionRow]:
         if option.only_for is not None and str(getattr(spec, option.only_for[0])) not in option.only_for[1]:
             continue
         value = getattr(spec, name)
-        rows.append(OptionRow(name, option, value, value == defaults[name], _row(option, value)))
+        rows.append(OptionRow(name, option, value, value == defaults[name], _rows(option, value)))
     return rows
 
 
-def _row(option: Option, value: Any) -> Model | None:
-    if not option.reference or value is None:
-        return None
-    return apps.get_model(option.reference)._default_manager.filter(pk=value).first()
+def _rows(option: Option, value: Any) -> tuple[Model, ...]:
+    """The rows that an option's id or ids refer to, in their order; a deleted one is left out."""
+    if not option.reference:
+        return ()
+    ids = value if isinstance(value, tuple) else (value,)
+    found = apps.get_model(option.reference)._default_manager.in_bulk([pk for pk in ids if pk is not None])
+    return tuple(found[pk] for pk in ids if pk in found)
