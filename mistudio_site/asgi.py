@@ -6,14 +6,14 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
-from django.urls import path
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mistudio_site.settings")
 http = get_asgi_application()
 
-from apps.core.live.consumer import LiveConsumer  # noqa: E402 - needs the app registry
+from apps.core.live.consumer import LiveConsumer, NothingHere  # noqa: E402 - needs the app registry
 
-websocket = URLRouter([path("ws/live/", LiveConsumer.as_asgi())])
+websocket = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NothingHere.as_asgi())])
 
 application = ProtocolTypeRouter(
     {

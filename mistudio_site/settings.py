@@ -6,13 +6,12 @@ from pathlib import Path
 
 import dj_database_url
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
 from mistudio_site import env, keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.read_path("DATA_DIR")
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+env.folder_make("DATA_DIR", DATA_DIR)
 
 DEBUG = env.read_bool("MISTUDIO_DEBUG")
 SECRET_KEY = env.read("MISTUDIO_SECRET_KEY") or keys.secret_key(DATA_DIR / "keys")
@@ -51,6 +50,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "apps.core.middleware.HeadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -104,11 +104,12 @@ def _database() -> dict:
     address = env.read("DATABASE_URL")
     if not address:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "db.sqlite3", "OPTIONS": SQLITE_OPTIONS}
-    database = dj_database_url.parse(address)
+    try:
+        database = dj_database_url.parse(address)
+    except ValueError:
+        database = {"ENGINE": ""}
     if database["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            "DATABASE_URL must be a PostgreSQL address (postgresql://…); leave it empty for SQLite."
-        )
+        raise SystemExit("DATABASE_URL must be a PostgreSQL address (postgresql://…); leave it empty for SQLite.")
     # What PostgreSQL's manual advises for solid-state disks: else it reads whole tables where an index has all it needs.
     database.setdefault("OPTIONS", {}).setdefault("options", "-c random_page_cost=1.1")
     return database

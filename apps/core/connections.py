@@ -5,7 +5,6 @@ of this machine or network unless MISTUDIO_ALLOW_PRIVATE_LLM. Redirects are not 
 """
 
 import ipaddress
-import json
 import socket
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from apps.core.asking import json_read
 from apps.core.errors import AppError, NotFound
 from apps.core.preferences import preferences
 from apps.core.secrets import secret_get, secret_kind
@@ -83,8 +83,8 @@ def json_ask(url: str, *, headers: dict[str, str] | None = None, method: str = "
     if len(body) > LARGEST_ANSWER:
         raise AppError("connection_failed", f"{host} sent more than {LARGEST_ANSWER:,} bytes.", "Check the address.")
     try:
-        return json.loads(body)
-    except ValueError:
+        return json_read(body)
+    except AppError:
         raise AppError("connection_failed", f"{host} did not send JSON.", "Check the address.") from None
 
 

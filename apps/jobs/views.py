@@ -10,11 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.core.errors import AppError, NotFound
+from apps.core.asking import whole_asked
+from apps.core.errors import NotFound
 from apps.core.spec_fields import record_words
 from apps.core.templatetags.studio import NOTHING
 from apps.jobs import services
-from apps.jobs.api import ACTIONS
+from apps.jobs.api import ACTIONS, job_filters
 from apps.jobs.models import DeviceLease, Job
 from apps.jobs.selectors import job_get, job_list, job_log_tail, queue_position, subject_url
 from apps.jobs.states import State
@@ -27,8 +28,8 @@ PAGE_SIZE = 25
 @require_GET
 def job_list_page(request: HttpRequest) -> HttpResponse:
     """All work, newest first, with filters by state, kind and words."""
-    state, kind, query = (request.GET.get(name, "") for name in ("state", "kind", "q"))
-    page = Paginator(job_list(state=state, kind=kind, query=query), PAGE_SIZE).get_page(request.GET.get("page"))
+    filters, query = job_filters(request.GET), request.GET.get("q", "")
+    page = Paginator(job_list(**filters, query=query), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": [(job, queue_position(job)) for job in page],
@@ -36,8 +37,8 @@ def job_list_page(request: HttpRequest) -> HttpResponse:
         "leases": DeviceLease.objects.select_related("job").order_by("host", "device"),
         "states": [("active", "active"), ("ended", "ended"), *State.choices],
         "kinds": [(name, spec.TITLE) for name, spec in SPECS.items()],
-        "chosen": {"state": state, "kind": kind, "q": query},
-        "is_filtered": bool(state or kind or query),
+        "chosen": {**filters, "q": query},
+        "is_filtered": any((*filters.values(), query)),
     }
     return render(request, "jobs/list.html", context)
 
@@ -72,10 +73,7 @@ def job_action(request: HttpRequest, pk: int, action: str) -> HttpResponse:
 @require_POST
 def job_priority(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a queued job's place."""
-    text = request.POST.get("priority", "")
-    if not text.isdecimal():
-        raise AppError("bad_priority", f"{text!r} is not a whole number.", "Lower numbers go first.", field="priority")
-    services.job_priority_set(job=job_get(pk), priority=int(text))
+    services.job_priority_set(job=job_get(pk), priority=whole_asked(request.POST, "priority"))
     return _answer(request, job_get(pk))
 
 

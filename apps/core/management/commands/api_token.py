@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.selectors import api_tokens
 from apps.core.services import api_token_create, api_token_revoke, owner_ensure
@@ -20,7 +21,7 @@ class Command(StudioCommand):
         create.add_argument("--json", action="store_true", help="print one JSON object")
         actions.add_parser("list", help="all tokens by name and last four characters")
         revoke = actions.add_parser("revoke", help="delete a token")
-        revoke.add_argument("id", type=int, help="number from the list")
+        revoke.add_argument("id", type=whole, help="number from the list")
 
     def work(self, *, action: str, **options: Any) -> None:
         {"create": self._create, "list": self._list, "revoke": self._revoke}[action](**options)
