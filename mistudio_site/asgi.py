@@ -5,15 +5,15 @@ import os
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
-from django.urls import path
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mistudio_site.settings")
 http = get_asgi_application()
 
-from apps.core.live.consumer import LiveConsumer  # noqa: E402 - needs the app registry
+from apps.core.live.consumer import LiveConsumer, NothingHere  # noqa: E402 - needs the app registry
 from apps.core.live.origin import SameOrigin  # noqa: E402
 
-websocket = URLRouter([path("ws/live/", LiveConsumer.as_asgi())])
+websocket = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NothingHere.as_asgi())])
 
 application = ProtocolTypeRouter(
     {

@@ -98,5 +98,19 @@ def read_list(name: str) -> list[str]:
 
 
 def read_path(name: str) -> Path:
-    """An absolute path, ~ expanded."""
-    return Path(read(name)).expanduser().resolve()
+    """An absolute path, ~ expanded; SystemExit with a clear sentence for what is no path."""
+    try:
+        return Path(read(name)).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle; a home that nobody has
+        raise SystemExit(f"{name}={read(name)!r} is no path: {error}.") from None
+
+
+def folder_make(name: str, folder: Path) -> None:
+    """Make the folder that a variable names; SystemExit with a clear sentence when it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK | os.X_OK) else "you may not write there"
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        reason = getattr(error, "strerror", None) or str(error)
+    if reason:
+        raise SystemExit(f"{name}={str(folder)!r} cannot be used: {reason}. Choose a folder that you may write to.")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mistudio_site import env
+
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """What the mode of a private file or folder lacks."""
 
@@ -17,7 +19,7 @@ def data_folder_prepare(folder: Path) -> None:
     The umask becomes 077 for this process and all that it starts. SystemExit for a folder that others must be able to use.
     """
     os.umask(OTHERS)
-    folder.mkdir(parents=True, exist_ok=True)
+    env.folder_make("DATA_DIR", folder)
     if folder.stat().st_mode & stat.S_ISVTX or folder == folder.parent:
         raise SystemExit(
             f"DATA_DIR={folder} is shared by all users of this machine. Name a folder of the studio's own."

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import dj_database_url
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
 from mistudio_site import env, keys
 from mistudio_site.private import data_folder_prepare
@@ -52,6 +51,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "apps.core.middleware.HeadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -105,11 +105,12 @@ def _database() -> dict:
     address = env.read("DATABASE_URL")
     if not address:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "db.sqlite3", "OPTIONS": SQLITE_OPTIONS}
-    database = dj_database_url.parse(address)
+    try:
+        database = dj_database_url.parse(address)
+    except ValueError:
+        database = {"ENGINE": ""}
     if database["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            "DATABASE_URL must be a PostgreSQL address (postgresql://…); leave it empty for SQLite."
-        )
+        raise SystemExit("DATABASE_URL must be a PostgreSQL address (postgresql://…); leave it empty for SQLite.")
     # What PostgreSQL's manual advises for solid-state disks: else it reads whole tables where an index has all it needs.
     database.setdefault("OPTIONS", {}).setdefault("options", "-c random_page_cost=1.1")
     return database

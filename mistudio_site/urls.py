@@ -36,6 +36,8 @@ API = [
     path("exports", include("apps.exports.api_urls")),
 ]
 
+handler400 = "apps.core.middleware.bad_request"
+
 urlpatterns = [
     *PAGES,
     path("api/v1/", include((API, "api"))),

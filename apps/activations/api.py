@@ -5,8 +5,9 @@ from typing import Any
 from django.http import HttpRequest
 
 from apps.activations import services
-from apps.activations.selectors import activation_cache_get, activation_cache_json, activation_cache_list
+from apps.activations.selectors import SORTS, activation_cache_get, activation_cache_json, activation_cache_list
 from apps.core.api import accepted, api, paged
+from apps.core.asking import choice_asked
 from apps.core.spec_forms import spec_from_json
 from apps.jobs.subjects import with_job
 from workers.engine.specs.activations import ActivationCacheSpec
@@ -19,8 +20,10 @@ def activation_caches(request: HttpRequest) -> Any:
         spec = spec_from_json(ActivationCacheSpec, request.json)
         cache = services.activation_cache_create(spec=spec, user=request.user)
         return accepted(cache.job, cache.get_absolute_url())
-    found = activation_cache_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "newest"))
-    return paged(found, request, activation_cache_json)
+    found = activation_cache_list(
+        query=request.GET.get("q", ""), sort=choice_asked(request.GET, "sort", SORTS, default="newest")
+    )
+    return paged(found, request, activation_cache_json, filters=("q", "sort"))
 
 
 @api("GET", "DELETE")

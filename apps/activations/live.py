@@ -6,6 +6,7 @@ from django.template.loader import render_to_string
 
 from apps.activations.models import ActivationCache
 from apps.activations.selectors import activation_cache_list
+from apps.core.asking import row_or_none
 from apps.core.live.rendering import renders
 from apps.core.live.topics import ACTIVATIONS
 
@@ -13,7 +14,7 @@ from apps.core.live.topics import ACTIVATIONS
 @renders(ACTIVATIONS)
 def activation_cache_card(pk: str) -> str | None:
     """What was kept and left out, or the job under way."""
-    cache = activation_cache_list().filter(pk=pk).first() if pk.isdecimal() else None
+    cache = row_or_none(activation_cache_list(), pk)
     if cache is None:
         return None
     return render_to_string("activations/detail.html#card", cache_context(cache))

@@ -12,6 +12,7 @@ from apps.activations.live import cache_context
 from apps.activations.plans import cache_plan, require_room, taken_bytes
 from apps.activations.selectors import SORTS, activation_cache_get, activation_cache_list
 from apps.activations.services import activation_cache_create, activation_cache_delete
+from apps.core.asking import whole_or_none
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, spec_page
 from apps.core.spec_forms import spec_form
@@ -45,10 +46,9 @@ def activation_cache_new(request: HttpRequest) -> HttpResponse:
 def _likely(asked: QueryDict) -> dict[str, Any]:
     """What fits what was asked for: the model of the tokenization, its newest tokenization, its middle layer."""
     ready = Tokenization.objects.filter(ready_at__isnull=False).select_related("language_model")
-    if asked.get("tokenization", "").isdecimal():
-        ready = ready.filter(pk=asked["tokenization"])
-    if asked.get("language_model", "").isdecimal():
-        ready = ready.filter(language_model=asked["language_model"])
+    for name, column in (("tokenization", "pk"), ("language_model", "language_model")):
+        pk = whole_or_none(asked.get(name))
+        ready = ready if pk is None else ready.filter(**{column: pk})
     tokenization = ready.first()
     if tokenization is None:
         return {}

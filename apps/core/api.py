@@ -4,8 +4,7 @@ A caller is the signed-in browser (then unsafe methods need the CSRF token) or a
 Errors are {"error": {"code", "message", "hint", "field", "references"}} with the error's own HTTP status.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
 
 from apps.core.api_tokens import api_token_use
+from apps.core.asking import json_read, names_require, whole_asked
 from apps.core.errors import AppError
 from workers.engine.specs.base import Spec
 from workers.engine.specs.errors import EngineError
@@ -40,9 +40,10 @@ class JobLike(Protocol):
 
 
 def api(
-    *methods: str, spec: type[Spec] | None = None
+    *methods: str, spec: type[Spec] | None = None, takes_list: bool = False
 ) -> Callable[[Callable[..., Answer]], Callable[..., HttpResponse]]:
-    """Make a function view a JSON endpoint for `methods`; the view finds the parsed body in `request.json`.
+    """Make a function view a JSON endpoint for `methods`; the view finds the parsed body in `request.json`: an object, or
+    where it `takes_list` also a list.
 
     `spec` is the Spec that a POST body is made of; the OpenAPI description is written from it.
     """
@@ -52,8 +53,9 @@ def api(
         def endpoint(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             try:
                 authenticate(request)
-                _require_method(request, methods)
-                request.json = _body(request)
+                if request.method not in methods:
+                    return _method_refused(request, methods)
+                request.json = _body(request, takes_list=takes_list)
                 return _response(view(request, *args, **kwargs))
             except AppError as error:
                 return error_response(error)
@@ -107,24 +109,23 @@ def _csrf_failure(request: HttpRequest) -> str | None:
     return check.process_view(request, None, (), {})
 
 
-def _require_method(request: HttpRequest, methods: tuple[str, ...]) -> None:
-    method = "GET" if request.method == "HEAD" else request.method
-    if method not in methods:
-        raise AppError(
-            "bad_method", f"{request.method} is not possible here.", f"Use {' or '.join(methods)}.", status=405
-        )
+def _method_refused(request: HttpRequest, methods: tuple[str, ...]) -> JsonResponse:
+    words, hint = f"{request.method} is not possible here.", f"Use {' or '.join(methods)}."
+    response = error_response(AppError("bad_method", words, hint, status=405))
+    response["Allow"] = ", ".join(methods)
+    return response
 
 
-def _body(request: HttpRequest) -> Any:
+def _body(request: HttpRequest, *, takes_list: bool) -> Any:
     """The parsed JSON body; {} when there is none. A multipart upload stays with request.FILES."""
     if request.method in SAFE_METHODS or request.content_type == "multipart/form-data" or not request.body:
         return {}
     if request.content_type != "application/json":
         raise AppError("bad_media_type", "The body is not JSON.", "Send Content-Type: application/json.", status=415)
-    try:
-        return json.loads(request.body)
-    except ValueError as error:  # bad JSON and bad UTF-8 alike
-        raise AppError("bad_json", f"The body is no valid JSON: {error}.", "Check brackets and quotes.") from None
+    body = json_read(request.body)
+    if isinstance(body, dict) or (takes_list and isinstance(body, list)):
+        return body
+    raise AppError("spec_invalid", "The body is not a JSON object.", "Send {…} with the options by name.")
 
 
 def _response(answer: Answer) -> HttpResponseBase:
@@ -159,10 +160,16 @@ def accepted(job: JobLike, result_url: str) -> tuple[int, JSON]:
     return 202, {"job": summary, "url": result_url}
 
 
-def paged(queryset: QuerySet, request: HttpRequest, to_json: Callable[[Any], JSON]) -> JSON:
-    """One page of rows by ?page= (from 1) and ?page_size= (at most LARGEST_PAGE); a page past the end is empty."""
-    number = _whole(request, "page", default=1)
-    size = _whole(request, "page_size", default=PAGE_SIZE, most=LARGEST_PAGE)
+def paged(
+    queryset: QuerySet, request: HttpRequest, to_json: Callable[[Any], JSON], *, filters: Iterable[str] = ()
+) -> JSON:
+    """One page of rows by ?page= (from 1) and ?page_size= (at most LARGEST_PAGE); a page past the end is empty.
+
+    `filters` are the other parameters that the list knows. AppError "bad_filter" for any else.
+    """
+    names_require(request.GET, (*filters, "page", "page_size"))
+    number = whole_asked(request.GET, "page", default=1, least=1)
+    size = whole_asked(request.GET, "page_size", default=PAGE_SIZE, least=1, most=LARGEST_PAGE)
     pages = Paginator(queryset, size)
     items = pages.page(number).object_list if number <= pages.num_pages else []
     return {
@@ -171,12 +178,3 @@ def paged(queryset: QuerySet, request: HttpRequest, to_json: Callable[[Any], JSO
         "pages": pages.num_pages,
         "total": pages.count,
     }
-
-
-def _whole(request: HttpRequest, name: str, *, default: int, most: int | None = None) -> int:
-    """A positive whole number of the query string."""
-    text = request.GET.get(name, str(default))
-    if not text.isdecimal() or int(text) < 1 or (most is not None and int(text) > most):
-        span = f"from 1 to {most}" if most else "from 1"
-        raise AppError("bad_page", f"{name}={text!r} is not a whole number {span}.", "Correct the address.", field=name)
-    return int(text)

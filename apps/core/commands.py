@@ -3,9 +3,18 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
 
+from apps.core.asking import json_require
 from apps.core.errors import AppError
+from apps.core.schema import schema_make
 from workers.engine.specs.errors import EngineError
+
+
+def database_words(error: Exception) -> str:
+    """What a command says of a database that does not do what it asks."""
+    hint = "Start the studio once, which brings it up to date: manage.py studio. Or look at DATA_DIR and DATABASE_URL."
+    return f"The database cannot be used: {str(error).strip()}. {hint}"
 
 
 class StudioCommand(BaseCommand):
@@ -13,9 +22,13 @@ class StudioCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            schema_make()
+            json_require([value for value in options.values() if isinstance(value, str | list)])
             self.work(**options)
         except (AppError, EngineError) as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(database_words(error)) from None
 
     def work(self, **options: Any) -> None:
         """What the command does."""

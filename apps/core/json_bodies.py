@@ -3,6 +3,7 @@
 from typing import Any
 
 from apps.core.errors import AppError
+from workers.engine.specs.type_words import TYPE_WORDS
 
 
 def fields_check(body: Any, kinds: dict[str, type]) -> None:
@@ -13,5 +14,5 @@ def fields_check(body: Any, kinds: dict[str, type]) -> None:
         if name not in kinds:
             raise AppError("spec_invalid", f"{name} cannot be changed.", f"Known: {', '.join(kinds)}.", field=name)
         if type(value) is not kinds[name]:
-            words = f"{name} must be a {kinds[name].__name__}."
+            words = f"{name} must be {TYPE_WORDS[kinds[name]]}."
             raise AppError("spec_invalid", words, "Correct the value.", field=name)

@@ -7,7 +7,6 @@ them, so that no second answer of the name server and no proxy lies between chec
 import contextlib
 import http.client
 import ipaddress
-import json
 import queue
 import socket
 import threading
@@ -20,6 +19,7 @@ from urllib.parse import quote, urlsplit
 from django.conf import settings
 
 from apps.core.addresses import address_check, refused
+from apps.core.asking import json_read
 from apps.core.errors import AppError
 
 DEADLINE_S = 5.0
@@ -44,8 +44,8 @@ def json_ask(url: str, *, headers: dict[str, str] | None = None, method: str = "
     if len(body) > LARGEST_ANSWER:
         raise _failed(f"{call.host} sent more than {LARGEST_ANSWER:,} bytes.")
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return json_read(body)
+    except AppError:
         raise _failed(f"{call.host} did not send JSON.") from None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.templatetags.studio import NOTHING, bytes_words, significant
 
@@ -51,7 +52,7 @@ class DeleteCommand(StudioCommand):
     """Deletes one row by its id and says how many bytes that freed. Subclasses set `delete`."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=int)
+        parser.add_argument("id", type=whole)
         parser.add_argument("--json", action="store_true", help="print one object")
 
     def delete(self, pk: int) -> int:

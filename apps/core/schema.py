@@ -16,6 +16,12 @@ from apps.core.errors import AppError
 KEPT_COPIES = 3
 
 
+def schema_make() -> None:
+    """Give a new, empty database its tables, so that commands may come before the studio's first start."""
+    if MigrationRecorder.Migration._meta.db_table not in connection.introspection.table_names():
+        schema_prepare()
+
+
 def schema_prepare() -> Path | None:
     """Bring the database to this code's schema. Returns the copy made of an SQLite file before migrating, if any.
 

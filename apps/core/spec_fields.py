@@ -2,15 +2,15 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
+from apps.core.asking import LARGEST_WHOLE, number_or_none, shown, whole_or_none
 from workers.engine.specs.base import Record
-
-LARGEST_ID = 2**63 - 1
 
 
 class RowField(forms.ModelChoiceField):
@@ -24,6 +24,9 @@ class RowField(forms.ModelChoiceField):
         return found[0] if len(found) == 1 else None
 
     def clean(self, value: Any) -> int | None:
+        if value not in self.empty_values and whole_or_none(value) is None:
+            params = {"value": shown(value)}
+            raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice", params=params)
         row: Model | None = super().clean(value)
         return None if row is None else row.pk
 
@@ -47,10 +50,9 @@ class RowsField(forms.ModelMultipleChoiceField):
     def clean(self, value: Any) -> tuple[int, ...]:
         given = _pieces(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value or ""))
         for pk in given:
-            if not (pk.isdecimal() and int(pk) <= LARGEST_ID):
-                raise ValidationError(
-                    self.error_messages["invalid_choice"], code="invalid_choice", params={"value": pk}
-                )
+            if whole_or_none(pk) is None:
+                params = {"value": shown(pk)}
+                raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice", params=params)
         found = {row.pk for row in super().clean(given)}
         return tuple(pk for pk in dict.fromkeys(map(int, given)) if pk in found)
 
@@ -85,6 +87,18 @@ def _pieces(text: str) -> list[str]:
     return [piece.strip() for piece in text.split(",") if piece.strip()]
 
 
+class WholeField(forms.IntegerField):
+    """A whole number that a row can hold."""
+
+    default_error_messages = {"too_large": f"Whole numbers end at {LARGEST_WHOLE:,}."}
+
+    def to_python(self, value: Any) -> int | None:
+        number = super().to_python(value)
+        if number is not None and abs(number) > LARGEST_WHOLE:
+            raise ValidationError(self.error_messages["too_large"], code="too_large")
+        return number
+
+
 class NumberField(forms.FloatField):
     """A number shown without a needless fraction: 20, not 20.0."""
 
@@ -104,6 +118,19 @@ class MultilineField(forms.CharField):
         return super().to_python(value).replace("\r\n", "\n")
 
 
+def _number(kind: type, value: Any) -> Any:
+    """A finite number of a Record, whole where its type is int; ValueError otherwise."""
+    number = whole_or_none(value) if kind is int else number_or_none(value)
+    if number is None:
+        raise ValueError
+    return number
+
+
+def record_words(values: Iterable[float]) -> str:
+    """A small Record as text: "12:4"."""
+    return ":".join(f"{value:.12g}" for value in values)
+
+
 class RecordsField(forms.CharField):
     """Several small Records as text, "12:4, 77:-2" for (index, strength) pairs; a list of JSON objects does as well."""
 
@@ -119,7 +146,7 @@ class RecordsField(forms.CharField):
         if not isinstance(value, list | tuple):
             return value
         rows = [r if isinstance(r, dict) else dataclasses.asdict(r) for r in value]
-        return ", ".join(":".join(f"{row[name]:g}" for name in self.kinds) for row in rows)
+        return ", ".join(record_words([row[name] for name in self.kinds]) for row in rows)
 
     def clean(self, value: Any) -> tuple[Record, ...]:
         if isinstance(value, list | tuple):
@@ -139,10 +166,10 @@ class RecordsField(forms.CharField):
         if not isinstance(values, dict) or set(values) != set(self.kinds):
             raise self._misshapen(values)
         try:
-            return self.record(**{name: kind(values[name]) for name, kind in self.kinds.items()})
-        except (TypeError, ValueError):
+            return self.record(**{name: _number(kind, values[name]) for name, kind in self.kinds.items()})
+        except ValueError:
             raise self._misshapen(values) from None
 
     def _misshapen(self, piece: Any) -> ValidationError:
         form = ":".join(self.kinds)
-        return ValidationError(self.error_messages["form"], code="form", params={"piece": repr(piece), "form": form})
+        return ValidationError(self.error_messages["form"], code="form", params={"piece": shown(piece), "form": form})

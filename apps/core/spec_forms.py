@@ -18,7 +18,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
-from apps.core.spec_fields import ListField, MultilineField, NumberField, RecordsField, RowField, RowsField
+from apps.core.spec_fields import ListField, MultilineField, NumberField, RecordsField, RowField, RowsField, WholeField
 from workers.engine.specs.base import Option, Record, Spec
 from workers.engine.specs.errors import SpecInvalid
 
@@ -149,7 +149,7 @@ def _typed_field(kind: Any, option: Option, common: dict[str, Any]) -> forms.Fie
     if kind is bool:
         return forms.BooleanField(**common | {"required": False})
     if kind in (int, float):
-        number = forms.IntegerField if kind is int else NumberField
+        number = WholeField if kind is int else NumberField
         field = number(min_value=option.minimum, max_value=option.maximum, **common)
         _word_limits(field, option)
         return field
@@ -174,7 +174,7 @@ def _several_field(kind: type, option: Option, common: dict[str, Any]) -> forms.
 
 def _word_limits(field: forms.Field, option: Option) -> None:
     """Say the limits with their unit, in one sentence for page, API and command."""
-    unit = f" {option.unit}" if option.unit else ""
+    unit = f" {option.unit}".replace("%", "%%") if option.unit else ""  # Django puts the limits into it by %
     for validator in field.validators:
         if isinstance(validator, MinValueValidator):
             validator.message = f"The least allowed is {_plain(option.minimum)}{unit}."

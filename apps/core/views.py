@@ -36,9 +36,11 @@ sign_out = LogoutView.as_view()
 def enter(request: HttpRequest, token: str) -> HttpResponse:
     """Sign in by a one-time link. A GET is enough, as with Jupyter: the link is printed on a terminal, never mailed.
 
-    A browser that merely prefetches the address must not use it up.
+    A browser that merely prefetches the address, or asks for its head, must not use it up.
     """
-    if "prefetch" in request.headers.get("Sec-Purpose", request.headers.get("Purpose", "")):
+    if request.META["REQUEST_METHOD"] == "HEAD" or "prefetch" in request.headers.get(
+        "Sec-Purpose", request.headers.get("Purpose", "")
+    ):
         return HttpResponse(status=204)
     try:
         user = entry_link_use(token=token)

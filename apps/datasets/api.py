@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from apps.core.api import accepted, api, paged
+from apps.core.asking import choice_asked, whole_asked
 from apps.core.errors import AppError
 from apps.core.json_bodies import fields_check
 from apps.core.sources import free_name
@@ -16,6 +17,7 @@ from apps.datasets.models import Dataset, DatasetLookup
 from apps.datasets.row_search import rows_search
 from apps.datasets.rows import RowsPage, cell_json, page_count, rows_page
 from apps.datasets.selectors import (
+    SORTS,
     dataset_get,
     dataset_json,
     dataset_list,
@@ -40,8 +42,10 @@ def datasets(request: HttpRequest) -> Any:
         spec = _upload_spec(request) if is_upload else spec_from_json(DatasetImportSpec, request.json)
         dataset = services.dataset_import(spec=spec, user=request.user)
         return accepted(dataset.job, dataset.get_absolute_url())
-    found = dataset_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "newest"))
-    return paged(found, request, dataset_json)
+    found = dataset_list(
+        query=request.GET.get("q", ""), sort=choice_asked(request.GET, "sort", SORTS, default="newest")
+    )
+    return paged(found, request, dataset_json, filters=("q", "sort"))
 
 
 def _upload_spec(request: HttpRequest) -> DatasetImportSpec:
@@ -114,21 +118,13 @@ def dataset_samples(request: HttpRequest, pk: int) -> Any:
     found = dataset_ready(pk)
     query, chosen = request.GET.get("q", ""), column_filter(found, request.GET)
     if query or chosen:
-        part = rows_search(found, query, chosen, start=whole_asked(request, "from", 0), clip=API_CELL_CHARACTERS)
+        part = rows_search(
+            found, query, chosen, start=whole_asked(request.GET, "from", default=0), clip=API_CELL_CHARACTERS
+        )
         return {**_rows_json(found, part.page), "searched": part.searched, "next": part.next_start}
-    page = whole_asked(request, "page", 1)
-    if page < 1:
-        raise AppError("bad_page", "Pages are counted from 1.", "Correct the address.", field="page")
+    page = whole_asked(request.GET, "page", default=1, least=1)
     shown = rows_page(found, page, clip=API_CELL_CHARACTERS)
     return {**_rows_json(found, shown), "page": page, "pages": page_count(found), "total": found.rows}
-
-
-def whole_asked(request: HttpRequest, name: str, default: int) -> int:
-    """A whole number of the query string. AppError "bad_page" otherwise."""
-    text = request.GET.get(name, str(default))
-    if not text.isdecimal():
-        raise AppError("bad_page", f"{name}={text!r} is not a whole number.", "Correct the address.", field=name)
-    return int(text)
 
 
 def _rows_json(dataset: Dataset, shown: RowsPage) -> dict[str, Any]:

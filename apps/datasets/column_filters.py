@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from django.utils.http import urlencode
 
+from apps.core.asking import number_or_none
 from apps.core.errors import AppError
 from apps.core.templatetags.studio import compact
 from apps.datasets.models import Dataset
@@ -156,10 +157,9 @@ def column_filter(dataset: Dataset, query: Mapping[str, str]) -> ColumnFilter | 
         raise _refusal(f"{dataset} has no histogram over {column!r}.", "Filter by a column that has bars.")
     if histogram.kind == "value":
         return ColumnFilter(column, "value", value=query.get("value", ""))
-    try:
-        low, high = float(query["lo"]), float(query["hi"])
-    except (KeyError, ValueError):
-        raise _refusal(f"The span of {column} is not given by numbers.", "Send ?lo= and ?hi=.") from None
+    low, high = number_or_none(query.get("lo")), number_or_none(query.get("hi"))
+    if low is None or high is None:
+        raise _refusal(f"The span of {column} is not given by numbers.", "Send ?lo= and ?hi=.")
     return ColumnFilter(column, histogram.kind, low, high, holds_high=high >= histogram.edges[-1])
 
 

@@ -2,6 +2,7 @@
 
 from django.template.loader import render_to_string
 
+from apps.core.asking import row_or_none
 from apps.core.live.rendering import renders
 from apps.core.live.topics import DATASET_LOOKUPS, DATASETS, TOKEN_PREVIEWS, TOKENIZATIONS
 from apps.datasets.lookups import lookup_context
@@ -13,7 +14,7 @@ from apps.datasets.tokenization_account import tokenization_account
 @renders(DATASETS)
 def dataset_card(pk: str) -> str | None:
     """The dataset's numbers, or its import under way."""
-    dataset = Dataset.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    dataset = row_or_none(Dataset.objects.all(), pk)
     if dataset is None:
         return None
     return render_to_string("datasets/detail.html#card", {"dataset": dataset, "job": dataset.job})
@@ -22,7 +23,7 @@ def dataset_card(pk: str) -> str | None:
 @renders(DATASET_LOOKUPS)
 def lookup_card(pk: str) -> str | None:
     """What the Hub said of a dataset, or the question under way."""
-    lookup = DatasetLookup.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    lookup = row_or_none(DatasetLookup.objects.all(), pk)
     if lookup is None:
         return None
     return render_to_string("datasets/new.html#lookup", lookup_context(lookup))
@@ -31,8 +32,7 @@ def lookup_card(pk: str) -> str | None:
 @renders(TOKENIZATIONS)
 def tokenization_card(pk: str) -> str | None:
     """The tokenization's accounting, or its job under way."""
-    found = Tokenization.objects.select_related("dataset", "language_model").filter(pk=pk) if pk.isdecimal() else None
-    tokenization = found.first() if found is not None else None
+    tokenization = row_or_none(Tokenization.objects.select_related("dataset", "language_model"), pk)
     if tokenization is None:
         return None
     context = {"tokenization": tokenization, "job": tokenization.job, **tokenization_account(tokenization)}
@@ -42,8 +42,7 @@ def tokenization_card(pk: str) -> str | None:
 @renders(TOKEN_PREVIEWS)
 def token_preview(pk: str) -> str | None:
     """The preview's rows as text and tokens, or how its job stands."""
-    found = TokenPreview.objects.select_related("dataset").filter(pk=pk) if pk.isdecimal() else None
-    preview = found.first() if found is not None else None
+    preview = row_or_none(TokenPreview.objects.select_related("dataset"), pk)
     if preview is None:
         return None
     return render_to_string("datasets/preview.html#result", {**preview_context(preview), "is_pushed": True})

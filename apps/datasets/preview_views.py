@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.core.asking import whole_or_none
 from apps.core.pages import form_start, spec_page
 from apps.core.spec_forms import SpecForm, spec_form
 from apps.datasets.context_diagram import context_diagram
@@ -40,13 +41,12 @@ def tokenize_page(request: HttpRequest, pk: int) -> HttpResponse:
 def beside_context(form: SpecForm, values: Any) -> dict[str, Any]:
     """What stands beside the fields: the drawing, the filter's warning, the preview's own fields."""
     cut = _drawable(form)
-    row, count = (str(values.get(name, "")) for name in ("first_row", "row_count"))
     return {
         "placed": PLACED,
         "diagram": context_diagram(vars(cut)),
         "takes_tokens_out": cut.takes_tokens_out,
-        "first_row": row if row.isdecimal() else "0",
-        "row_count": count if count.isdecimal() else "1",
+        "first_row": str(whole_or_none(values.get("first_row")) or 0),
+        "row_count": str(whole_or_none(values.get("row_count")) or 1),
         "text": values.get("text", ""),
     }
 
@@ -96,7 +96,7 @@ def token_preview_submit(request: HttpRequest, pk: int) -> HttpResponse:
 
 def row_go(dataset: Dataset, values: Any) -> int:
     """The first row after a step: `go` is previous, next or random; steps are as wide as the rows shown."""
-    first, count = (int(values[name]) if values.get(name, "").isdecimal() else 0 for name in ("first_row", "row_count"))
+    first, count = (whole_or_none(values.get(name)) or 0 for name in ("first_row", "row_count"))
     steps = {"previous": first - max(count, 1), "next": first + max(count, 1)}
     row = steps.get(values["go"])
     return random.randrange(max(dataset.rows, 1)) if row is None else max(0, min(row, dataset.rows - 1))

@@ -6,7 +6,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
-from apps.core.errors import AppError
+from apps.core.asking import whole_asked
 from apps.core.spec_forms import spec_from_json
 from apps.datasets import tokenization_services
 from apps.datasets.dropped_rows import DROPPED_PAGE, dropped_json, dropped_rows, dropped_table
@@ -28,7 +28,7 @@ from workers.engine.specs.tokenization import TokenizeSpec, TokenPreviewSpec
 @api("POST", spec=TokenizeSpec)
 def dataset_tokenize(request: HttpRequest, pk: int) -> Any:
     """Cut the dataset into contexts; the body is a TokenizeSpec, `dataset` is taken from the address."""
-    body = {**request.json, "dataset": pk} if isinstance(request.json, dict) else request.json
+    body = {**request.json, "dataset": pk}
     dataset_ready(pk)
     tokenization = tokenization_services.tokenization_create(spec=spec_from_json(TokenizeSpec, body), user=request.user)
     return accepted(tokenization.job, tokenization.get_absolute_url())
@@ -68,13 +68,11 @@ def tokenization_dropped(request: HttpRequest, pk: int) -> Any:
     found = tokenization_ready(pk)
     table = dropped_table(found, request.GET.get("reason", ""))
     pages = Paginator(range(len(table)), DROPPED_PAGE)
-    text = request.GET.get("page", "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise AppError("bad_page", f"page={text!r} is not a whole number from 1.", "Correct the address.", field="page")
-    rows = dropped_rows(found, table.slice((int(text) - 1) * DROPPED_PAGE, DROPPED_PAGE))
+    page = whole_asked(request.GET, "page", default=1, least=1)
+    rows = dropped_rows(found, table.slice(min((page - 1) * DROPPED_PAGE, len(table)), DROPPED_PAGE))
     return {
         "items": [dropped_json(row) for row in rows],
-        "page": int(text),
+        "page": page,
         "pages": pages.num_pages,
         "total": len(table),
     }
@@ -83,7 +81,7 @@ def tokenization_dropped(request: HttpRequest, pk: int) -> Any:
 @api("POST", spec=TokenPreviewSpec)
 def dataset_preview(request: HttpRequest, pk: int) -> Any:
     """Show what a tokenization would make of some rows or of a text; the body is a TokenPreviewSpec without `dataset`."""
-    body = {**request.json, "dataset": pk} if isinstance(request.json, dict) else request.json
+    body = {**request.json, "dataset": pk}
     dataset_ready(pk)
     started = tokenization_services.token_preview_start(spec=spec_from_json(TokenPreviewSpec, body), user=request.user)
     return accepted(started.job, f"/api/v1/previews/{started.pk}")

@@ -11,6 +11,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
+from apps.core.asking import row_or_none, whole_or_none
 from apps.core.errors import NotFound
 from apps.core.name_form import NameForm
 from apps.core.pages import delete_page, form_start, spec_page
@@ -78,8 +79,7 @@ def dataset_lookup_submit(request: HttpRequest) -> HttpResponse:
 
 def _lookup_asked(request: HttpRequest) -> DatasetLookup | None:
     """The look-up of ?lookup=; one that is gone, they are kept for a day, is as if it was not asked for."""
-    pk = request.GET.get("lookup", "")
-    return DatasetLookup.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    return row_or_none(DatasetLookup.objects.all(), request.GET.get("lookup"))
 
 
 def _lookup_page_context(lookup: DatasetLookup | None) -> dict[str, Any]:
@@ -131,8 +131,8 @@ def _rows_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
         values = token_values(tokens["tokenizer"], first, TOKEN_ROWS)
         return {"page": page, "token_values": values, **tokens, **_same_row_pages(first)}
     if query or chosen:
-        start = request.GET.get("from", "0")
-        found = rows_search(dataset, query, chosen, start=int(start) if start.isdecimal() else 0)
+        start = whole_or_none(request.GET.get("from")) or 0
+        found = rows_search(dataset, query, chosen, start=start)
         shown, context = (
             found.page,
             {"query": query, "chosen": chosen, "search": found, "unfiltered": urlencode({"q": query} if query else {})},

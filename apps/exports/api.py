@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
+from apps.core.asking import id_asked
 from apps.core.spec_forms import spec_from_json
 from apps.exports import services, views
 from apps.exports.selectors import export_get, export_json, export_json_full, export_list
@@ -17,9 +18,8 @@ def exports(request: HttpRequest) -> Any:
     if request.method == "POST":
         export = services.export_create(spec=spec_from_json(ExportSpec, request.json), user=request.user)
         return accepted(export.job, export.get_absolute_url())
-    sae = request.GET.get("sae", "")
-    found = export_list(sae=int(sae) if sae.isdecimal() else None, query=request.GET.get("query", ""))
-    return paged(found, request, export_json)
+    found = export_list(sae=id_asked(request.GET, "sae"), query=request.GET.get("query", ""))
+    return paged(found, request, export_json, filters=("sae", "query"))
 
 
 @api("GET", "DELETE")

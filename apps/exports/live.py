@@ -2,6 +2,7 @@
 
 from django.template.loader import render_to_string
 
+from apps.core.asking import row_or_none
 from apps.core.live.rendering import renders
 from apps.core.live.topics import EXPORTS
 from apps.exports.models import Export
@@ -11,5 +12,5 @@ from apps.exports.selectors import export_list
 @renders(EXPORTS)
 def render(pk: str) -> str | None:
     """exports/<id>; None when it is gone."""
-    export: Export | None = export_list().filter(pk=pk).first() if pk.isdecimal() else None
+    export: Export | None = row_or_none(export_list(), pk)
     return None if export is None else render_to_string("exports/list.html#state", {"export": export})

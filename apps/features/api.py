@@ -6,8 +6,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
+from apps.core.asking import choice_asked, id_asked, whole_asked
 from apps.core.csv_tables import is_for_spreadsheet
-from apps.core.errors import AppError
 from apps.core.json_bodies import fields_check
 from apps.core.spec_forms import spec_from_json
 from apps.core.streaming import streamed
@@ -30,7 +30,6 @@ from apps.features.services import (
     feature_update,
     features_update,
 )
-from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
 from workers.engine.specs.features import FeatureRunSpec
 
@@ -49,37 +48,31 @@ def features(request: HttpRequest) -> Any:
     form = FeatureFilterForm(request.GET)
     form.require_known(("sae", "page", "page_size"))
     form.require_valid()
-    return paged(FoundFeatures(form.found(sae=sae_asked(request))), request, feature_json)
+    return paged(
+        FoundFeatures(form.found(sae=sae_asked(request))), request, feature_json, filters=("sae", *form.fields)
+    )
 
 
 def sae_asked(request: HttpRequest) -> int | None:
     """The id of the SAE that ?sae= names; None without it."""
-    sae = request.GET.get("sae", "")
-    return _sae(sae).pk if sae else None
-
-
-def _sae(sae: str) -> Sae:
-    if not sae.isdecimal():
-        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
-    return sae_get(int(sae))
+    pk = id_asked(request.GET, "sae")
+    return None if pk is None else sae_get(pk).pk
 
 
 def asked_features(request: HttpRequest, *also: str) -> QuerySet[Feature]:
     """The features of ?sae= that the filter in the address finds; `also` are names that are no part of the filter."""
     form = FeatureFilterForm(request.GET)
     form.require_known(("sae", *also))
-    return form.features_asked(sae=_sae(request.GET.get("sae", "")).pk)
+    return form.features_asked(sae=sae_get(whole_asked(request.GET, "sae")).pk)
 
 
 @api("GET")
 def examples(request: HttpRequest) -> Any:
     """All features of ?sae= that the filters of the list leave, with their examples: ?format=json or csv, streamed;
     ?for=spreadsheet makes the CSV one for Excel and the like."""
-    sae, how = request.GET.get("sae", ""), request.GET.get("format", "json")
-    if how not in FORMATS:
-        raise AppError("bad_format", f"format={how!r} is not known.", f"Known: {', '.join(FORMATS)}.", field="format")
+    how = choice_asked(request.GET, "format", FORMATS, default="json")
     found = asked_features(request, "format", "for")
-    filename = f"sae-{sae}-features.{how}"
+    filename = f"sae-{whole_asked(request.GET, 'sae')}-features.{how}"
     pieces = examples_exported(found, how, for_spreadsheet=is_for_spreadsheet(request.GET))
     return streamed(request, pieces, content_type=FORMATS[how], filename=filename)
 
@@ -89,8 +82,6 @@ def feature(request: HttpRequest, pk: int) -> Any:
     """One feature with statistics, logit lists and examples; PATCH changes label, category, notes or is_starred."""
     found = feature_get(pk)
     if request.method == "PATCH":
-        if not isinstance(request.json, dict):
-            raise AppError("spec_invalid", "The body is not a JSON object.", "Send {…} with the fields to change.")
         return feature_json(feature_update(feature=found, **request.json))
     return {**feature_json(found), **feature_evidence_json(found)}
 
@@ -99,7 +90,7 @@ def feature(request: HttpRequest, pk: int) -> Any:
 def extraction(request: HttpRequest) -> Any:
     """Feature runs, newest first, those of ?sae= alone; POST starts one: statistics and examples for every latent of an SAE."""
     if request.method == "GET":
-        return paged(feature_run_list(sae=sae_asked(request)), request, feature_run_json)
+        return paged(feature_run_list(sae=sae_asked(request)), request, feature_run_json, filters=("sae",))
     run = feature_run_start(spec=spec_from_json(FeatureRunSpec, request.json), user=request.user)
     return accepted(run.job, f"/api/v1/features/extraction/{run.pk}")
 

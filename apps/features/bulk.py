@@ -5,6 +5,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from apps.core.asking import whole_numbers
 from apps.core.errors import AppError
 from apps.features import services
 from apps.features.collections.services import collection_add_named
@@ -47,7 +48,7 @@ def features_chosen(*, sae: Sae, asked: QueryDict, sent: QueryDict) -> QuerySet[
     the numbers in `chosen`. AppError "nothing_chosen" when there are none."""
     if sent.get("everything"):
         return FeatureFilterForm(asked).features_asked(sae=sae.pk)
-    numbers = [int(number) for number in sent.getlist("chosen") if number.isdecimal()]
+    numbers = [number for number in whole_numbers(sent.getlist("chosen")) if number < sae.d_sae]
     if not numbers:
         raise AppError("nothing_chosen", "No feature was chosen.", "Tick the boxes of some, or “all that match”.")
     return sae.features.select_related("sae").filter(index__in=numbers).order_by("index")

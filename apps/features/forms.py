@@ -8,6 +8,7 @@ from django import forms
 from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
+from apps.core.asking import names_require, shown, whole_or_none
 from apps.core.errors import AppError
 from apps.features.collections.services import MOST_ADDRESS_CHARACTERS
 from apps.features.maps.areas import AreaField, area_narrow
@@ -60,10 +61,10 @@ class IndicesField(forms.CharField):
         found: list[int] = []
         for part in super().clean(value).replace(",", " ").split():
             first, dash, last = part.partition("-")
-            span = (first, last if dash else first)
-            if not all(end.isdecimal() for end in span) or not int(span[0]) <= int(span[1]) < MOST_LATENTS:
-                raise forms.ValidationError(f"{part!r} is no number of a feature and no span such as 10-20.")
-            found.extend(range(int(span[0]), int(span[1]) + 1))
+            start, end = whole_or_none(first), whole_or_none(last if dash else first)
+            if start is None or end is None or not start <= end < MOST_LATENTS:
+                raise forms.ValidationError(f"{shown(part)} is no number of a feature and no span such as 10-20.")
+            found.extend(range(start, end + 1))
             if len(found) > MOST_LATENTS:
                 raise forms.ValidationError(f"More than {MOST_LATENTS:,} numbers are too many.")
         return found
@@ -174,10 +175,7 @@ class FeatureFilterForm(forms.Form):
 
     def require_known(self, also: Iterable[str] = ()) -> None:
         """AppError "bad_filter" for a name that is neither a field nor in `also`: misspelt, it would find every feature."""
-        for name in self.data:
-            if name not in self.fields and name not in also:
-                known = ", ".join((*also, *self.fields))
-                raise AppError("bad_filter", f"There is no filter {name}.", f"Known: {known}.", field=name)
+        names_require(self.data, (*also, *self.fields))
 
     def features_asked(self, *, sae: int) -> QuerySet[Feature]:
         """Like `found`, once the form proved valid. AppError "bad_filter" otherwise."""

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from apps.core.asking import whole_numbers
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.streaming import streamed
@@ -35,7 +36,9 @@ def features_change(request: HttpRequest, sae_id: int) -> HttpResponseBase:
     found = features_chosen(sae=sae, asked=request.GET, sent=request.POST)
     form = BulkForm(request.POST)
     if not form.is_valid():
-        raise AppError("bad_action", " ".join(*form.errors.values()), "Choose what to do.")
+        raise AppError(
+            "bad_action", " ".join(words for errors in form.errors.values() for words in errors), "Choose what to do."
+        )
     action, words = form.cleaned_data["action"], form.cleaned_data["words"]
     if action in (*FORMATS, "spreadsheet"):
         how, for_spreadsheet = ("csv", True) if action == "spreadsheet" else (action, False)
@@ -55,10 +58,12 @@ def features_change(request: HttpRequest, sae_id: int) -> HttpResponseBase:
 @require_POST
 def features_selected(request: HttpRequest, sae_id: int) -> HttpResponse:
     """The list of the posted `features`, numbers with commas; a selection too long for an address becomes a collection."""
-    numbers = request.POST.get("features", "").replace(",", " ").split()
-    if not all(number.isdecimal() for number in numbers):
-        raise AppError("bad_selection", "The selection is no list of numbers.", "Send numbers with commas between.")
-    return redirect(selection_url(sae=sae_get(sae_id), indices=map(int, numbers), user=request.user))
+    sae, texts = sae_get(sae_id), request.POST.get("features", "").replace(",", " ").split()
+    numbers = [number for number in whole_numbers(texts) if number < sae.d_sae]
+    if len(numbers) < len(texts):
+        hint = "Send numbers of its features with commas between."
+        raise AppError("bad_selection", f"The selection is no list of features of {sae}.", hint)
+    return redirect(selection_url(sae=sae, indices=numbers, user=request.user))
 
 
 @require_GET

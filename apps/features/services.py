@@ -22,6 +22,7 @@ from apps.features.search.index_sets import IndexSet, index_set, members_by_sae,
 from apps.features.search.terms import PATH_SEPARATOR, TermSets, terms_of, word_terms_change
 from apps.jobs.services import job_enqueue, jobs_require_none_active
 from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.type_words import TYPE_WORDS
 
 MOST_LABEL_CHARACTERS = 300
 MOST_CATEGORY_CHARACTERS = 200
@@ -147,7 +148,7 @@ def _require_known(fields: dict[str, Any], known: dict[str, type]) -> None:
             )
         if not isinstance(value, expected):
             raise AppError(
-                "spec_invalid", f"{name}: {value!r} is not a {expected.__name__}.", "Correct the value.", field=name
+                "spec_invalid", f"{name}: {value!r} is not {TYPE_WORDS[expected]}.", "Correct the value.", field=name
             )
 
 

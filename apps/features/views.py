@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.core.asking import row_or_none, shown, whole_or_none
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, form_refuse, spec_page
 from apps.core.spec_forms import spec_form
@@ -226,11 +227,11 @@ def feature_go(request: HttpRequest, sae_id: int) -> HttpResponse:
     """Feature ?index= of the SAE."""
     sae: Sae = sae_get(sae_id)
     text = request.GET.get("index", "").strip()
-    if not text.isdecimal() or int(text) >= sae.d_sae:
-        raise AppError(
-            "no_such_feature", f"{sae} has no feature {text!r}.", f"Its features are 0 to {sae.d_sae - 1}.", status=404
-        )
-    return _with_query(request, reverse("features:detail", args=[sae_id, int(text)]))
+    index = whole_or_none(text)
+    if index is None or index >= sae.d_sae:
+        words, hint = f"{sae} has no feature {shown(text)}.", f"Its features are 0 to {sae.d_sae - 1}."
+        raise AppError("no_such_feature", words, hint, status=404)
+    return _with_query(request, reverse("features:detail", args=[sae_id, index]))
 
 
 def _with_query(request: HttpRequest, url: str) -> HttpResponse:
@@ -256,8 +257,7 @@ def feature_run_estimate(request: HttpRequest) -> HttpResponse:
 def feature_run_new(request: HttpRequest) -> HttpResponse:
     """The form that starts a feature run; ?sae= also proposes the tokenization the SAE was trained on, ?preset= fills
     the rest."""
-    asked = request.GET.get("sae", "")
-    sae = Sae.objects.filter(pk=asked).first() if asked.isdecimal() else None
+    sae = row_or_none(Sae.objects.all(), request.GET.get("sae"))
     initial = preset_asked(request.GET, Preset.Kind.EXTRACTION)
     if sae is not None:
         initial |= {"sae": sae.pk, "tokenization": sae.tokenization_id}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -12,7 +12,7 @@ from apps.datasets.models import Dataset, Tokenization
 from apps.features.artifacts import Example
 from apps.features.models import Feature, FeatureRun
 from apps.features.selectors import feature_list, snippets_of
-from apps.jobs.models import Job
+from apps.jobs.models import Job, Subject
 from apps.jobs.states import ACTIVE
 from apps.language_models.models import LanguageModel
 from apps.saes.models import Sae
@@ -59,23 +59,24 @@ def pipeline() -> list[Stop]:
     ]
 
 
-def _stop(model: type[Model], name: str, icon: str, url: str) -> Stop:
-    total = model._default_manager.count()
-    ready = model._default_manager.filter(ready_at__isnull=False).count() if total else 0
-    return Stop(name, icon, url, ready, total - ready)
+def _stop(model: type[Subject], name: str, icon: str, url: str) -> Stop:
+    rows = model._default_manager.all()
+    ready = rows.filter(ready_at__isnull=False).count()
+    coming = rows.filter(ready_at__isnull=True, pk__in=_under_way(model)).count()
+    return Stop(name, icon, url, ready, coming)
 
 
 def _features_stop() -> Stop:
     """Features that fire, and the feature runs that are under way."""
-    waiting = FeatureRun.objects.filter(pk__in=_active_runs()).count()
+    waiting = FeatureRun.objects.filter(pk__in=_under_way(FeatureRun)).count()
     return Stop(
         "Features", "sparkles", reverse("features:index"), Feature.objects.filter(density__gt=0).count(), waiting
     )
 
 
-def _active_runs() -> QuerySet:
-    """Ids of feature runs whose job has not ended."""
-    return Job.objects.filter(subject_entity=FeatureRun.ENTITY, state__in=ACTIVE).values("subject_id")
+def _under_way(model: type[Subject]) -> QuerySet:
+    """Ids of the rows whose job has not ended: what failed or was cancelled does not come."""
+    return Job.objects.filter(subject_entity=model.ENTITY, state__in=ACTIVE).values("subject_id")
 
 
 def next_step(stops: list[Stop]) -> NextStep | None:
@@ -88,7 +89,7 @@ def next_step(stops: list[Stop]) -> NextStep | None:
 
 def _next_of_full() -> NextStep:
     """With something at every stop: features for an SAE that has none, or another training run."""
-    under_way = FeatureRun.objects.filter(pk__in=_active_runs()).values("sae")
+    under_way = FeatureRun.objects.filter(pk__in=_under_way(FeatureRun)).values("sae")
     bare = Sae.objects.exclude(pk__in=Feature.objects.values("sae")).exclude(pk__in=under_way).first()
     if bare is not None:
         return _features_step(bare)
@@ -100,7 +101,7 @@ def _next_of_full() -> NextStep:
     )
 
 
-def _newest(model: type[Model]) -> Any:
+def _newest(model: type[Subject]) -> Any:
     return model._default_manager.filter(ready_at__isnull=False).order_by("-id").first()
 
 

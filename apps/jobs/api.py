@@ -1,15 +1,19 @@
 """Jobs as JSON: list, one, and what can be asked of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.http import HttpRequest
 
 from apps.core.api import api, paged
+from apps.core.asking import choice_asked
 from apps.core.errors import AppError
+from apps.core.json_bodies import fields_check
 from apps.jobs import services
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_get, job_json, job_list
+from apps.jobs.states import State
+from workers.engine.specs.kinds import SPECS
 
 ACTIONS: dict[str, Callable[..., Any]] = {
     "cancel": services.job_cancel,
@@ -20,13 +24,19 @@ ACTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def job_filters(asked: Mapping[str, Any]) -> dict[str, str]:
+    """?state= and ?kind= of a list of jobs. AppError "bad_filter" names the known ones."""
+    return {
+        "state": choice_asked(asked, "state", (*State.values, "active", "ended")),
+        "kind": choice_asked(asked, "kind", SPECS),
+    }
+
+
 @api("GET")
 def jobs(request: HttpRequest) -> Any:
     """All jobs, newest first; ?state= (also active, ended) and ?kind= narrow the list."""
-    found = job_list(
-        state=request.GET.get("state", ""), kind=request.GET.get("kind", ""), query=request.GET.get("query", "")
-    )
-    return paged(found, request, job_json)
+    found = job_list(**job_filters(request.GET), query=request.GET.get("query", ""))
+    return paged(found, request, job_json, filters=("state", "kind", "query"))
 
 
 @api("GET", "PATCH")
@@ -34,12 +44,8 @@ def job(request: HttpRequest, pk: int) -> Any:
     """One job with its history; PATCH {"priority": n} changes its place in the queue."""
     found = job_get(pk)
     if request.method == "PATCH":
-        priority = request.json.get("priority")
-        if not isinstance(priority, int):
-            raise AppError(
-                "bad_priority", "priority must be a whole number.", "Lower numbers go first.", field="priority"
-            )
-        services.job_priority_set(job=found, priority=priority)
+        fields_check(request.json, {"priority": int})
+        services.job_priority_set(job=found, priority=request.json["priority"])
         found.refresh_from_db()
     return {**job_json(found), "events": [event_json(event) for event in found.events.all()]}
 

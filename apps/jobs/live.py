@@ -2,6 +2,7 @@
 
 from django.template.loader import render_to_string
 
+from apps.core.asking import row_or_none
 from apps.core.live.rendering import renders
 from apps.core.live.topics import JOBS
 from apps.jobs.models import Job
@@ -15,7 +16,7 @@ def render(pk: str) -> str | None:
         count = active_count()
         places = ("wide", "narrow")
         return "".join(render_to_string("jobs/active_count.html", {"count": count, "place": place}) for place in places)
-    job = Job.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    job = row_or_none(Job.objects.all(), pk)
     if job is None:
         return None
     return render_to_string("components/job_card.html", {"job": job}) + render_to_string("jobs/cell.html", {"job": job})

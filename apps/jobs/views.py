@@ -11,9 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.core.errors import AppError, NotFound
+from apps.core.asking import whole_asked
+from apps.core.errors import NotFound
+from apps.core.spec_fields import record_words
+from apps.core.templatetags.studio import NOTHING
 from apps.jobs import services
-from apps.jobs.api import ACTIONS
+from apps.jobs.api import ACTIONS, job_filters
 from apps.jobs.models import DeviceLease, Job
 from apps.jobs.selectors import job_get, job_list, job_log_tail, queue_position, subject_url
 from apps.jobs.states import State
@@ -26,8 +29,8 @@ PAGE_SIZE = 25
 @require_GET
 def job_list_page(request: HttpRequest) -> HttpResponse:
     """All work, newest first, with filters by state, kind and words."""
-    state, kind, query = (request.GET.get(name, "") for name in ("state", "kind", "q"))
-    page = Paginator(job_list(state=state, kind=kind, query=query), PAGE_SIZE).get_page(request.GET.get("page"))
+    filters, query = job_filters(request.GET), request.GET.get("q", "")
+    page = Paginator(job_list(**filters, query=query), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": [(job, queue_position(job)) for job in page],
@@ -35,8 +38,8 @@ def job_list_page(request: HttpRequest) -> HttpResponse:
         "leases": DeviceLease.objects.select_related("job").order_by("host", "device"),
         "states": [("active", "active"), ("ended", "ended"), *State.choices],
         "kinds": [(name, spec.TITLE) for name, spec in SPECS.items()],
-        "chosen": {"state": state, "kind": kind, "q": query},
-        "is_filtered": bool(state or kind or query),
+        "chosen": {**filters, "q": query},
+        "is_filtered": any((*filters.values(), query)),
     }
     return render(request, "jobs/list.html", context)
 
@@ -71,10 +74,7 @@ def job_action(request: HttpRequest, pk: int, action: str) -> HttpResponse:
 @require_POST
 def job_priority(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a queued job's place."""
-    text = request.POST.get("priority", "")
-    if not text.isdecimal():
-        raise AppError("bad_priority", f"{text!r} is not a whole number.", "Lower numbers go first.", field="priority")
-    services.job_priority_set(job=job_get(pk), priority=int(text))
+    services.job_priority_set(job=job_get(pk), priority=whole_asked(request.POST, "priority"))
     return _answer(request, job_get(pk))
 
 
@@ -95,25 +95,30 @@ class OptionRow:
     option: Option
     value: Any
     is_default: bool
-    row: Model | None = None
+    rows: tuple[Model, ...] = ()
     """What the value refers to."""
 
     @property
     def words(self) -> str:
-        """The value as a reader says it: a choice's words, thousands with commas."""
-        if self.value is None or self.value == "":
-            return "–"
-        if isinstance(self.value, bool):
-            return "yes" if self.value else "no"
+        """The value as a reader says it: a choice's words, thousands with commas, several with commas between them."""
+        return ", ".join(map(self._one, self.value if isinstance(self.value, tuple) else (self.value,))) or NOTHING
+
+    def _one(self, value: Any) -> str:
+        if value is None or value == "":
+            return NOTHING
+        if isinstance(value, bool):
+            return "yes" if value else "no"
         if self.option.is_path:
-            return PurePath(self.value).name
-        if isinstance(self.value, int):
-            return f"{self.value:,}"
-        return dict(self.option.choices).get(str(self.value), str(self.value))
+            return PurePath(value).name
+        if isinstance(value, int):
+            return f"{value:,}"
+        if dataclasses.is_dataclass(value):
+            return record_words(dataclasses.astuple(value))
+        return dict(self.option.choices).get(str(value), str(value))
 
 
 def spec_rows(job: Job) -> list[OptionRow]:
-    """The options that matter with their values; those that refer to rows with the row."""
+    """The options that matter with their values; those that refer to rows with the rows."""
     spec = job.loaded_spec
     defaults = {f.name: f.default for f in dataclasses.fields(spec)}
     rows = []
@@ -121,11 +126,14 @@ def spec_rows(job: Job) -> list[OptionRow]:
         if option.only_for is not None and str(getattr(spec, option.only_for[0])) not in option.only_for[1]:
             continue
         value = getattr(spec, name)
-        rows.append(OptionRow(name, option, value, value == defaults[name], _row(option, value)))
+        rows.append(OptionRow(name, option, value, value == defaults[name], _rows(option, value)))
     return rows
 
 
-def _row(option: Option, value: Any) -> Model | None:
-    if not option.reference or value is None:
-        return None
-    return apps.get_model(option.reference)._default_manager.filter(pk=value).first()
+def _rows(option: Option, value: Any) -> tuple[Model, ...]:
+    """The rows that an option's id or ids refer to, in their order; a deleted one is left out."""
+    if not option.reference:
+        return ()
+    ids = value if isinstance(value, tuple) else (value,)
+    found = apps.get_model(option.reference)._default_manager.in_bulk([pk for pk in ids if pk is not None])
+    return tuple(found[pk] for pk in ids if pk in found)

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from apps.core.api import accepted, api, paged
+from apps.core.asking import choice_asked, whole_asked
 from apps.core.errors import AppError
 from apps.core.json_bodies import fields_check
 from apps.core.spec_forms import spec_from_json
@@ -22,6 +23,7 @@ from apps.language_models.fit import (
 from apps.language_models.hook_sites import layers_with_sites, site_json
 from apps.language_models.models import LanguageModel, LanguageModelLookup
 from apps.language_models.selectors import (
+    SORTS,
     language_model_get,
     language_model_json,
     language_model_list,
@@ -36,7 +38,7 @@ from workers.engine.specs.language_models import (
     LanguageModelQuantizeSpec,
 )
 
-LARGEST_ASKED = 10_000_000
+ASKED = {"least": 1, "most": 10_000_000}
 """Of a context length or a batch that a memory estimate is asked for."""
 
 
@@ -47,8 +49,10 @@ def language_models(request: HttpRequest) -> Any:
         spec = spec_from_json(LanguageModelImportSpec, request.json)
         language_model = services.language_model_import(spec=spec, user=request.user)
         return accepted(language_model.job, language_model.get_absolute_url())
-    found = language_model_list(query=request.GET.get("q", ""), sort=request.GET.get("sort", "newest"))
-    return paged(found, request, language_model_json)
+    found = language_model_list(
+        query=request.GET.get("q", ""), sort=choice_asked(request.GET, "sort", SORTS, default="newest")
+    )
+    return paged(found, request, language_model_json, filters=("q", "sort"))
 
 
 @api("GET", "PATCH", "DELETE")
@@ -125,8 +129,8 @@ def language_model_memory(request: HttpRequest, pk: int) -> Any:
     """Memory in each quantization on each device, for ?context_length= tokens and ?batch= contexts at once."""
     found = language_model_ready(pk)
     shape = ModelShape.from_report(found.report)
-    length = context_within(shape, _whole_asked(request, "context_length", default=USUAL_CONTEXT))
-    batch = _whole_asked(request, "batch", default=USUAL_BATCH)
+    length = context_within(shape, whole_asked(request.GET, "context_length", default=USUAL_CONTEXT, **ASKED))
+    batch = whole_asked(request.GET, "batch", default=USUAL_BATCH, **ASKED)
     return {
         "id": found.pk,
         "quantization": found.quantization,
@@ -135,11 +139,3 @@ def language_model_memory(request: HttpRequest, pk: int) -> Any:
         "batch": batch,
         "fits": fits_json(quantization_fits(shape, context_length=length, batch=batch)),
     }
-
-
-def _whole_asked(request: HttpRequest, name: str, *, default: int) -> int:
-    """A whole number from 1 on, of the query string."""
-    text = request.GET.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_ASKED:
-        raise AppError("bad_number", f"{name}={text!r} is not a whole number from 1.", "Correct it.", field=name)
-    return int(text)

@@ -9,6 +9,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import push_url
 
+from apps.core.asking import row_or_none
 from apps.core.name_form import NameForm
 from apps.core.pages import delete_page, form_start, spec_page
 from apps.core.spec_forms import spec_form
@@ -75,8 +76,7 @@ def language_model_lookup_submit(request: HttpRequest) -> HttpResponse:
 
 def _lookup_asked(request: HttpRequest) -> LanguageModelLookup | None:
     """The look-up of ?lookup=; one that is gone, they are kept for a day, is as if it was not asked for."""
-    pk = request.GET.get("lookup", "")
-    return LanguageModelLookup.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    return row_or_none(LanguageModelLookup.objects.all(), request.GET.get("lookup"))
 
 
 def _lookup_page_context(lookup: LanguageModelLookup | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from apps.core.api import api
+from apps.core.asking import whole_asked
 from apps.core.errors import AppError
 from apps.monitoring.charts import plot_get, series_of
 from apps.monitoring.selectors import MOST_POINTS, history, host_shown, hosts, latest, latest_json
@@ -21,11 +22,8 @@ def metrics(request: HttpRequest) -> Any:
 def history_view(request: HttpRequest) -> Any:
     """Readings of the last hour, oldest first: ?points= at most (1800), ?after= an ISO time, ?host=."""
     host = host_shown(request.GET.get("host", ""))
-    text = request.GET.get("points", str(MOST_POINTS))
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_POINTS:
-        words = f"points={text!r} is not a whole number from 1 to {MOST_POINTS}."
-        raise AppError("bad_points", words, "Correct the address.", field="points")
-    samples = history(host, after=_after(request), points=int(text))
+    points = whole_asked(request.GET, "points", default=MOST_POINTS, least=1, most=MOST_POINTS)
+    samples = history(host, after=_after(request), points=points)
     return {
         "host": host,
         "samples": [{"at": sample.at.isoformat(), "reading": sample.values} for sample in samples],
@@ -49,7 +47,7 @@ def _after(request: HttpRequest) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise AppError(
             "bad_time", f"after={text!r} is no ISO time.", "Write 2030-01-31T12:00:00.", field="after"
         ) from None

@@ -5,12 +5,13 @@ from typing import Any
 from django.http import HttpRequest
 
 from apps.core.api import api, paged
-from apps.core.errors import AppError
+from apps.core.asking import choice_asked
 from apps.core.json_bodies import fields_check
 from apps.presets import services
 from apps.presets.documents import preset_document
 from apps.presets.kinds import KINDS, kind_get
 from apps.presets.selectors import differences, preset_get, preset_json, preset_list, preset_options
+from apps.presets.services import ON_CLASH
 
 CHANGES = {"name": str, "description": str, "spec": dict, "is_favourite": bool}
 
@@ -34,7 +35,7 @@ def presets(request: HttpRequest, kind: str) -> Any:
         )
         return 201, preset_json(made)
     found = preset_list(kind=kind, query=request.GET.get("q", ""), favourite=request.GET.get("favourite") == "1")
-    return paged(found, request, preset_json)
+    return paged(found, request, preset_json, filters=("q", "favourite"))
 
 
 def _body(request: HttpRequest, kinds: dict[str, type]) -> dict[str, Any]:
@@ -86,8 +87,6 @@ def preset_use(request: HttpRequest, kind: str, pk: int) -> Any:
 @api("POST")
 def preset_diff(request: HttpRequest, kind: str, pk: int) -> Any:
     """Where the options in the body differ from those that the preset decides."""
-    if not isinstance(request.json, dict):
-        raise AppError("spec_invalid", "The body is not a JSON object.", "Send {…} with options by name.")
     wanted, found = kind_get(kind), preset_get(pk, kind)
     given = {name: value for name, value in request.json.items() if name not in wanted.left_open}
     read = wanted.options_read(given)
@@ -107,9 +106,10 @@ def presets_export(request: HttpRequest, kind: str) -> Any:
     return [preset_document(found) for found in preset_list(kind=kind, favourite=request.GET.get("favourite") == "1")]
 
 
-@api("POST")
+@api("POST", takes_list=True)
 def presets_import(request: HttpRequest, kind: str) -> Any:
     """Save exported presets, one object or a list: 201. ?on_clash=rename (the default) or refuse."""
     kind_get(kind)
-    made = services.presets_import(content=request.json, on_clash=request.GET.get("on_clash", "rename"), kind=kind)
+    on_clash = choice_asked(request.GET, "on_clash", ON_CLASH, default="rename")
+    made = services.presets_import(content=request.json, on_clash=on_clash, kind=kind)
     return 201, {"items": [preset_json(found) for found in made]}

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
+from apps.core.asking import json_read
 from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.presets.models import Preset
@@ -14,9 +16,9 @@ from apps.presets.selectors import preset_get, preset_json
 def options_argument(text: str) -> Any:
     """The JSON of --spec. AppError "bad_json"."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AppError("bad_json", f"--spec is no valid JSON: {error}.", "Check brackets and quotes.") from None
+        return json_read(text)
+    except AppError as error:
+        raise AppError(error.code, f"--spec: {error.message}", error.hint) from None
 
 
 class PresetCommand(StudioCommand):
@@ -25,7 +27,7 @@ class PresetCommand(StudioCommand):
     done: ClassVar[str]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=int)
+        parser.add_argument("id", type=whole)
         parser.add_argument("--json", action="store_true", help="print the preset as one object")
 
     def act(self, preset: Preset, **options: Any) -> Preset:

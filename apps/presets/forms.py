@@ -1,12 +1,13 @@
 """Forms of presets: name and description beside the options of the kind, and the file to import."""
 
-import json
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 
+from apps.core.asking import json_read
+from apps.core.errors import AppError
 from apps.presets.services import LONGEST_DESCRIPTION, LONGEST_NAME
 
 LARGEST_FILE_BYTES = 2**20
@@ -52,6 +53,6 @@ class ImportForm(forms.Form):
         if file.size is not None and file.size > LARGEST_FILE_BYTES:
             raise ValidationError("The file is larger than 1 MiB: it holds something else than templates.")
         try:
-            return json.loads(file.read())
-        except (ValueError, RecursionError):  # bad JSON, bad UTF-8, too deep
-            raise ValidationError("The file is no valid JSON.") from None
+            return json_read(file.read())
+        except AppError as error:
+            raise ValidationError(f"{error.message} {error.hint}") from None

@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
+from apps.core.asking import row_or_none, whole_or_none
 from apps.core.errors import AppError
 from apps.presets import services
 from apps.presets.kinds import KINDS, PresetKind, kind_get
@@ -29,7 +30,7 @@ def picker(request: HttpRequest) -> HttpResponse:
     kind = kind_get(request.GET.get("kind", ""))
     address = QueryDict(urlsplit(request.htmx.current_url or "").query)
     pk = request.GET.get("preset") or address.get("preset", "")
-    chosen = Preset.objects.filter(pk=int(pk), kind=kind.name).first() if pk.isdecimal() and len(pk) < 19 else None
+    chosen = row_or_none(Preset.objects.filter(kind=kind.name), pk)
     return _shown(request, kind, chosen)
 
 
@@ -47,10 +48,10 @@ def _shown(request: HttpRequest, kind: PresetKind, chosen: Preset | None, **more
 @require_POST
 def use(request: HttpRequest) -> HttpResponse:
     """Go to the form with `preset` loaded, and count it. What the preset leaves open stays as it is in the form."""
-    pk = request.POST.get("preset", "")
-    if not pk.isdecimal():
+    pk = whole_or_none(request.POST.get("preset"))
+    if pk is None:
         raise AppError("nothing_chosen", "No template was chosen.", "Choose one.", field="preset")
-    preset = preset_get(int(pk))
+    preset = preset_get(pk)
     kind = KINDS[preset.kind]
     if not kind.form_url:
         raise AppError("no_form", f"There is no form for templates of the kind {kind.title}.", "Open it instead.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from apps.core.asking import row_or_none
 from apps.core.selectors import row_of
 from apps.core.spec_forms import option_is_idle, spec_form
 from apps.jobs.models import Job
@@ -53,8 +54,7 @@ def preset_options(preset: Preset) -> dict[str, Any]:
 
 def preset_asked(query: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The options of ?preset= as a form's initial values; {} without one of that kind."""
-    pk = str(query.get("preset", ""))
-    found = Preset.objects.filter(pk=int(pk), kind=kind).first() if pk.isdecimal() and len(pk) < 19 else None
+    found = row_or_none(Preset.objects.filter(kind=kind), query.get("preset"))
     return {} if found is None else preset_options(found)
 
 

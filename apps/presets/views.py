@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.core.asking import choice_asked, whole_numbers
 from apps.core.errors import AppError
 from apps.core.spec_forms import SpecForm
 from apps.jobs.selectors import job_get
@@ -30,7 +31,9 @@ MOST_JOBS_SHOWN = 10
 def preset_list_page(request: HttpRequest) -> HttpResponse:
     """Presets of all kinds, favourites first: ?kind=, ?q=, ?favourite=1."""
     chosen = {name: request.GET.get(name, "") for name in ("kind", "q", "favourite")}
-    found = preset_list(kind=chosen["kind"], query=chosen["q"], favourite=chosen["favourite"] == "1")
+    found = preset_list(
+        kind=choice_asked(chosen, "kind", Preset.Kind.values), query=chosen["q"], favourite=chosen["favourite"] == "1"
+    )
     context = {
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "chosen": chosen,
@@ -165,7 +168,7 @@ def preset_copy(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def preset_export(request: HttpRequest) -> HttpResponse:
     """Presets as a JSON file: ?preset=3&preset=7, or all that the list's filters leave."""
-    wanted = [int(pk) for pk in request.GET.getlist("preset") if pk.isdecimal()]
+    wanted = whole_numbers(request.GET.getlist("preset"))
     found = list(
         preset_list().filter(pk__in=wanted)
         if wanted

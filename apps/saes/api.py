@@ -5,22 +5,24 @@ from typing import Any
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
+from apps.core.asking import choice_asked, id_asked
+from apps.core.json_bodies import fields_check
 from apps.core.spec_forms import spec_from_json
 from apps.saes import services
 from apps.saes.selectors import sae_get, sae_json, sae_json_full, sae_list
+from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.saes import EvaluateSpec
 
 
 @api("GET")
 def saes(request: HttpRequest) -> Any:
     """All SAEs, newest first, narrowed by ?query=, ?architecture= and ?language_model=ID."""
-    lm = request.GET.get("language_model", "")
     found = sae_list(
         query=request.GET.get("query", ""),
-        architecture=request.GET.get("architecture", ""),
-        language_model=int(lm) if lm.isdecimal() else None,
+        architecture=choice_asked(request.GET, "architecture", ARCHITECTURE_NAMES),
+        language_model=id_asked(request.GET, "language_model"),
     )
-    return paged(found, request, sae_json)
+    return paged(found, request, sae_json, filters=("query", "architecture", "language_model"))
 
 
 @api("GET", "PATCH", "DELETE")
@@ -31,7 +33,8 @@ def sae(request: HttpRequest, pk: int) -> Any:
     if request.method == "DELETE":
         return {"deleted": pk, "freed_bytes": services.sae_delete(sae=found)}
     if request.method == "PATCH":
-        services.sae_rename(sae=found, name=str(request.json.get("name", "")))
+        fields_check(request.json, {"name": str})
+        services.sae_rename(sae=found, name=request.json["name"])
     return sae_json_full(found)
 
 

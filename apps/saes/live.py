@@ -4,6 +4,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
+from apps.core.asking import row_or_none
 from apps.core.live.rendering import renders
 from apps.core.live.topics import EVALUATIONS, SAES, topic
 from apps.saes.measurements import evaluation_metrics
@@ -27,14 +28,14 @@ def measured_context(sae: Sae) -> dict[str, Any]:
 @renders(SAES)
 def render_sae(pk: str) -> str | None:
     """saes/<id>; None when the SAE is gone."""
-    sae = Sae.objects.select_related("language_model").filter(pk=pk).first() if pk.isdecimal() else None
+    sae = row_or_none(Sae.objects.select_related("language_model"), pk)
     return None if sae is None else render_to_string("saes/detail.html#measured", measured_context(sae))
 
 
 @renders(EVALUATIONS)
 def render_evaluation(pk: str) -> str | None:
     """evaluations/<id>: its state on the SAE's page; None when it is gone."""
-    evaluation = Evaluation.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    evaluation = row_or_none(Evaluation.objects.all(), pk)
     if evaluation is None:
         return None
     return render_to_string("saes/detail.html#state", {"evaluation": evaluation, "job": evaluation.job})

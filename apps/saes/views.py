@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.core.asking import choice_asked, id_asked
 from apps.core.pages import delete_page, spec_page
 from apps.core.selectors import row_of
 from apps.language_models.models import LanguageModel
@@ -26,9 +27,10 @@ PAGE_SIZE = 25
 def list_page(request: HttpRequest) -> HttpResponse:
     """All SAEs, newest first, with the numbers of their newest evaluation."""
     chosen = {name: request.GET.get(name, "") for name in ("q", "architecture", "language_model")}
-    lm = chosen["language_model"]
     saes = sae_list(
-        query=chosen["q"], architecture=chosen["architecture"], language_model=int(lm) if lm.isdecimal() else None
+        query=chosen["q"],
+        architecture=choice_asked(chosen, "architecture", ARCHITECTURE_NAMES),
+        language_model=id_asked(chosen, "language_model"),
     )
     page = Paginator(saes, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {

@@ -2,6 +2,7 @@
 
 from django.template.loader import render_to_string
 
+from apps.core.asking import row_or_none
 from apps.core.live.rendering import renders
 from apps.core.live.topics import EXPERIMENTS
 from apps.steering.pages import result_context
@@ -11,7 +12,7 @@ from apps.steering.selectors import experiment_list
 @renders(EXPERIMENTS)
 def render(pk: str) -> str | None:
     """experiments/<id>: the result as its page shows it, and the state in the list."""
-    experiment = experiment_list().filter(pk=pk).first() if pk.isdecimal() else None
+    experiment = row_or_none(experiment_list(), pk)
     if experiment is None:
         return None
     context = result_context(experiment)

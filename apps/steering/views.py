@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.core.asking import row_or_none, whole_asked, whole_or_none
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm
@@ -74,10 +75,7 @@ def _again(request: HttpRequest) -> dict[str, Any]:
 
 
 def _sae_of(form: SpecForm) -> Sae | None:
-    chosen = str(form["sae"].value() or "")
-    if not chosen.isdecimal():
-        return None
-    return Sae.objects.select_related("language_model").filter(pk=int(chosen)).first()
+    return row_or_none(Sae.objects.select_related("language_model"), form["sae"].value())
 
 
 def _form_context(request: HttpRequest, form: SpecForm, sae: Sae) -> dict[str, Any]:
@@ -100,8 +98,9 @@ def found_features(sae: Sae, query: str) -> list[Feature]:
     """Features for the cart: by number, or by words with the strongest first; without words starred ones come first."""
     query = query.strip()
     alive = Q(maximum__gt=0)
-    if query.isdecimal():
-        return list(sae.features.filter(alive, index=int(query)))
+    index = whole_or_none(query)
+    if index is not None:
+        return list(sae.features.filter(alive, index=index))
     if query:
         return FoundFeatures(feature_list(sae=sae.pk, query=query, sort="maximum").filter(alive))[:MOST_FOUND]
     return list(sae.features.filter(alive).order_by("-is_starred", "-maximum", "index")[:MOST_FOUND])
@@ -110,7 +109,7 @@ def found_features(sae: Sae, query: str) -> list[Feature]:
 @require_GET
 def cart_search(request: HttpRequest) -> HttpResponse:
     """Fragment: features of ?sae= that match ?q=."""
-    sae = sae_get(_whole(request, "sae"))
+    sae = sae_get(whole_asked(request.GET, "sae"))
     query = request.GET.get("q", "")
     context = {"sae": sae, "query": query, "found": found_features(sae, query), "has_run": sae.features.exists()}
     return render(request, "steering/new.html#found", context)
@@ -119,17 +118,10 @@ def cart_search(request: HttpRequest) -> HttpResponse:
 @require_GET
 def cart_row(request: HttpRequest) -> HttpResponse:
     """Fragment: one more row of the cart, for feature ?index= of ?sae=."""
-    sae = sae_get(_whole(request, "sae"))
-    feature = feature_of(sae, _whole(request, "index"))
-    row = CartRow(request.GET["index"], USUAL_STRENGTH, feature)
+    sae = sae_get(whole_asked(request.GET, "sae"))
+    feature = feature_of(sae, whole_asked(request.GET, "index"))
+    row = CartRow(str(feature.index), USUAL_STRENGTH, feature)
     return render(request, "steering/cart_row.html", {"row": row, "sae": sae})
-
-
-def _whole(request: HttpRequest, name: str) -> int:
-    text = request.GET.get(name, "")
-    if not text.isdecimal():
-        raise AppError("bad_number", f"{name}={text!r} is no whole number.", "Correct the address.", field=name)
-    return int(text)
 
 
 @require_GET

@@ -1,17 +1,20 @@
 """Training runs as JSON: start, list, one, its points and checkpoints, and what can be asked of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.http import HttpRequest
 
 from apps.core.api import accepted, api, paged
+from apps.core.asking import choice_asked, id_asked, ids_asked, whole_asked
 from apps.core.csv_tables import MEDIA_TYPE, is_for_spreadsheet
 from apps.core.errors import AppError
+from apps.core.json_bodies import fields_check
 from apps.core.spec_forms import spec_from_json
 from apps.core.streaming import streamed
 from apps.jobs import services as job_services
 from apps.jobs.selectors import job_json
+from apps.jobs.states import State
 from apps.training import services
 from apps.training.comparison import comparison_json
 from apps.training.comparison_charts import MOST_RUNS
@@ -30,6 +33,7 @@ from apps.training.selectors import (
     training_list,
     trainings_of,
 )
+from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.training import TrainSpec
 
 ACTIONS: dict[str, Callable[..., Any]] = {
@@ -52,17 +56,22 @@ def trainings(request: HttpRequest) -> Any:
         spec = spec_from_json(TrainSpec, from_seed_names(request.json))
         run = services.training_start(spec=spec, user=request.user)
         return accepted(run.job, run.get_absolute_url())
-    asked = {name: request.GET.get(name, "") for name in ("query", "architecture", "state")}
-    return paged(training_list(**asked), request, training_json)
+    found = training_list(query=request.GET.get("query", ""), **training_filters(request.GET))
+    return paged(found, request, training_json, filters=("query", "architecture", "state"))
+
+
+def training_filters(asked: Mapping[str, Any]) -> dict[str, str]:
+    """?architecture= and ?state= of a list of runs. AppError "bad_filter" names the known ones."""
+    return {
+        "architecture": choice_asked(asked, "architecture", ARCHITECTURE_NAMES),
+        "state": choice_asked(asked, "state", State.values),
+    }
 
 
 @api("GET")
 def comparison(request: HttpRequest) -> Any:
     """The runs of ?ids=3,7 side by side, ten at most: results, the settings that differ, and both in words."""
-    ids = request.GET.get("ids", "").split(",")
-    if not all(pk.isdecimal() and len(pk) < 19 for pk in ids):
-        raise AppError("bad_ids", "ids is not a list of run ids.", "Write ?ids=3,7.", field="ids")
-    return comparison_json(trainings_of([int(pk) for pk in ids], most=MOST_RUNS))
+    return comparison_json(trainings_of(ids_asked(request.GET, "ids"), most=MOST_RUNS))
 
 
 @api("GET", "PATCH", "DELETE")
@@ -72,7 +81,8 @@ def training(request: HttpRequest, pk: int) -> Any:
     if request.method == "DELETE":
         return {"deleted": pk, "freed_bytes": services.training_delete(run=run)}
     if request.method == "PATCH":
-        services.training_rename(run=run, name=str(request.json.get("name", "")))
+        fields_check(request.json, {"name": str})
+        services.training_rename(run=run, name=request.json["name"])
     return training_json_full(run)
 
 
@@ -80,18 +90,12 @@ def training(request: HttpRequest, pk: int) -> Any:
 def metrics(request: HttpRequest, pk: int) -> Any:
     """Points of one SAE's charts, oldest first; ?member= its index (0), ?after=STEP those of later steps, MOST_POINTS at
     once."""
-    text, index = request.GET.get("after", "0"), request.GET.get("member", "0")
-    if not text.isdecimal():
-        raise AppError(
-            "bad_after", f"after={text!r} is not a step.", "Give the last step that is known.", field="after"
-        )
-    if not index.isdecimal():
-        raise AppError("bad_member", f"member={index!r} is not an index.", "Members count from 0.", field="member")
-    points = metric_points(member_get(training_get(pk), int(index)), after=int(text))
+    after, index = whole_asked(request.GET, "after", default=0), whole_asked(request.GET, "member", default=0)
+    points = metric_points(member_get(training_get(pk), index), after=after)
     return {
-        "member": int(index),
+        "member": index,
         "points": points[:MOST_POINTS],
-        "last_step": points[:MOST_POINTS][-1]["step"] if points else int(text),
+        "last_step": points[:MOST_POINTS][-1]["step"] if points else after,
         "has_more": len(points) > MOST_POINTS,
     }
 
@@ -100,10 +104,8 @@ def metrics(request: HttpRequest, pk: int) -> Any:
 def points(request: HttpRequest, pk: int) -> Any:
     """All points of the run's charts as CSV, streamed: a row for each SAE and step; ?member= those of one SAE,
     ?for=spreadsheet for Excel and the like."""
-    run, index = training_get(pk), request.GET.get("member", "")
-    if index and not index.isdecimal():
-        raise AppError("bad_member", f"member={index!r} is not an index.", "Members count from 0.", field="member")
-    member = member_get(run, int(index)).index if index else None
+    run, index = training_get(pk), id_asked(request.GET, "member")
+    member = None if index is None else member_get(run, index).index
     name = f"run-{pk}-points.csv" if member is None else f"run-{pk}-sae-{member}-points.csv"
     pieces = points_exported(run, member, for_spreadsheet=is_for_spreadsheet(request.GET))
     return streamed(request, pieces, content_type=MEDIA_TYPE, filename=name)
@@ -131,10 +133,8 @@ def checkpoint_retention(request: HttpRequest, pk: int) -> Any:
     keeps its newest, and those of the last 24 hours stay unless {"recent": true}."""
     run = training_get(pk)
     asked = request.json if request.method == "POST" else request.GET
-    keep, recent = asked.get("keep", 1), asked.get("recent") in (True, "true", "1")
-    if not str(keep).isdecimal():
-        raise AppError("bad_keep", f"keep={keep!r} is not a number.", "Say how many shall stay.", field="keep")
-    rows = checkpoints_beyond(run, keep=int(keep), and_recent=recent)
+    recent = asked.get("recent") in (True, "true", "1")
+    rows = checkpoints_beyond(run, keep=whole_asked(asked, "keep", default=1), and_recent=recent)
     answer = {"items": [checkpoint_json(row) for row in rows], "bytes": sum(row.bytes for row in rows)}
     if request.method == "POST":
         answer["freed_bytes"] = services.checkpoints_delete(checkpoints=rows)
@@ -144,10 +144,8 @@ def checkpoint_retention(request: HttpRequest, pk: int) -> Any:
 @api("POST")
 def trainings_delete(request: HttpRequest) -> Any:
     """Delete several runs, {"ids": [3, 7]}: the bytes freed, and for each that stays why."""
-    ids = request.json.get("ids") if isinstance(request.json, dict) else None
-    if not isinstance(ids, list) or not all(isinstance(pk, int) for pk in ids):
-        raise AppError("bad_ids", "ids is not a list of run ids.", 'Send {"ids": [3, 7]}.', field="ids")
-    freed, kept = services.trainings_delete(ids=ids)
+    fields_check(request.json, {"ids": list})
+    freed, kept = services.trainings_delete(ids=ids_asked(request.json, "ids"))
     return {"freed_bytes": freed, "kept": [{"id": pk, "message": error.message} for pk, error in kept.items()]}
 
 

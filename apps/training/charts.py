@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from apps.core.asking import number_or_none, whole_or_none
 from apps.core.charts import USUAL_HEIGHT, Chart, Series
 from apps.core.templatetags.studio import compact
 from apps.training.figures import FIGURES, Figure
@@ -48,16 +49,12 @@ class View:
     @classmethod
     def from_query(cls, query: Any) -> "View":
         """From request.GET; what is not understood falls back to the default."""
-        try:
-            smooth = min(0.99, max(0.0, float(query.get("smooth") or 0)))
-        except ValueError:
-            smooth = 0.0
-        x, member = query.get("x", "step"), query.get("member", "")
+        x = query.get("x", "step")
         return cls(
             x=x if x in AXES else "step",
-            smooth=smooth,
+            smooth=min(0.99, max(0.0, number_or_none(query.get("smooth")) or 0.0)),
             y="log" if query.get("y") == "log" else "linear",
-            member=int(member) if member.isdecimal() else None,
+            member=whole_or_none(query.get("member")),
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json
@@ -13,7 +14,7 @@ from apps.training.selectors import training_get, training_job
 
 def run_argument(parser: CommandParser) -> None:
     """Add `run`, the id that every command about one run takes first."""
-    parser.add_argument("run", type=int, help="id of the training run")
+    parser.add_argument("run", type=whole, help="id of the training run")
 
 
 class TrainingWishCommand(StudioCommand):

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from apps.core.asking import whole_numbers
 from apps.core.charts import USUAL_HEIGHT, Chart, Series
 from apps.training.charts import (
     COLOURS,
@@ -26,7 +27,6 @@ MOST_RUNS = 10
 MOST_LINES = 24
 """Lines in one chart."""
 MOST_LEGEND_ROWS = 12
-MOST_DIGITS = 18
 """Of a whole number in an address: more do not fit into the database."""
 COMPARED = ("fvu", "l0", "loss", "dead_share")
 DASHES = ("", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -85,12 +85,8 @@ def after_words(after: Mapping[int, int]) -> str:
 
 def after_read(words: str) -> dict[int, int]:
     """The opposite of `after_words`; what is not understood is left out."""
-    pairs = [part.partition("-") for part in words.split(",")]
-    return {int(pk): int(step) for pk, _, step in pairs if _is_number(pk) and _is_number(step)}
-
-
-def _is_number(text: str) -> bool:
-    return text.isdecimal() and len(text) <= MOST_DIGITS
+    pairs = [whole_numbers(part.split("-", 1)) for part in words.split(",")]
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
 def _lines(runs: Sequence[TrainingRun], colours: Mapping[int, int]) -> dict[RunMember, dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from apps.core.asking import row_or_none
 from apps.core.errors import AppError
 from apps.core.live.rendering import renders
 from apps.core.live.topics import TRAININGS
@@ -91,7 +92,7 @@ def way_out(run: TrainingRun, job: Job) -> WayOut | None:
 def render(pk: str) -> str | None:
     """trainings/<id>; None when the run is gone."""
     runs = TrainingRun.objects.select_related("activation_cache", "language_model").prefetch_related("members")
-    run = runs.filter(pk=pk).first() if pk.isdecimal() else None
+    run = row_or_none(runs, pk)
     if run is None:
         return None
     context = live_context(run)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.activations.models import ActivationCache
+from apps.core.asking import row_or_none
 from apps.core.errors import AppError
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import site_width
@@ -65,5 +66,4 @@ def _widths(options: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def _row(model: type[Any], pk: Any) -> Any:
     """The row that a body names, or None: whether it may be used is checked with the Spec."""
-    text = str(pk)
-    return model._default_manager.filter(pk=int(text)).first() if text.isdecimal() and len(text) < 19 else None
+    return row_or_none(model._default_manager.all(), pk)

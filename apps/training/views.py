@@ -1,6 +1,6 @@
 """Pages of training runs: the list, a new one, one while it learns, several side by side."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.activations.models import ActivationCache
+from apps.core.asking import whole_asked, whole_numbers, whole_or_none
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, spec_page
 from apps.core.spec_forms import SpecForm, spec_form
@@ -20,10 +21,10 @@ from apps.jobs.states import State
 from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.training import services
+from apps.training.api import training_filters
 from apps.training.charts import AXES, View, histogram_chart, is_learning, pareto_chart, run_charts
 from apps.training.comparison import RESULTS, command_of, comparison_words, effective_words, option_rows, settings_of
 from apps.training.comparison_charts import (
-    MOST_DIGITS,
     MOST_RUNS,
     after_read,
     colours_of,
@@ -60,7 +61,7 @@ MOST_OFFERED = 50
 def list_page(request: HttpRequest) -> HttpResponse:
     """All runs, newest first; up to ten can be chosen for a comparison."""
     chosen = {name: request.GET.get(name, "") for name in ("q", "architecture", "state")}
-    runs = training_list(query=chosen["q"], architecture=chosen["architecture"], state=chosen["state"])
+    runs = training_list(query=chosen["q"], **training_filters(chosen))
     page = Paginator(runs, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
@@ -92,8 +93,11 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     """What the form starts with: d_sae follows the width of the cache that is named, or the only one, unless an earlier run
     or a preset says otherwise."""
     initial: dict[str, Any] = {}
-    pk, caches = request.GET.get("activation_cache", ""), ActivationCache.objects.filter(ready_at__isnull=False)
-    named = caches.filter(pk=pk) if pk.isdecimal() and len(pk) < 19 else caches
+    pk, caches = (
+        whole_or_none(request.GET.get("activation_cache")),
+        ActivationCache.objects.filter(ready_at__isnull=False),
+    )
+    named = caches if pk is None else caches.filter(pk=pk)
     if len(found := list(named[:2])) == 1:
         initial["d_sae"] = USUAL_EXPANSION * found[0].d_in
     initial |= preset_asked(request.GET, Preset.Kind.TRAINING)
@@ -105,8 +109,8 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
 
 def _run_asked_for(request: HttpRequest) -> TrainingRun | None:
     """The run whose settings the form starts from."""
-    pk = request.GET.get("run", "")
-    return training_get(int(pk)) if pk.isdecimal() and len(pk) < 19 else None
+    pk = whole_or_none(request.GET.get("run"))
+    return None if pk is None else training_get(pk)
 
 
 @require_POST
@@ -177,10 +181,8 @@ def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def points(request: HttpRequest, pk: int) -> JsonResponse:
     """What the charts of the run's page have not seen yet: ?after= the newest step they know."""
-    after = request.GET.get("after", "0")
-    if not after.isdecimal() or len(after) > MOST_DIGITS:
-        raise AppError("bad_after", "after is no step.", "Give the last step that is known.", field="after")
-    return JsonResponse(chart_news(training_get(pk), View.from_query(request.GET), after=int(after)))
+    after = whole_asked(request.GET, "after", default=0)
+    return JsonResponse(chart_news(training_get(pk), View.from_query(request.GET), after=after))
 
 
 @require_GET
@@ -221,7 +223,7 @@ def compare_points(request: HttpRequest) -> JsonResponse:
 
 def _among(request: HttpRequest, runs: list[TrainingRun]) -> list[int]:
     """The runs that the comparison began with, by ?among=, and those that joined it."""
-    asked = _whole_numbers(request.GET.get("among", "").split(","))[:MOST_OFFERED]
+    asked = whole_numbers(request.GET.get("among", "").split(","))[:MOST_OFFERED]
     return list(dict.fromkeys([*asked, *(run.pk for run in runs)]))
 
 
@@ -245,11 +247,7 @@ def _ids(runs: list[TrainingRun]) -> str:
 def _runs_asked_for(request: HttpRequest, most: int | None = MOST_RUNS) -> list[TrainingRun]:
     asked = request.POST if request.method == "POST" else request.GET
     ids = [*asked.get("ids", "").split(","), *asked.getlist("run")]
-    return trainings_of(_whole_numbers(ids), most=most)
-
-
-def _whole_numbers(texts: Iterable[str]) -> list[int]:
-    return [int(text) for text in texts if text.isdecimal() and len(text) <= MOST_DIGITS]
+    return trainings_of(whole_numbers(ids), most=most)
 
 
 @require_POST
@@ -293,7 +291,8 @@ def checkpoint_retention(request: HttpRequest, pk: int) -> HttpResponse:
     """Which checkpoints would go if ?keep= stayed, then their deletion."""
     run = training_get(pk)
     asked = request.POST if request.method == "POST" else request.GET
-    keep = int(asked["keep"]) if asked.get("keep", "").isdecimal() else 1
+    keep = whole_or_none(asked.get("keep"))
+    keep = 1 if keep is None else keep
     and_recent = asked.get("recent") == "1"
     rows = checkpoints_beyond(run, keep=keep, and_recent=and_recent)
     if request.method == "POST":

@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from apps.core.asking import whole_or_none
 from apps.core.errors import AppError
 from apps.core.fit import FitWord, fit_word
 from apps.core.pages import form_refuse
@@ -101,8 +102,7 @@ def what_if(query: QueryDict) -> dict[str, Any]:
 
     AppError when ?language_model= names none that is ready.
     """
-    pk = query.get("language_model", "")
-    language_model = language_model_ready(int(pk) if pk.isdecimal() else 0)
+    language_model = language_model_ready(whole_or_none(query.get("language_model")) or 0)
     form = what_if_form()({**usual_settings(language_model), **query.dict()})
     bars = None
     if form.is_valid():

@@ -1,11 +1,14 @@
 """The demo at a reduced size, on SmolLM2 and real English, as a newcomer runs it."""
 
 import json
+import re
 import zipfile
 
 import pytest
+from playwright.sync_api import sync_playwright
 from sae_lens import SAE
 
+from tests.crawling import crawl, links_of
 from tests.pipeline.scratch import ScratchStudio
 
 pytestmark = pytest.mark.slow
@@ -60,3 +63,47 @@ def test_saelens_loads_what_was_exported(studio, figures, tmp_path):
     [cfg] = tmp_path.rglob("cfg.json")
     sae = SAE.load_from_disk(str(cfg.parent), device="cpu")
     assert (sae.cfg.d_in, sae.cfg.d_sae) == (576, 4608)
+
+
+FEATURE_PAGE = re.compile(r"/features/sae/\d+/\d+/")
+FEATURES_OPENED = 3
+
+
+def test_every_page_opens_in_a_browser_without_a_complaint(studio, figures):
+    """All links of all pages, once; of the thousands of feature pages the first few."""
+    faults, features = [], set()
+
+    def is_wanted(address):
+        feature = FEATURE_PAGE.match(address)
+        if feature and len(features) < FEATURES_OPENED:
+            features.add(feature[0])
+        return not feature or feature[0] in features
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        try:
+            studio.start()
+            context = browser.new_context(base_url=studio.url)
+            page = context.new_page()
+            page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
+            page.goto(studio.entry_url())
+
+            def open_page(address):
+                answer = context.request.get(address)
+                if answer.status != 200:
+                    faults.append(f"{answer.status} {address}")
+                if not answer.headers["content-type"].startswith("text/html"):
+                    return []
+                text = answer.text()
+                if "<html" in text:
+                    page.goto(address)
+                return [link for link in links_of(address, text) if is_wanted(link)]
+
+            jobs = studio.json("job", "list")
+            assert len(jobs) >= 9
+            opened = crawl(open_page, ["/", *[job["url"] for job in jobs]])
+            assert faults == []
+            assert len(opened) > 100
+        finally:
+            browser.close()
+            studio.kill_all()

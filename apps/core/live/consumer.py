@@ -15,7 +15,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     """Subscribes a signed-in user's page to its topics. Strangers and unknown topics are refused before the handshake."""
 
     async def connect(self) -> None:
-        topics = topics_of(self.scope["query_string"].decode())
+        topics = topics_of(self.scope["query_string"].decode(errors="replace"))
         if not self.scope["user"].is_authenticated or topics is None:
             await self.close()
             return
@@ -26,6 +26,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         ACCESS.leave(self)
         HUB.leave(self)
+
+
+class NothingHere(AsyncWebsocketConsumer):
+    """Refuses sockets at any other address."""
+
+    async def connect(self) -> None:
+        await self.close()
 
 
 def topics_of(query: str) -> list[str] | None:

@@ -18,8 +18,7 @@ def ablation(request: HttpRequest, pk: int) -> Any:
     the feature."""
     found = feature_get(pk)
     if request.method == "POST":
-        body = request.json if isinstance(request.json, dict) else {}
-        spec = spec_from_json(AblateSpec, {**body, "sae": found.sae_id, "index": found.index})
+        spec = spec_from_json(AblateSpec, {**request.json, "sae": found.sae_id, "index": found.index})
         started = ablation_start(spec=spec, user=request.user)
         return accepted(started.job, f"/api/v1/features/{pk}/ablation")
     measured = ablation_get(found)

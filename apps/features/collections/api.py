@@ -26,7 +26,7 @@ def collections(request: HttpRequest) -> Any:
         if found is not None:
             services.collection_add(collection=made, features=found)
         return 201, collection_json(collection_get(made.pk))
-    return paged(collection_list(request.GET.get("q", "").strip()), request, collection_json)
+    return paged(collection_list(request.GET.get("q", "").strip()), request, collection_json, filters=("q",))
 
 
 @api("GET", "PATCH", "DELETE")

@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.core.asking import whole_asked
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.features.bulk import features_chosen
@@ -70,10 +71,9 @@ def collection_remove(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def collection_take(request: HttpRequest, pk: int) -> HttpResponse:
     """Take the posted features of an SAE out of the collection."""
-    collection, sae = collection_get(pk), request.POST.get("sae", "")
-    if not sae.isdecimal():
-        raise AppError("bad_filter", f"sae={sae!r} is no id.", "Give the id of an SAE.", field="sae")
-    found = features_chosen(sae=sae_get(int(sae)), asked=request.GET, sent=request.POST)
+    collection = collection_get(pk)
+    sae = sae_get(whole_asked(request.POST, "sae"))
+    found = features_chosen(sae=sae, asked=request.GET, sent=request.POST)
     taken = services.collection_remove(collection=collection, features=found)
     messages.success(request, f"{taken:,} taken out of the collection.")
     return redirect(reverse("features:collection", args=[pk]))

@@ -21,7 +21,7 @@ def feature_maps(request: HttpRequest) -> Any:
         made = feature_map_start(spec=spec_from_json(FeatureMapSpec, request.json), user=request.user)
         return accepted(made.job, f"/api/v1/features/maps/{made.pk}")
     sae, found = sae_asked(request), FeatureMap.objects.select_related("sae")
-    return paged(found if sae is None else found.filter(sae=sae), request, map_json)
+    return paged(found if sae is None else found.filter(sae=sae), request, map_json, filters=("sae",))
 
 
 @api("GET", "DELETE")

@@ -12,6 +12,7 @@ from django import forms
 from django.db.models import QuerySet
 from safetensors import SafetensorError, safe_open
 
+from apps.core.asking import whole_or_none
 from apps.core.errors import AppError
 from apps.features.models import Feature, FeatureMap
 from apps.features.search.index_sets import IndexSet, index_set, within
@@ -81,12 +82,13 @@ def is_inside(xy_F2: np.ndarray, corners_C2: np.ndarray) -> np.ndarray:
 
 def _parsed(text: str) -> tuple[int, np.ndarray]:
     """Map id and corners (C, 2)."""
-    pk, _, rest = text.partition(":")
+    name, _, rest = text.partition(":")
+    pk = whole_or_none(name)
     try:
         corners_C2 = np.array([[float(number) for number in pair.split(",")] for pair in rest.split(";")])
     except ValueError:
         raise forms.ValidationError(FORM) from None
     is_polygon = corners_C2.ndim == 2 and corners_C2.shape[1] == 2 and 3 <= len(corners_C2) <= MOST_CORNERS
-    if not (pk.isdecimal() and len(pk) < 19 and is_polygon and np.isfinite(corners_C2).all()):
+    if pk is None or not (is_polygon and np.isfinite(corners_C2).all()):
         raise forms.ValidationError(FORM)
-    return int(pk), corners_C2
+    return pk, corners_C2

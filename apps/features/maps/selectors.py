@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from django import forms
 
+from apps.core.asking import row_or_none
 from apps.core.errors import AppError, NotFound
 from apps.core.selectors import row_of
 from apps.features.forms import FeatureFilterForm
@@ -49,7 +50,7 @@ def map_shown(sae: Sae, asked: str = "") -> FeatureMap | None:
     ready = sae.feature_maps.filter(ready_at__isnull=False)
     if not asked:
         return ready.first()
-    found = ready.filter(pk=asked).first() if asked.isdecimal() else None
+    found = row_or_none(ready, asked)
     if found is None:
         raise NotFound("feature map", asked)
     return found

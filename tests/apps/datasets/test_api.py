@@ -56,7 +56,7 @@ def test_samples_are_rows_as_text(client_in):
     assert item["row"] == 100
     assert item["cells"]["text"] == {"text": "row 100", "kind": "text", "clipped": False}
     assert item["cells"]["image"]["text"] == "<image, 4 B>"
-    assert client_in.get(f"/api/v1/datasets/{dataset.pk}/samples?page=x").json()["error"]["code"] == "bad_page"
+    assert client_in.get(f"/api/v1/datasets/{dataset.pk}/samples?page=x").json()["error"]["code"] == "bad_number"
 
 
 def test_a_patch_renames_or_marks_a_row(client_in):

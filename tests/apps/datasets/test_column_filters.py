@@ -160,7 +160,7 @@ def test_samples_of_the_api_are_filtered_as_the_page_is(client_in):
     rest = client_in.get(url, {"col": "kind", "value": "cat", "from": first["next"]}).json()
     assert rest["items"][0]["row"] == 151
     assert client_in.get(url, {"col": "x"}).json()["error"]["code"] == "bad_filter"
-    assert client_in.get(url, {"page": "0"}).json()["error"]["code"] == "bad_page"
+    assert client_in.get(url, {"page": "0"}).json()["error"]["code"] == "bad_number"
 
 
 def test_text_that_is_not_utf8_is_counted_and_searched_as_latin1():

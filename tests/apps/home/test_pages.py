@@ -8,9 +8,11 @@ from django.utils import timezone
 from apps.activations.models import ActivationCache
 from apps.datasets.models import Dataset
 from apps.home.selectors import next_step, pipeline
+from apps.jobs.models import Job
 from apps.saes.models import Sae
 from apps.training.models import TrainingRun
 from tests.apps.features.worlds import finished_run_make, language_model_make, run_make, sae_make, tokenization_make
+from tests.apps.prepared import job_about, make_dataset
 from tests.apps.steering.worlds import finished_experiment_make
 
 pytestmark = pytest.mark.django_db
@@ -75,8 +77,22 @@ def test_after_an_sae_come_its_features_and_then_steering():
 
 
 def test_while_a_stop_is_being_filled_nothing_else_is_asked_for():
-    Dataset.objects.create(name="Stories", source="file", origin="here")
+    job_about(make_dataset(is_ready=False))
     assert step() is None
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_what_failed_does_not_come_and_is_asked_for_again(client_in, state):
+    job = job_about(make_dataset(is_ready=False))
+    assert "1 to come" in client_in.get("/").text
+    Job.objects.filter(pk=job.pk).update(state=state)
+    assert "to come" not in client_in.get("/").text
+    assert step() == "/datasets/new/"
+
+
+def test_what_is_made_again_counts_once():
+    job_about(make_dataset())
+    assert (pipeline()[0].ready, pipeline()[0].waiting) == (1, 0)
 
 
 def test_a_full_pipeline_points_at_an_sae_without_features_or_at_another_run():

@@ -8,9 +8,11 @@ from django.utils import timezone
 from apps.core.storage import data_path
 from apps.jobs.models import Job, JobEvent
 from apps.jobs.templatetags.jobs import actions_of, progress_words
+from tests.apps.prepared import make_tokenization
 from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.feature_language import FeatureLanguageSpec
 from workers.engine.specs.features import FeatureRunSpec
+from workers.engine.specs.steering import SteeredFeature, SteerSpec
 from workers.engine.specs.training import TrainSpec
 
 pytestmark = pytest.mark.django_db
@@ -150,3 +152,28 @@ def test_progress_is_told_in_words():
     job.phase_started_at = timezone.now() - timedelta(seconds=120)
     assert progress_words(job) == "tokenizing 41,200 / 100,000 rows, 2 min 51 s left"
     assert progress_words(job_make(waits_for="room on cuda:0")) == "waiting: room on cuda:0"
+
+
+def test_options_that_refer_to_several_rows_link_to_each_and_plain_lists_are_said_in_full(client_in):
+    first, second = make_tokenization(), make_tokenization()
+    spec = TrainSpec(
+        source="text", language_model=first.language_model_id, tokenization=first.pk,
+        more_tokenizations=(second.pk, 999), hook_sites=("0.resid_post", "1.resid_post"), sweep_d_sae=(4096, 8192),
+    )  # fmt: skip
+    page = client_in.get(job_make(spec=spec.to_json()).get_absolute_url())
+    assert page.status_code == 200
+    rows = {row.name: row for row in page.context["options"]}
+    assert rows["more_tokenizations"].rows == (second,)
+    assert rows["hook_sites"].words == "0.resid_post, 1.resid_post"
+    assert rows["sweep_d_sae"].words == "4,096, 8,192"
+    assert f'href="{second.get_absolute_url()}"' in page.text
+    assert "('0.resid_post'" not in page.text
+
+
+def test_steered_features_are_said_as_they_are_typed(client_in):
+    features = (SteeredFeature(index=1_234_567, strength=3.0), SteeredFeature(index=4, strength=-0.5))
+    spec = SteerSpec(sae=1, features=features, prompt="The weather")
+    job = job_make(kind="steer", spec=spec.to_json())
+    page = client_in.get(job.get_absolute_url())
+    words = {row.name: row.words for row in page.context["options"]}
+    assert words["features"] == "1234567:3, 4:-0.5"

@@ -45,7 +45,7 @@ def test_points_come_after_a_step_and_say_where_they_end(client_in):
     assert [p["step"] for p in answer["points"]] == [20, 30]
     assert answer["points"][0]["fvu"] == pytest.approx(1 / 3)
     assert (answer["last_step"], answer["has_more"]) == (30, False)
-    assert client_in.get(f"/api/v1/trainings/{run.pk}/metrics?after=x").json()["error"]["code"] == "bad_after"
+    assert client_in.get(f"/api/v1/trainings/{run.pk}/metrics?after=x").json()["error"]["code"] == "bad_number"
 
 
 def test_one_run_shows_job_checkpoints_and_saes(client_in):
@@ -116,7 +116,7 @@ def test_each_sae_of_a_sweep_has_its_points(client_in):
     assert [client_in.get(f"{url}?member={index}").json()["points"][0]["fvu"] for index in (0, 1)] == [0.5, 0.3]
     assert client_in.get(url).json()["member"] == 0
     assert client_in.get(f"{url}?member=7").status_code == 404
-    assert client_in.get(f"{url}?member=x").json()["error"]["code"] == "bad_member"
+    assert client_in.get(f"{url}?member=x").json()["error"]["code"] == "bad_number"
     members = client_in.get(f"/api/v1/trainings/{run.pk}").json()["members"]
     assert [(m["index"], m["hook_site"], m["sparsity"], m["fvu"]) for m in members] == [
         (0, "3.resid_post", 2.0, 0.5),
@@ -136,7 +136,7 @@ def test_several_runs_are_deleted_and_those_that_stay_are_named(client_in):
     assert set(TrainingRun.objects.values_list("pk", flat=True)) == {queued.pk, finished.pk}
     assert sae.training_run == finished
     bad = client_in.post("/api/v1/trainings/delete", {"ids": "3"}, content_type=JSON).json()["error"]
-    assert (bad["code"], bad["field"]) == ("bad_ids", "ids")
+    assert (bad["code"], bad["field"]) == ("spec_invalid", "ids")
 
 
 def test_runs_are_compared_as_json(client_in):

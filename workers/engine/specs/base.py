@@ -18,6 +18,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar, Self
 
 from workers.engine.specs.errors import EngineError, SpecInvalid, SpecTooNew
+from workers.engine.specs.type_words import TYPE_WORDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def option(default: Any = MISSING, **known: Any) -> Any:
     return field(default=default, metadata=metadata)
 
 
-DEVICE_PATTERN = r"auto|cpu|cuda:\d+"
+DEVICE_PATTERN = r"auto|cpu|cuda:[0-9]{1,3}"
 
 
 def device_option() -> Any:
@@ -231,7 +232,7 @@ def _check(name: str, hint: Any, known: Option, value: Any) -> None:
     plain = tuple(a for a in allowed if isinstance(a, type))
     is_bool_by_mistake = isinstance(value, bool) and bool not in plain
     if typing.get_origin(hint) is not tuple and plain and (not isinstance(value, plain) or is_bool_by_mistake):
-        raise SpecInvalid(f"{label}: {value!r} is not a {plain[0].__name__}.", known.help, field=name)
+        raise SpecInvalid(f"{label}: {value!r} is not {TYPE_WORDS[plain[0]]}.", known.help, field=name)
     for each in value if isinstance(value, tuple) else (value,):
         _check_one(name, label, known, each)
 

@@ -136,7 +136,7 @@ class TokenizeSpec(Spec):
     custom_characters: str = option(
         "",
         label="Remove characters",
-        pattern=r"(?s).{0,255}",
+        pattern=r"[\s\S]{0,255}",
         advanced=True,
         help="Take out every token that holds one of these characters; at most 255.",
     )

@@ -156,7 +156,7 @@ class TrainSpec(Spec):
     hook_sites: tuple[str, ...] = option(
         (),
         label="Hook sites",
-        pattern=r"\d+\.[a-z_]+",
+        pattern=r"[0-9]{1,4}\.[a-z_]+",
         only_for=("source", ("text",)),
         is_needed=True,
         help="One or several, as 15.resid_post, 20.resid_post: each gets its SAEs. Transcoders read 15.mlp_in.",

@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.core.api_tokens import NewApiToken, api_token_create, api_token_json, api_token_revoke
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.selectors import api_tokens
 from apps.core.services import owner_ensure
@@ -27,7 +28,7 @@ class Command(StudioCommand):
         listing = actions.add_parser("list", help="all tokens by name and last four characters")
         listing.add_argument("--json", action="store_true", help="print a list of objects")
         revoke = actions.add_parser("revoke", help="delete a token")
-        revoke.add_argument("id", type=int, help="number from the list")
+        revoke.add_argument("id", type=whole, help="number from the list")
 
     def work(self, *, action: str, **options: Any) -> None:
         {"create": self._create, "list": self._list, "revoke": self._revoke}[action](**options)

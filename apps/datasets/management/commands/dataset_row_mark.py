@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.datasets.selectors import dataset_get, mark_json
 from apps.datasets.services import row_mark
@@ -15,8 +16,8 @@ class Command(StudioCommand):
     help = "Mark one row of a dataset. What is left out stays as it is; an empty text takes a part of the mark away."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("dataset", type=int)
-        parser.add_argument("row", type=int, help="position in the dataset, from 0")
+        parser.add_argument("dataset", type=whole)
+        parser.add_argument("row", type=whole, help="position in the dataset, from 0")
         parser.add_argument(
             "--exclude",
             dest="excluded",

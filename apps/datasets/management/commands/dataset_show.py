@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.datasets.row_search import rows_search
 from apps.datasets.rows import cell_json, rows_between
@@ -15,9 +16,9 @@ class Command(StudioCommand):
     help = "Show a dataset and some of its rows."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("dataset", type=int)
-        parser.add_argument("--from", dest="start", type=int, default=0, help="first row, from 0")
-        parser.add_argument("--rows", type=int, default=10, help="how many rows, 100 at most")
+        parser.add_argument("dataset", type=whole)
+        parser.add_argument("--from", dest="start", type=whole, default=0, help="first row, from 0")
+        parser.add_argument("--rows", type=whole, default=10, help="how many rows, 100 at most")
         parser.add_argument("--query", default="", help="only rows whose text holds this")
         parser.add_argument("--json", action="store_true", help="print one object")
 

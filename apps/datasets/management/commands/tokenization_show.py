@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.datasets.tokenization_account import tokenization_account
 from apps.datasets.tokenization_selectors import tokenization_json, tokenization_ready
@@ -15,7 +16,7 @@ class Command(StudioCommand):
     help = "Show what a tokenization made of its dataset."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=int)
+        parser.add_argument("id", type=whole)
         parser.add_argument("--json", action="store_true", help="print one object, with all statistics")
 
     def work(self, **options: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.features.collections.selectors import collection_get, collection_json
 from apps.features.collections.services import collection_change, collection_delete, collection_remove
@@ -16,11 +17,11 @@ class Command(StudioCommand):
     help = "Rename a collection, change its note, take features out of it, or delete it; its features stay."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=int)
+        parser.add_argument("id", type=whole)
         parser.add_argument("--name")
         parser.add_argument("--note")
         parser.add_argument("--take-out", metavar="NUMBERS", help="features such as 3,10-12, together with --sae")
-        parser.add_argument("--sae", type=int, help="the SAE of the features to take out")
+        parser.add_argument("--sae", type=whole, help="the SAE of the features to take out")
         parser.add_argument("--delete", action="store_true", help="delete the collection")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.features.collections.services import collection_add_named
@@ -17,7 +18,7 @@ class Command(StudioCommand):
     help = "Change label, category or star of all features that the list's filter finds, or add them to a collection."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--sae", type=int, required=True, help="id of the SAE")
+        parser.add_argument("--sae", type=whole, required=True, help="id of the SAE")
         parser.add_argument("--set-label", dest="label", help="a few words; empty takes the labels away")
         parser.add_argument("--set-category", dest="new_category", help='a path such as "Emotion > Positive"')
         star = parser.add_mutually_exclusive_group()

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.errors import NotFound
 from apps.features.counterparts.selectors import LISTED, counterparts_json, counterparts_of
@@ -15,9 +16,9 @@ class Command(StudioCommand):
     help = "List the features of other SAEs whose decoder rows point the same way."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("sae", type=int, help="id of the SAE")
-        parser.add_argument("index", type=int, help="number of the feature, from 0")
-        parser.add_argument("--most", type=int, default=LISTED, help=f"features of each SAE (default {LISTED})")
+        parser.add_argument("sae", type=whole, help="id of the SAE")
+        parser.add_argument("index", type=whole, help="number of the feature, from 0")
+        parser.add_argument("--most", type=whole, default=LISTED, help=f"features of each SAE (default {LISTED})")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def work(self, sae: int, index: int, most: int, **options: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.csv_tables import add_spreadsheet_argument
 from apps.features.example_export import FORMATS, examples_exported
@@ -16,7 +17,7 @@ class Command(StudioCommand):
     help = "Write features and their examples as JSON or CSV, filtered as the list is; without --output to the screen."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--sae", type=int, required=True, help="id of the SAE")
+        parser.add_argument("--sae", type=whole, required=True, help="id of the SAE")
         parser.add_argument("--format", choices=list(FORMATS), default="json")
         parser.add_argument("--output", help="file to write")
         add_spreadsheet_argument(parser)

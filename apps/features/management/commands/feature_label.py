@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.features.selectors import feature_json, feature_of
@@ -16,8 +17,8 @@ class Command(StudioCommand):
     help = "Change label, category, notes or star of a feature; what is left out stays as it is."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("sae", type=int, help="id of the SAE")
-        parser.add_argument("index", type=int, help="number of the feature, from 0")
+        parser.add_argument("sae", type=whole, help="id of the SAE")
+        parser.add_argument("index", type=whole, help="number of the feature, from 0")
         parser.add_argument("--label", help="a few words; empty takes the label away")
         parser.add_argument("--category", help='a path such as "Emotion > Positive"')
         parser.add_argument("--notes", help="free text")

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.features.forms import FeatureFilterForm, add_filter_arguments
 from apps.features.selectors import FoundFeatures, feature_json
@@ -15,9 +16,9 @@ class Command(StudioCommand):
     help = "List features of an SAE, searched, filtered and sorted as on its page."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--sae", type=int, required=True, help="id of the SAE")
+        parser.add_argument("--sae", type=whole, required=True, help="id of the SAE")
         add_filter_arguments(parser)
-        parser.add_argument("--limit", type=int, default=50, help="at most so many (default 50)")
+        parser.add_argument("--limit", type=whole, default=50, help="at most so many (default 50)")
         parser.add_argument("--json", action="store_true", help="print one JSON list")
 
     def work(self, sae: int, limit: int, **options: Any) -> None:

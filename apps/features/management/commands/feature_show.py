@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.features.models import Feature
@@ -17,9 +18,9 @@ class Command(StudioCommand):
     help = "Show one feature of an SAE."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("sae", type=int, help="id of the SAE")
-        parser.add_argument("index", type=int, help="number of the feature, from 0")
-        parser.add_argument("--examples", type=int, default=5, help="strongest examples to print (default 5)")
+        parser.add_argument("sae", type=whole, help="id of the SAE")
+        parser.add_argument("index", type=whole, help="number of the feature, from 0")
+        parser.add_argument("--examples", type=whole, default=5, help="strongest examples to print (default 5)")
         parser.add_argument("--json", action="store_true", help="print one JSON object with all examples")
 
     def work(self, sae: int, index: int, examples: int, **options: Any) -> None:

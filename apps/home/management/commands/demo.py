@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from apps.core.arguments import whole
 from apps.core.errors import AppError
 from apps.core.schema import schema_prepare
 from apps.core.services import entry_url_make, owner_ensure
@@ -29,7 +30,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--tokens", type=int, default=320_000, help="tokens to run through the model (default 320,000)"
+            "--tokens", type=whole, default=320_000, help="tokens to run through the model (default 320,000)"
         )
         parser.add_argument("--no-serve", action="store_true", help="end when the report is printed")
         parser.add_argument("--json", action="store_true", help="print the report as one JSON object in the last line")

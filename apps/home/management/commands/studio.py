@@ -11,8 +11,11 @@ from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
+from apps.core.arguments import whole
+from apps.core.commands import database_words
 from apps.core.errors import AppError
 from apps.core.schema import schema_prepare
 from apps.core.services import bind_check, entry_url_make, owner_ensure
@@ -29,6 +32,7 @@ from workers.supervisor.waking import worker_registered
 
 DRAIN_S = 11.0
 GRACE_S = 3.0
+LARGEST_PORT = 65_535
 LOOK_EVERY_S = 0.25
 BEAT_EVERY_S = 3.0
 """DRAIN_S + GRACE_S: all is gone within 15 s."""
@@ -39,7 +43,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=settings.HOST, help="address to listen on (default: loopback)")
-        parser.add_argument("--port", type=int, default=settings.PORT, help="port of the web pages; 0 takes a free one")
+        parser.add_argument(
+            "--port", type=whole, default=settings.PORT, help="port of the web pages; 0 takes a free one"
+        )
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         self.signals: list[int] = []
@@ -47,10 +53,12 @@ class Command(BaseCommand):
             signal.signal(number, lambda number, frame: self.signals.append(number))
         lock = studio_lock()
         try:
+            self._prepare()
             listener = self._listen(host, port)
-            self._prepare(host)
         except AppError as error:
             raise CommandError(f"{error.message} {error.hint}") from None
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(database_words(error)) from None
         with worker_registered(Worker.Role.STUDIO) as own:
             self._begin(own)
             tree = ProcessTree(_members(listener), on_start=_started, report=self.stderr.write)
@@ -66,19 +74,22 @@ class Command(BaseCommand):
     def _listen(self, host: str, port: int) -> socket.socket:
         """The listening socket, made before anything else starts: a taken port is a clear sentence."""
         bind_check(host)
+        if port > LARGEST_PORT:
+            raise CommandError(f"There is no port {port}: they end at {LARGEST_PORT}.")
+        host = host.strip("[]")
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
             listener.listen(128)
-        except OSError as error:
-            raise CommandError(
-                f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port."
-            ) from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+            reason = getattr(error, "strerror", None) or error
+            words = f"Port {port} on {host} cannot be used: {reason}. Choose another with --port or --host."
+            raise CommandError(words) from None
         os.set_inheritable(listener.fileno(), True)
         return listener
 
-    def _prepare(self, host: str) -> None:
+    def _prepare(self) -> None:
         copy = schema_prepare()
         if copy:
             self.stdout.write(f"The database was copied to {copy.name} and migrated.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.core.arguments import whole
 from apps.core.errors import AppError
 from apps.jobs.api import ACTIONS, event_json
 from apps.jobs.commands import JobCommand
@@ -19,8 +20,8 @@ class Command(JobCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("action", choices=["list", "show", *ACTIONS, "retry", "priority", "wait"])
-        parser.add_argument("id", nargs="?", type=int, help="the job; not needed for list")
-        parser.add_argument("value", nargs="?", type=int, help="the new number, for priority")
+        parser.add_argument("id", nargs="?", type=whole, help="the job; not needed for list")
+        parser.add_argument("value", nargs="?", type=whole, help="the new number, for priority")
         parser.add_argument("--state", default="", help="for list: a state, or active, or ended")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.templatetags.studio import bytes_words
 from apps.jobs.subjects import with_job
@@ -16,7 +17,7 @@ class Command(StudioCommand):
     help = "Show a language model: its numbers, its job, and how each quantization fits this machine."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=int)
+        parser.add_argument("id", type=whole)
         parser.add_argument("--json", action="store_true", help="print one object")
 
     def work(self, **options: Any) -> None:

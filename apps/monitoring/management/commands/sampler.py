@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from apps.core.arguments import whole
 from apps.monitoring.services import sample_store, samples_prune
 from workers.engine.monitor.readings import Sampler
 from workers.supervisor.periodic import Periodic
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--count", type=int, help="end after so many samples")
+        parser.add_argument("--count", type=whole, help="end after so many samples")
 
     def handle(self, *args: Any, count: int | None, **options: Any) -> None:
         stop = threading.Event()

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.jobs.selectors import job_get
@@ -21,7 +22,7 @@ class Command(StudioCommand):
         parser.add_argument("kind", choices=list(KINDS))
         parser.add_argument("name")
         parser.add_argument("--spec", help="the options as a JSON object: '{\"k\": 32}'")
-        parser.add_argument("--job", type=int, help="take the options of this job")
+        parser.add_argument("--job", type=whole, help="take the options of this job")
         parser.add_argument("--description", default="")
         parser.add_argument("--json", action="store_true", help="print the preset as one object")
 

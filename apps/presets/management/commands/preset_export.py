@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.errors import AppError
 from apps.presets.documents import preset_document
@@ -16,7 +17,7 @@ class Command(StudioCommand):
     help = "Write presets as JSON that preset_import takes; without ids all of them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("ids", type=int, nargs="*")
+        parser.add_argument("ids", type=whole, nargs="*")
         parser.add_argument("--output", type=Path, help="a file to write; standard output when left out")
 
     def work(self, **options: Any) -> None:

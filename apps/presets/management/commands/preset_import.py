@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.asking import json_read
 from apps.core.commands import StudioCommand
-from apps.core.errors import AppError
 from apps.core.sources import local_path
 from apps.presets.selectors import preset_json
 from apps.presets.services import ON_CLASH, presets_import
@@ -23,11 +23,7 @@ class Command(StudioCommand):
 
     def work(self, **options: Any) -> None:
         path: Path = local_path(options["file"], suffixes=(".json",))
-        try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise AppError("bad_json", f"{path.name} is no valid JSON: {error}.", "Export it again.") from None
-        made = presets_import(content=content, on_clash=options["on_clash"])
+        made = presets_import(content=json_read(path.read_bytes()), on_clash=options["on_clash"])
         if options["json"]:
             self.stdout.write(json.dumps([preset_json(preset) for preset in made]))
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.steering.selectors import experiment_json, experiment_list
 
@@ -13,7 +14,7 @@ class Command(StudioCommand):
     help = "List steering experiments, saved ones first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--limit", type=int, default=50, help="at most so many (default 50)")
+        parser.add_argument("--limit", type=whole, default=50, help="at most so many (default 50)")
         parser.add_argument("--json", action="store_true", help="print one JSON list, with the texts")
 
     def work(self, limit: int, **options: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.templatetags.studio import bytes_words
 from apps.training.commands import run_argument
@@ -17,7 +18,7 @@ class Command(StudioCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         run_argument(parser)
-        parser.add_argument("checkpoint", type=int, help="id of the checkpoint, as training_show lists them")
+        parser.add_argument("checkpoint", type=whole, help="id of the checkpoint, as training_show lists them")
         parser.add_argument("--json", action="store_true", help="print one object")
 
     def work(self, **options: Any) -> None:

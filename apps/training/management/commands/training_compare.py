@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.training.comparison import RESULTS, comparison_json, value_words
 from apps.training.comparison_charts import MOST_RUNS
@@ -15,7 +16,7 @@ class Command(StudioCommand):
     help = "Compare training runs: results, the settings that differ, and both in words."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("run", type=int, nargs="+", help="ids of the training runs")
+        parser.add_argument("run", type=whole, nargs="+", help="ids of the training runs")
         parser.add_argument("--json", action="store_true", help="print one object")
 
     def work(self, **options: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.templatetags.studio import bytes_words
 from apps.training.services import trainings_delete
@@ -14,7 +15,7 @@ class Command(StudioCommand):
     help = "Delete training runs with their charts and checkpoints; those that still work, or whose SAEs exist, stay."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=int, nargs="+")
+        parser.add_argument("id", type=whole, nargs="+")
         parser.add_argument("--json", action="store_true", help="print one object")
 
     def work(self, **options: Any) -> None:

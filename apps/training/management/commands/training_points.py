@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.csv_tables import add_spreadsheet_argument
 from apps.training.commands import run_argument
@@ -16,7 +17,7 @@ class Command(StudioCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         run_argument(parser)
-        parser.add_argument("--member", type=int, help="index of one SAE of a sweep; all without it")
+        parser.add_argument("--member", type=whole, help="index of one SAE of a sweep; all without it")
         add_spreadsheet_argument(parser)
 
     def work(self, **options: Any) -> None:

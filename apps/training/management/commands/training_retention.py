@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.core.arguments import whole
 from apps.core.commands import StudioCommand
 from apps.core.templatetags.studio import bytes_words
 from apps.training.commands import run_argument
@@ -20,7 +21,7 @@ class Command(StudioCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         run_argument(parser)
-        parser.add_argument("--keep", type=int, default=1, help="how many of the newest stay")
+        parser.add_argument("--keep", type=whole, default=1, help="how many of the newest stay")
         parser.add_argument("--recent", action="store_true", help="those of the last 24 hours may go too")
         parser.add_argument("--delete", action="store_true", help="delete them; without, nothing is deleted")
         parser.add_argument("--json", action="store_true", help="print one object")
