@@ -1,6 +1,7 @@
 """Evaluate an SAE on held-out contexts: what it reconstructs, how sparsely, and what splicing it in costs the model.
 
-Two measures, over the first contexts of the held-out part (as many as the token limits need, whatever the batch):
+Two measures, over contexts drawn from the whole held-out part (as many as the token limits need, whatever
+the batch):
 
 1. predictions of the next token, for all tokens but a context's first, three times: the model as it is; the SAE's
    reconstruction in place of the activations at included positions; zeros at the same positions. Compared by
@@ -29,6 +30,7 @@ from transformers import PreTrainedModel
 
 from workers.engine import metrics
 from workers.engine.activations.positions import included_positions
+from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.resuming import resumed
@@ -74,7 +76,9 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
     """Measure the SAE in `inputs.sae_dir`; writes density.safetensors (`density` (F,) float32) into out_dir."""
     progress.phase("loading the language model")
     sae = sae_read(inputs.sae_dir).to(inputs.device)
-    contexts = Contexts.open(inputs.tokenization_dir, "heldout")
+    contexts = Contexts.open(inputs.tokenization_dir, "heldout").drawn(
+        max(spec.ce_tokens, spec.max_tokens), SAMPLE_SEED
+    )
     if len(contexts) == 0:
         raise BadArtifact("The tokenization holds out no contexts.", "Tokenize a dataset with more documents.")
     model = language_model_load(
