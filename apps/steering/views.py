@@ -16,12 +16,12 @@ from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm
 from apps.features.models import Feature
 from apps.features.selectors import FoundFeatures, feature_list, feature_of
+from apps.language_models.generation_settings import generation_settings_said
 from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
 from apps.steering.forms import (
-    USUAL_STRENGTH,
     CartRow,
     ExperimentNameForm,
     cart_rows,
@@ -32,6 +32,7 @@ from apps.steering.models import Experiment
 from apps.steering.pages import result_context
 from apps.steering.selectors import experiment_get, experiment_json, experiment_list
 from apps.steering.services import experiment_delete, experiment_save, experiment_start
+from workers.engine.specs.steering import USUAL_STRENGTH
 
 PAGE_SIZE = 25
 MOST_FOUND = 12
@@ -86,6 +87,8 @@ def _form_context(request: HttpRequest, form: SpecForm, sae: Sae) -> dict[str, A
         "features_url": f"{reverse('features:new')}?sae={sae.pk}",
         "query": query,
         "found": found_features(sae, query),
+        "usual_strength": USUAL_STRENGTH,
+        "model_settings": generation_settings_said(sae.language_model),
         "in_cart": ",".join(f"{row.index}:{row.strength}" for row in rows),
     }
 
@@ -107,6 +110,7 @@ def cart_search(request: HttpRequest) -> HttpResponse:
     sae = sae_get(_whole(request, "sae"))
     query = request.GET.get("q", "")
     context = {"sae": sae, "query": query, "found": found_features(sae, query), "has_run": sae.features.exists()}
+    context["usual_strength"] = USUAL_STRENGTH
     return render(request, "steering/new.html#found", context)
 
 
@@ -115,7 +119,7 @@ def cart_row(request: HttpRequest) -> HttpResponse:
     """Fragment: one more row of the cart, for feature ?index= of ?sae=."""
     sae = sae_get(_whole(request, "sae"))
     feature = feature_of(sae, _whole(request, "index"))
-    row = CartRow(request.GET["index"], USUAL_STRENGTH, feature)
+    row = CartRow(request.GET["index"], f"{USUAL_STRENGTH:g}", feature)
     return render(request, "steering/cart_row.html", {"row": row, "sae": sae})
 
 

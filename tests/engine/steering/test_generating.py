@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 
 import pytest
 import torch
@@ -64,6 +66,37 @@ def test_the_baseline_is_what_the_model_itself_writes_from_the_seed(inputs):
     sampling = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "top_k": 50, "max_new_tokens": 12}
     own = model.generate(ids, attention_mask=torch.ones_like(ids), pad_token_id=1, **sampling)
     assert result.baseline == tokenizer.decode(own[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+OWN_GENERATION = {
+    "num_beams": 3,
+    "do_sample": True,
+    "temperature": 0.3,
+    "bad_words_ids": [[token_id] for token_id in range(300, 400)],
+    "suppress_tokens": list(range(200, 300)),
+    "begin_suppress_tokens": [5],
+    "repetition_penalty": 1.9,
+    "no_repeat_ngram_size": 1,
+    "min_p": 0.9,
+    "typical_p": 0.2,
+    "min_new_tokens": 11,
+    "forced_eos_token_id": 9,
+    "eos_token_id": list(range(50, 150)),
+    "num_return_sequences": 2,
+    "return_dict_in_generate": True,
+}
+
+
+@one_family
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_models_own_generation_config_changes_nothing(inputs, temperature, tmp_path):
+    shutil.copytree(inputs.model_dir, tmp_path / "model")
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps(OWN_GENERATION))
+    other = dataclasses.replace(inputs, model_dir=str(tmp_path / "model"))
+    plain, own = (steer(asked(temperature=temperature), each, Progress()) for each in (inputs, other))
+    assert (plain.baseline_tokens, plain.steered_tokens) == (own.baseline_tokens, own.steered_tokens)
+    model = language_model_load(other.model_dir, quantization="auto", lm_dtype="float32", device="cpu")
+    assert model.generation_config.num_beams == 3  # it is the model's still
 
 
 def test_steering_changes_the_text_and_the_added_length_is_the_strength(inputs):
