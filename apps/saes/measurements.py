@@ -26,6 +26,7 @@ def evaluation_metrics(evaluation: Evaluation) -> list[Metric]:
     """The numbers of a finished evaluation, in the order in which one reads them."""
     report = evaluation.report
     tokens, ce_tokens = evaluation.tokens, report.get("ce_tokens")
+    as_trained = report.get("fvu_as_trained")
     return [
         Metric(
             "L0",
@@ -41,6 +42,9 @@ def evaluation_metrics(evaluation: Evaluation) -> list[Metric]:
             help="Share of variance that the SAE does not explain. Position 0 and sink tokens, whose norm is above "
             "the SAE's sink threshold, are left out: a few of them would carry most of the variance.",
             formula="Σ‖x − x̂‖² / Σ‖x − mean(x)‖², mean per dimension",
+            note=f"{significant(as_trained)} within the length of its training's contexts"
+            if as_trained is not None
+            else "",
         ),
         Metric(
             "FVU with sinks",

@@ -7,6 +7,7 @@ from typing import Any
 from apps.core.selectors import row_of
 from apps.features.models import Feature, TriedText
 from apps.jobs.subjects import with_job
+from apps.saes.reading import reading_notes
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.try_text import TokenFeatures, TryTextResult, TryTextSpec
 from workers.engine.text.decoding import visible
@@ -71,6 +72,7 @@ def tried_context(tried: TriedText) -> dict[str, Any]:
         if len(result.texts) > 1
         else ORDERS[spec.rank_by if spec is not None else "max"],
         "seconds": result.seconds,
+        "notes": reading_notes(tried.sae, tried.report),
         "texts": result.texts,
         "feature_rows": [
             FeatureRow(
@@ -132,6 +134,7 @@ def tried_json(tried: TriedText) -> dict[str, Any]:
         "text": tried.text,
         "other": tried.other,
         "answer": tried.report or None,
+        "notes": reading_notes(tried.sae, tried.report),
         "url": tried.get_absolute_url(),
         "topic": tried.topic,
     }

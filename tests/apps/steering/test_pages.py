@@ -76,7 +76,9 @@ def test_the_search_finds_features_by_number_and_by_word(client_in, sae):
 
 
 def test_three_tenths_of_the_maximum_are_proposed_wherever_steering_begins(client_in, sae):
-    links = re.findall(r'href="(/steering/new/[^"]*f=[^"]*)"', client_in.get(reverse("features:detail", args=[sae.pk, 4])).text)
+    links = re.findall(
+        r'href="(/steering/new/[^"]*f=[^"]*)"', client_in.get(reverse("features:detail", args=[sae.pk, 4])).text
+    )
     links += re.findall(r'href="(/steering/new/[^"]*f=[^"]*)"', client_in.get(NEW, {"sae": sae.pk, "q": "4"}).text)
     assert len(links) == 2
     for link in links:

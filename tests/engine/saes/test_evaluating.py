@@ -23,6 +23,7 @@ from workers.engine.saes.splicing import sites_read
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.hook_site import HookSite
+from workers.engine.specs.read_as import ReadAs
 from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 
 N, T, LAYER = 24, 16, 1
@@ -55,7 +56,7 @@ def world(tmp_path_factory) -> Path:
     return folder
 
 
-def run(world: Path, tmp_path: Path, sae: Sae, **options):
+def run(world: Path, tmp_path: Path, sae: Sae, trained_context_length: int | None = None, **options):
     sae_write(sae, tmp_path / "sae")
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
@@ -65,6 +66,7 @@ def run(world: Path, tmp_path: Path, sae: Sae, **options):
         sae_dir=str(tmp_path / "sae"),
         tokenization_dir=str(world / "tokens"),
         model_dir=str(world / "llama"),
+        trained_context_length=trained_context_length,
     )
     small = {"max_tokens": N * T, "ce_tokens": N * T, "lm_dtype": "float32", "batch_contexts": 5}
     return evaluate(EvaluateSpec(sae=1, tokenization=1, **small | options), inputs, Progress())
@@ -226,6 +228,19 @@ def test_sorted_and_shuffled_text_are_evaluated_alike(world, tmp_path):
         found[name] = run(tmp_path / name, tmp_path, known_sae(0.5), max_tokens=80 * T, ce_tokens=80 * T)
     assert found["sorted"].fvu == pytest.approx(found["shuffled"].fvu, rel=0.15)
     assert found["sorted"].ce_clean == pytest.approx(found["shuffled"].ce_clean, rel=0.15)
+
+
+def test_an_evaluation_says_how_the_model_was_read_and_what_fvu_is_within_the_trained_context(world, tmp_path):
+    result = run(world, tmp_path, known_sae(0.5))
+    assert result.read_as == ReadAs(lm_dtype="float32", quantization="fp32", context_length=T)
+    assert result.fvu_as_trained is None
+    within = run(world, tmp_path, known_sae(0.5), trained_context_length=6)
+    _, _, x = truth(world)
+    near = x.view(N, T, -1)[:, 1:6].flatten(0, 1)
+    expected = 0.25 * near.square().sum() / (near - near.mean(0)).square().sum()
+    assert within.fvu == pytest.approx(result.fvu)
+    assert within.fvu_as_trained == pytest.approx(expected.item(), rel=1e-4)
+    assert run(world, tmp_path, known_sae(0.5), trained_context_length=T).fvu_as_trained is None
 
 
 def test_predictions_are_compared_on_a_loaded_model_and_a_few_batches(world, tmp_path):

@@ -15,6 +15,7 @@ from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import EngineError, SpecInvalid
 from workers.engine.specs.hook_site import HookSite
+from workers.engine.specs.read_as import ReadAs
 from workers.engine.specs.steering import SteeredFeature, SteerInputs, SteerSpec
 from workers.engine.steering.generating import SteeringHadNoEffect, steer
 
@@ -112,6 +113,17 @@ def test_position_zero_is_never_steered(inputs):
     result = steer(asked(temperature=0.0), inputs, Progress())
     prompt = tokenizer_load(inputs.model_dir)("The cat sat on the", add_special_tokens=False)["input_ids"]
     assert result.steered_positions == len(prompt) + len(result.steered_tokens) - 1
+
+
+@one_family
+@pytest.mark.parametrize("lm_dtype", ["float32", "bfloat16"])
+def test_the_result_says_how_the_model_was_read(inputs, lm_dtype):
+    result = steer(
+        asked(temperature=0.0, lm_dtype=lm_dtype), dataclasses.replace(inputs, quantization="bf16"), Progress()
+    )
+    prompt = tokenizer_load(inputs.model_dir)("The cat sat on the", add_special_tokens=False)["input_ids"]
+    longest = max(len(result.baseline_tokens), len(result.steered_tokens))
+    assert result.read_as == ReadAs(lm_dtype=lm_dtype, quantization="bf16", context_length=1 + len(prompt) + longest)
 
 
 @one_family

@@ -6,6 +6,7 @@ from typing import ClassVar
 from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
 from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.read_as import ReadAs
 
 STRENGTH_UNITS = (("max_activation", "× the feature's max activation"), ("raw", "raw: length of the added vector"))
 USUAL_STRENGTH = 0.3
@@ -114,3 +115,5 @@ class SteerResult(Result):
     steered_positions: int
     differs: bool
     seconds: float
+    read_as: ReadAs | None = None
+    """None in results from before it was kept."""

@@ -22,6 +22,7 @@ from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
 from workers.engine.hooks.sites import hook_point
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.language_models.reading_as import read_as
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import EngineError, SpecInvalid
@@ -75,6 +76,12 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
         steered_positions=added.positions,
         differs=baseline_ids != steered_ids,
         seconds=time.monotonic() - began,
+        read_as=read_as(
+            model,
+            inputs.quantization,
+            inputs.model_dir,
+            context_length=prompt_ids.shape[1] + max(len(baseline_ids), len(steered_ids)),
+        ),
     )
 
 
