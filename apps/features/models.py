@@ -15,6 +15,7 @@ from apps.datasets.models import Tokenization
 from apps.features.search.index_sets import IndexSetField
 from apps.jobs.models import Job, Subject
 from apps.saes.models import Sae
+from apps.saes.reading import reading_notes
 from workers.engine.specs.features import DescribedSae, Peculiarity
 from workers.engine.specs.try_text import TryTextSpec
 
@@ -49,6 +50,11 @@ class FeatureRun(Subject):
     def parts(self) -> Iterable[Subject]:
         """Analyses and ablations on its examples."""
         return chain(self.language_analyses.select_related("run__sae"), self.ablations.select_related("feature__sae"))
+
+    @property
+    def notes(self) -> list[str]:
+        """Where it was read otherwise than the SAE was trained, in sentences."""
+        return reading_notes(self.sae, self.report)
 
     @property
     def summary(self) -> dict[str, int | float | None]:

@@ -24,6 +24,8 @@ class Overview:
     features: int
     dead: int
     dense: int
+    tokens: int | None
+    """Positions that the newest feature run counted on."""
 
 
 def overview(sae: Sae) -> Overview | None:
@@ -33,7 +35,8 @@ def overview(sae: Sae) -> Overview | None:
         return None
     alive = [row for row in rows if row[2] > 0 and row[3] > 0]
     dense = sum(row[2] > DENSE for row in alive)
-    return Overview(_chart(sae, alive), len(rows), len(rows) - len(alive), dense)
+    run = sae.feature_runs.filter(ready_at__isnull=False).first()
+    return Overview(_chart(sae, alive), len(rows), len(rows) - len(alive), dense, run.tokens if run else None)
 
 
 def _one_for_each_cell(alive: list[Row]) -> list[tuple[Row, int]]:

@@ -314,6 +314,8 @@ def feature_run_json(run: FeatureRun) -> dict[str, Any]:
         "alive": run.alive,
         "bytes": run.bytes,
         "summary": run.summary,
+        "read_as": run.report.get("read_as"),
+        "notes": run.notes,
         "view": DefaultView.from_json(run.view).to_json(),
         "created_at": run.created_at.isoformat(),
         "ready_at": run.ready_at.isoformat() if run.ready_at else None,

@@ -47,6 +47,7 @@ from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
 from workers.engine.specs.features import DENSE, DefaultView, FeatureRunSpec
+from workers.engine.specs.steering import USUAL_STRENGTH
 
 PAGE_SIZE = 50
 RUNS_PAGE_SIZE = 25
@@ -154,6 +155,7 @@ def feature_page(request: HttpRequest, sae_id: int, index: int) -> HttpResponse:
             "trouble": trouble,
             "copies": copies,
             "is_dead": feature.maximum <= 0,
+            "usual_strength": USUAL_STRENGTH,
             **(language_context(feature) if view.panel == "language" and feature.run else {}),
         },
     )

@@ -29,7 +29,7 @@ from apps.training.services import training_start
 from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.exports import ExportSpec
 from workers.engine.specs.features import FeatureRunSpec
-from workers.engine.specs.steering import SteeredFeature, SteerSpec
+from workers.engine.specs.steering import USUAL_STRENGTH, SteeredFeature, SteerSpec
 from workers.engine.specs.tokenization import TokenizeSpec
 from workers.engine.specs.training import TrainSpec
 
@@ -41,7 +41,6 @@ MOST_STEPS = 1000
 PASSES = 10
 """Passes over the cached activations: later ones still lower FVU on held-out text, more slowly each time."""
 PROMPT = "The weather this morning was"
-STEER_STRENGTH = 1.0
 EXAMPLE_TOKENS = 10
 """Tokens on each side of a peak that the report prints."""
 MOST_FEATURE_TOKENS = 100_000
@@ -171,7 +170,7 @@ class Demo:
         experiment = experiment_start(
             spec=SteerSpec(
                 sae=sae.pk,
-                features=(SteeredFeature(index=feature.index, strength=STEER_STRENGTH),),
+                features=(SteeredFeature(index=feature.index, strength=USUAL_STRENGTH),),
                 prompt=PROMPT,
                 max_new_tokens=40,
             )

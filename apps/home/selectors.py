@@ -18,6 +18,7 @@ from apps.language_models.models import LanguageModel
 from apps.saes.models import Sae
 from apps.steering.models import Experiment
 from apps.training.models import TrainingRun
+from workers.engine.specs.steering import USUAL_STRENGTH
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _features_step(sae: Sae | None = None) -> NextStep:
 def _steering_step() -> NextStep:
     feature = Feature.objects.filter(density__gt=0).order_by("-is_starred", "-interest").first()
     words = f"See what the model says with “{feature.name or feature}” of {feature.sae} turned up."
-    return NextStep(words, "Steer", _url("steering:new", sae=feature.sae_id, f=f"{feature.index}:3"))
+    return NextStep(words, "Steer", _url("steering:new", sae=feature.sae_id, f=f"{feature.index}:{USUAL_STRENGTH:g}"))
 
 
 STEPS = {

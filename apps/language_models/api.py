@@ -20,6 +20,7 @@ from apps.language_models.fit import (
     fits_json,
     quantization_fits,
 )
+from apps.language_models.generation_settings import generation_settings
 from apps.language_models.hook_sites import layers_with_sites, site_json
 from apps.language_models.models import LanguageModel, LanguageModelLookup
 from apps.language_models.selectors import (
@@ -64,7 +65,8 @@ def language_model(request: HttpRequest, pk: int) -> Any:
     if request.method == "PATCH":
         fields_check(request.json, {"name": str})
         services.language_model_rename(language_model=found, name=request.json["name"])
-    return with_job(language_model_json(found), found)
+    shown = {**language_model_json(found), "generation_config": generation_settings(found)}
+    return with_job(shown, found)
 
 
 @api("GET", "POST", spec=LanguageModelLookupSpec)

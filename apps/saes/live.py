@@ -9,6 +9,7 @@ from apps.core.live.rendering import renders
 from apps.core.live.topics import EVALUATIONS, SAES, topic
 from apps.saes.measurements import evaluation_metrics
 from apps.saes.models import Evaluation, Sae
+from apps.saes.reading import read_as_of, reading_notes
 from apps.saes.selectors import newest_finished, tokenizations_for
 
 
@@ -20,6 +21,8 @@ def measured_context(sae: Sae) -> dict[str, Any]:
         "topic": topic(SAES, sae.pk),
         "evaluation": evaluation,
         "metrics": evaluation_metrics(evaluation) if evaluation else [],
+        "read_as": read_as_of(evaluation.report).words if evaluation else "",
+        "notes": reading_notes(sae, evaluation.report) if evaluation else [],
         "has_evaluations": sae.evaluations.exists(),
         "can_evaluate": tokenizations_for(sae).exists(),
     }

@@ -26,6 +26,7 @@ def evaluation_metrics(evaluation: Evaluation) -> list[Metric]:
     """The numbers of a finished evaluation, in the order in which one reads them."""
     report = evaluation.report
     tokens, ce_tokens = evaluation.tokens, report.get("ce_tokens")
+    as_trained = report.get("fvu_as_trained")
     return [
         Metric(
             "L0",
@@ -41,6 +42,9 @@ def evaluation_metrics(evaluation: Evaluation) -> list[Metric]:
             help="Share of variance that the SAE does not explain. Position 0 and sink tokens, whose norm is above "
             "the SAE's sink threshold, are left out: a few of them would carry most of the variance.",
             formula="Σ‖x − x̂‖² / Σ‖x − mean(x)‖², mean per dimension",
+            note=f"{significant(as_trained)} within the length of its training's contexts"
+            if as_trained is not None
+            else "",
         ),
         Metric(
             "FVU with sinks",
@@ -64,7 +68,8 @@ def evaluation_metrics(evaluation: Evaluation) -> list[Metric]:
             "Alive latents",
             percent(evaluation.alive_share),
             tokens,
-            help="Share of latents that fired at least once. Rare ones need more tokens than these to show themselves.",
+            help="Share of latents that fired at least once in these held-out tokens; the others are called dead here. Rare "
+            "ones need more tokens than these to show themselves.",
             formula="#{i : fᵢ > 0 for some token} / d_sae",
         ),
     ]
@@ -88,7 +93,7 @@ def density_chart(evaluation: Evaluation) -> Chart:
         series=[Series("latents", centres, counts, kind="bar")],
         can_log_y=True,
         help="A healthy SAE has most latents between −4 and −2. Latents that fire on more than a tenth of all tokens are "
-        "rarely readable; dead ones are not in the chart.",
+        f"rarely readable; those that fired on none of the {evaluation.tokens:,} tokens are not in the chart.",
         formula="density = tokens with fᵢ > 0 / tokens",
         summary=f"{total:,} latents fire, {often:,} of them on more than a tenth of the tokens.",
     )

@@ -1,6 +1,5 @@
 """What pages, endpoints and commands read of SAEs and their evaluations."""
 
-import json
 from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
@@ -9,6 +8,7 @@ from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
 from apps.saes.models import Evaluation, Sae
+from apps.saes.reading import provenance, reading_notes
 
 HISTOGRAM_FIRST, HISTOGRAM_STEP = -7.0, 0.25
 """Left edge and width of the bins of EvaluateResult.density_histogram, log10."""
@@ -52,12 +52,6 @@ def tokenizations_for(sae: Sae) -> QuerySet[Tokenization]:
 def sae_loading_code(sae: Sae) -> str:
     """Python that loads the SAE's folder with SAELens, on the machine that holds it."""
     return f'from sae_lens import SAE\n\nsae = SAE.load_from_disk("{data_path("saes", sae.pk).as_posix()}")'
-
-
-def provenance(sae: Sae) -> dict[str, Any]:
-    """The provenance record beside the weights; empty when the SAE came without one."""
-    path = data_path("saes", sae.pk, "provenance.json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def density_bins(evaluation: Evaluation) -> tuple[list[float], list[int]]:
@@ -112,5 +106,6 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         "dead_share": evaluation.dead_share,
         "ce_recovered": evaluation.ce_recovered,
         "report": evaluation.report,
+        "notes": reading_notes(evaluation.sae, evaluation.report),
         "created_at": evaluation.created_at.isoformat(),
     }

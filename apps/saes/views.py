@@ -16,7 +16,8 @@ from apps.saes import services
 from apps.saes.live import measured_context
 from apps.saes.measurements import density_chart
 from apps.saes.models import Evaluation
-from apps.saes.selectors import newest_finished, provenance, sae_get, sae_list, sae_loading_code
+from apps.saes.reading import provenance, trained_as
+from apps.saes.selectors import newest_finished, sae_get, sae_list, sae_loading_code
 from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.saes import EvaluateSpec
 
@@ -56,6 +57,7 @@ def detail_page(request: HttpRequest, pk: int) -> HttpResponse:
         "topics": [measured["topic"], *[row.topic for row, job in evaluations if job and job.is_active]],
         "evaluations": evaluations,
         "density": density_chart(evaluation) if evaluation else None,
+        "trained_as": trained_as(sae).words,
         "encode": sorted(sae.encode.items()),
         "provenance": flat(provenance(sae)),
         "feature_runs": sae.feature_runs.all()[:10],

@@ -14,7 +14,6 @@ from workers.engine.specs.steering import SteerSpec
 
 SHORT_NAMES = {"f": "features", "p": "prompt"}
 """Parameters of shared links: /steering/new/?sae=1&f=12:4,77:-2&p=…"""
-USUAL_STRENGTH = "3"
 
 
 @dataclass(frozen=True)

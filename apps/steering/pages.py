@@ -4,6 +4,7 @@ from typing import Any
 
 from apps.core.templatetags.studio import duration, number, percent
 from apps.language_models.vocabulary import vocabulary_of
+from apps.saes.reading import read_as_of, reading_notes
 from apps.steering.comparing import compare
 from apps.steering.models import Experiment
 from apps.steering.selectors import experiment_spec, generations_of, steered_rows
@@ -21,6 +22,8 @@ def result_context(experiment: Experiment) -> dict[str, Any]:
         **context,
         "texts": [("Baseline", runs[0], baseline), ("Steered", runs[1], steered)],
         "metrics": _metrics(experiment),
+        "read_as": read_as_of(experiment.report).words,
+        "notes": reading_notes(experiment.sae, experiment.report),
     }
 
 

@@ -8,6 +8,7 @@ from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from apps.core.selectors import row_of
 from apps.features.models import Feature
 from apps.jobs.models import Job
+from apps.saes.reading import reading_notes
 from apps.steering.models import Experiment, Generation
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.steering import SteerSpec
@@ -78,6 +79,8 @@ def experiment_json(experiment: Experiment) -> dict[str, Any]:
         "raw_strengths": experiment.report.get("raw_strengths"),
         "hook_calls": experiment.report.get("hook_calls"),
         "steered_positions": experiment.report.get("steered_positions"),
+        "read_as": experiment.report.get("read_as"),
+        "notes": reading_notes(experiment.sae, experiment.report),
         "job": {"id": experiment.job_id, "state": experiment.job_state},
         "created_at": experiment.created_at.isoformat(),
         "ready_at": experiment.ready_at.isoformat() if experiment.ready_at else None,

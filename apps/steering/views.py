@@ -16,12 +16,12 @@ from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm
 from apps.features.models import Feature
 from apps.features.selectors import FoundFeatures, feature_list, feature_of
+from apps.language_models.generation_settings import generation_settings_said
 from apps.presets.models import Preset
 from apps.presets.selectors import preset_asked
 from apps.saes.models import Sae
 from apps.saes.selectors import sae_get
 from apps.steering.forms import (
-    USUAL_STRENGTH,
     CartRow,
     ExperimentNameForm,
     cart_rows,
@@ -33,6 +33,7 @@ from apps.steering.models import Experiment
 from apps.steering.pages import result_context
 from apps.steering.selectors import experiment_get, experiment_json, experiment_list
 from apps.steering.services import experiment_delete, experiment_save, experiment_start
+from workers.engine.specs.steering import USUAL_STRENGTH
 
 PAGE_SIZE = 25
 MOST_FOUND = 12
@@ -71,7 +72,7 @@ def experiment_new(request: HttpRequest) -> HttpResponse:
 
 def _again(request: HttpRequest) -> dict[str, Any]:
     """What the experiment ?again= was asked with, prompt included; {} without."""
-    return spec_initial(experiment_get(_whole(request, "again"))) if "again" in request.GET else {}
+    return spec_initial(experiment_get(whole_asked(request.GET, "again"))) if "again" in request.GET else {}
 
 
 def _sae_of(form: SpecForm) -> Sae | None:
@@ -90,6 +91,8 @@ def _form_context(request: HttpRequest, form: SpecForm, sae: Sae) -> dict[str, A
         "features_url": f"{reverse('features:new')}?sae={sae.pk}",
         "query": query,
         "found": found_features(sae, query),
+        "usual_strength": USUAL_STRENGTH,
+        "model_settings": generation_settings_said(sae.language_model),
         "in_cart": ",".join(f"{row.index}:{row.strength}" for row in rows),
     }
 
@@ -112,6 +115,7 @@ def cart_search(request: HttpRequest) -> HttpResponse:
     sae = sae_get(whole_asked(request.GET, "sae"))
     query = request.GET.get("q", "")
     context = {"sae": sae, "query": query, "found": found_features(sae, query), "has_run": sae.features.exists()}
+    context["usual_strength"] = USUAL_STRENGTH
     return render(request, "steering/new.html#found", context)
 
 
@@ -120,7 +124,7 @@ def cart_row(request: HttpRequest) -> HttpResponse:
     """Fragment: one more row of the cart, for feature ?index= of ?sae=."""
     sae = sae_get(whole_asked(request.GET, "sae"))
     feature = feature_of(sae, whole_asked(request.GET, "index"))
-    row = CartRow(str(feature.index), USUAL_STRENGTH, feature)
+    row = CartRow(request.GET["index"], f"{USUAL_STRENGTH:g}", feature)
     return render(request, "steering/cart_row.html", {"row": row, "sae": sae})
 
 

@@ -73,7 +73,7 @@ FIGURES = (
         "Dead latents",
         "share",
         (("dead_share", "dead share"),),
-        "Share of latents that have not fired for the number of tokens set as “dead after”.",
+        "Share of latents that fired for none of the last tokens of training, as many as set as “dead after”.",
     ),
     Figure(
         "recovered",

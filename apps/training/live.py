@@ -15,6 +15,7 @@ from apps.jobs.states import State
 from apps.training.estimates import device_fits, micro_batch_that_fits
 from apps.training.models import TrainingRun
 from apps.training.origins import origin_of
+from apps.training.selectors import schedule_notes_of
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.training import TrainSpec
 
@@ -44,6 +45,8 @@ def live_context(run: TrainingRun) -> dict[str, Any]:
         "members": run.members.select_related("sae"),
         "hook_sites": ", ".join(dict.fromkeys(str(member.hook_site) for member in run.members.all())),
         "sparsity_label": TrainSpec.options()[spec_load(TrainSpec, run.spec).coefficient_name].label,
+        "schedule_notes": schedule_notes_of(run),
+        "dead_after": spec_load(TrainSpec, run.spec).dead_after_tokens,
         "why": why_stopped(job) if job else "",
         "way_out": way_out(run, job) if job else None,
         "checkpoints": run.checkpoints.all(),

@@ -13,6 +13,9 @@ from apps.core.selectors import row_of
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
 from apps.training.models import Checkpoint, MetricPoint, RunMember, TrainingRun
+from workers.engine.specs.base import spec_load
+from workers.engine.specs.schedule import schedule_notes
+from workers.engine.specs.training import TrainSpec
 
 RECENT = timedelta(hours=24)
 MOST_READ = 20_000
@@ -97,6 +100,12 @@ def points_of(
     return {member: found[member.pk] for member in members}
 
 
+def schedule_notes_of(run: TrainingRun) -> list[str]:
+    """What the run's schedules reach where they are not carried through; of a run that ended early, what they had reached."""
+    ended_at = run.step if run.report.get("finished_early") else None
+    return schedule_notes(spec_load(TrainSpec, run.spec), ended_at=ended_at)
+
+
 def training_json(run: TrainingRun) -> dict[str, Any]:
     """A run of `training_list` as the API and `--json` show it. Its own d_sae, loss, fvu, l0 and dead_share are those of the
     first of its `members`."""
@@ -117,6 +126,7 @@ def training_json(run: TrainingRun) -> dict[str, Any]:
         "fvu": run.fvu,
         "l0": run.l0,
         "dead_share": run.dead_share,
+        "dead_after_tokens": run.spec.get("dead_after_tokens", TrainSpec.dead_after_tokens),
         "tokens_per_s": run.tokens_per_s,
         "spec": run.spec,
         "report": run.report,
@@ -133,6 +143,7 @@ def training_json_full(run: TrainingRun) -> dict[str, Any]:
     run.job_state = job.state if job else None
     return {
         **training_json(run),
+        "schedule_notes": schedule_notes_of(run),
         "job": job_json(job) if job else None,
         "saes": [
             {

@@ -2,6 +2,7 @@
 
 from apps.core.errors import AppError
 from apps.training.origins import Origin
+from workers.engine.specs.schedule import schedule_notes
 from workers.engine.specs.training import L1_FAMILY, TOPK_FAMILY, TrainSpec
 
 SWEPT = ("sweep_d_sae", "sweep_k", "sweep_coefficient", "sweep_seeds")
@@ -57,11 +58,7 @@ def _sparsity_warnings(spec: TrainSpec) -> list[str]:
 
 
 def _schedule_warnings(spec: TrainSpec) -> list[str]:
-    found = []
-    if spec.lr_warmup_steps >= spec.steps:
-        found.append("The learning rate is still rising when training ends.")
-    if spec.architecture not in TOPK_FAMILY and spec.sparsity_warmup_steps >= spec.steps:
-        found.append("The sparsity coefficient is still rising when training ends.")
+    found = schedule_notes(spec)
     if spec.dead_after_tokens >= spec.steps * spec.batch_size:
         found.append("No latent can be counted dead within this run: “dead after” is longer than all of its tokens.")
     if spec.checkpoint_every > spec.steps:

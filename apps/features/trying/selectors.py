@@ -8,6 +8,7 @@ from apps.core.selectors import row_of
 from apps.features.models import Feature, TriedText
 from apps.jobs.subjects import with_job
 from apps.language_models.vocabulary import vocabulary_of
+from apps.saes.reading import reading_notes
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.try_text import TriedText as ReadText
 from workers.engine.specs.try_text import TryTextResult, TryTextSpec
@@ -76,6 +77,7 @@ def tried_context(tried: TriedText) -> dict[str, Any]:
         if len(result.texts) > 1
         else ORDERS[spec.rank_by if spec is not None else "max"],
         "seconds": result.seconds,
+        "notes": reading_notes(tried.sae, tried.report),
         "texts": result.texts,
         "feature_rows": [
             FeatureRow(
@@ -133,6 +135,7 @@ def tried_json(tried: TriedText) -> dict[str, Any]:
         "text": tried.text,
         "other": tried.other,
         "answer": tried.report or None,
+        "notes": reading_notes(tried.sae, tried.report),
         "url": tried.get_absolute_url(),
         "topic": tried.topic,
     }

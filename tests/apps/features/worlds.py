@@ -40,6 +40,7 @@ from workers.engine.specs.features import (
 )
 from workers.engine.specs.try_text import TokenFeatures, TriedFeature, TryTextResult, TryTextSpec
 from workers.engine.specs.try_text import TriedText as ReadText
+from workers.engine.text.tokens import token_texts
 
 VOCABULARY = ["<|end|>", "Ġrain", "Ġsun", "<b>", "Ċ", "Ġwind", "Ġthe", "."]
 SPELLING = BYTE_LEVEL

@@ -73,7 +73,7 @@ def test_after_an_sae_come_its_features_and_then_steering():
     training_make(cache_make(sae.tokenization))
     assert step() == f"/features/new/?sae={sae.pk}&tokenization={sae.tokenization_id}"
     finished_run_make(sae)
-    assert step() == f"/steering/new/?sae={sae.pk}&f=1%3A3"
+    assert step() == f"/steering/new/?sae={sae.pk}&f=1%3A0.3"
 
 
 def test_while_a_stop_is_being_filled_nothing_else_is_asked_for():

@@ -1,11 +1,13 @@
 """The steering pages: list, form with its cart, result."""
 
+import json
 import re
 
 import pytest
 from django.urls import reverse
 
 from apps.core.live.rendering import fragment, renderers_discover
+from apps.core.storage import data_path
 from apps.steering.models import Experiment
 from tests.apps.features.worlds import finished_run_make, sae_make
 from tests.apps.steering.worlds import finished_experiment_make, result_make
@@ -72,9 +74,39 @@ def test_the_search_finds_features_by_number_and_by_word(client_in, sae):
         assert "<html" not in text
 
 
+def test_three_tenths_of_the_maximum_are_proposed_wherever_steering_begins(client_in, sae):
+    links = re.findall(
+        r'href="(/steering/new/[^"]*f=[^"]*)"', client_in.get(reverse("features:detail", args=[sae.pk, 4])).text
+    )
+    links += re.findall(r'href="(/steering/new/[^"]*f=[^"]*)"', client_in.get(NEW, {"sae": sae.pk, "q": "4"}).text)
+    assert len(links) == 2
+    for link in links:
+        assert cart(client_in.get(link.replace("&amp;", "&")).text) == [("4", "0.3")]
+
+
+def test_what_the_models_own_generation_config_holds_stands_beside_the_form(client_in, sae):
+    assert "generation_config" not in client_in.get(NEW, {"sae": sae.pk}).text
+    folder = data_path("models", sae.language_model_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    own = {
+        "num_beams": 4,
+        "top_p": 1.0,
+        "eos_token_id": [1, 2],
+        "bad_words_ids": [[n] for n in range(50)],
+        "min_p": 0.1,
+    }
+    (folder / "generation_config.json").write_text(json.dumps(own))
+    text = client_in.get(NEW, {"sae": sae.pk}).text
+    said = text[text.index("generation_config.json") :][:400]
+    assert "num_beams 4" in said and "min_p 0.1" in said and "bad_words_ids 50 entries" in said
+    assert "top_p" not in said and "eos_token_id" not in said
+    shown = client_in.get(f"/api/v1/models/{sae.language_model_id}").json()["generation_config"]
+    assert shown == {"num_beams": 4, "min_p": 0.1, "bad_words_ids": own["bad_words_ids"]}
+
+
 def test_a_row_for_the_cart_comes_by_itself(client_in, sae):
     text = client_in.get("/steering/cart/row/", {"sae": sae.pk, "index": "4"}).text
-    assert cart(text) == [("4", "3")]
+    assert cart(text) == [("4", "0.3")]
     assert client_in.get("/steering/cart/row/", {"sae": sae.pk, "index": "6"}).status_code == 404
     assert client_in.get("/steering/cart/row/", {"sae": sae.pk, "index": "x"}).status_code == 400
 

@@ -40,6 +40,24 @@ def test_a_run_has_a_page_in_every_state_of_its_job(client_in, state):
     assert ("The loss &lt;b&gt;was&lt;/b&gt; not finite." in page) == (state == State.FAILED)
 
 
+def test_the_runs_page_estimate_and_json_name_what_an_unfinished_warm_up_reaches(client_in):
+    changes = {"architecture": "gated", "steps": 2000, "sparsity_warmup_steps": 4081}
+    run = run_make(**changes)
+    words = "The sparsity coefficient rises over 4,081 steps, the run has 2,000: it ends at 49 % of "
+    assert words in client_in.get(f"/training/{run.pk}/").content.decode()
+    assert words in client_in.get(f"/api/v1/trainings/{run.pk}").json()["schedule_notes"][0]
+    form = {name: value for name, value in run.spec.items() if isinstance(value, int | float | str) and value != ""}
+    sent = {name: value for name, value in form.items() if value is not False}
+    assert words in client_in.post("/training/new/estimate", sent).content.decode()
+
+
+def test_dead_latents_come_with_the_tokens_they_are_counted_over(client_in):
+    run = run_make(dead_after_tokens=12_345)
+    page = client_in.get(f"/training/{run.pk}/").content.decode()
+    assert 'title="12,345">12.3k</data> last tokens' in page
+    assert client_in.get(f"/api/v1/trainings/{run.pk}").json()["dead_after_tokens"] == 12_345
+
+
 def test_a_finished_run_leads_to_its_sae(client_in):
     run = run_make()
     sae = run_finish(run)

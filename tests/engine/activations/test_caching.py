@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.engine.tiny_models import D_MODEL, FAMILIES, VOCAB_SIZE, tiny_model_folder
-from workers.engine.activations import caching
+from workers.engine.activations import sinks
 from workers.engine.activations.cache import ActivationCache
 from workers.engine.activations.caching import activation_cache
 from workers.engine.datasets.contexts import contexts_write
@@ -77,14 +77,38 @@ def test_the_threshold_is_a_multiple_of_the_median_norm_without_position_0(tmp_p
     assert result.sink_threshold == pytest.approx(SINK_FACTOR * middle, rel=1e-4)
 
 
-def test_the_threshold_depends_neither_on_batches_nor_on_what_comes_later(tmp_path, tokens_NT, monkeypatch):
-    monkeypatch.setattr(caching, "THRESHOLD_TOKENS", 20 * (T - 1))
+def test_the_threshold_depends_neither_on_batches_nor_on_how_much_is_kept(tmp_path, tokens_NT, monkeypatch):
+    monkeypatch.setattr(sinks, "SAMPLE_TOKENS", 20 * (T - 1))
     found = set()
-    for name, contexts in {"3": 70, "16": 70, "70": 70, "7": 50}.items():
-        (folder := tmp_path / f"{name}-{contexts}").mkdir()
-        _, result, _ = run(folder, tokens_NT[:contexts], batch_contexts=int(name), max_tokens=1000)
+    for batch_contexts, max_tokens in ((3, 1120), (16, 1120), (70, 1000), (7, 1000)):
+        (folder := tmp_path / f"{batch_contexts}").mkdir()
+        _, result, _ = run(folder, tokens_NT, batch_contexts=batch_contexts, max_tokens=max_tokens)
+        assert result.sink_sample_contexts == 20
         found.add(round(result.median_norm, 4))
     assert len(found) == 1
+
+
+def test_sorted_and_shuffled_text_have_the_same_threshold_and_the_same_kinds_of_tokens(tmp_path):
+    """Half of the contexts have tokens three times as long as the other half's."""
+    folder = tiny_model_folder(tmp_path, "llama")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[200:] *= 3
+    model.save_pretrained(folder)
+    random = np.random.default_rng(0)
+    halves = [random.integers(*ids, (1200, T), dtype=np.int32) for ids in ((2, 200), (200, SINK_ID))]
+    orders = {"sorted": np.concatenate(halves), "shuffled": random.permutation(np.concatenate(halves))}
+    found = {}
+    for name, tokens in orders.items():
+        (folder_of := tmp_path / name).mkdir()
+        options = {"model_dir": folder, "batch_contexts": 256, "layer": 0, "site": "resid_pre", "max_tokens": 8000}
+        _, found[name], cache = run(folder_of, tokens, **options)
+        assert cache.tokens == 500 * (T - 1)
+        share_long = (
+            (cache.rows(torch.arange(cache.tokens)).float().norm(dim=1) > found[name].median_norm).float().mean()
+        )
+        assert share_long == pytest.approx(0.5, abs=0.07)
+    assert found["sorted"].sink_threshold == pytest.approx(found["shuffled"].sink_threshold, rel=0.2)
 
 
 def test_position_0_and_planted_sinks_are_counted_and_absent(tmp_path, tokens_NT):
@@ -219,7 +243,7 @@ def test_a_paired_cache_has_the_output_of_the_mlp_for_every_input(tmp_path, toke
     assert result.activations_sha256 != plain.activations_sha256
 
 
-def test_held_out_rows_are_those_of_the_first_held_out_contexts(tmp_path, tokens_NT):
+def test_held_out_rows_are_those_of_the_held_out_contexts(tmp_path, tokens_NT):
     spec, result, cache = run(tmp_path, tokens_NT)
     x_NTD = captured(tmp_path, "llama", tokens_NT[: N // 10], spec.hook_site)
     expected = x_NTD[:, 1:].flatten(0, 1)
@@ -239,6 +263,11 @@ def test_an_older_cache_without_held_out_rows_opens(tmp_path, tokens_NT):
     assert ActivationCache.open(tmp_path / "out").held_out is None
 
 
+def kept_of_eight(count):
+    """The contexts of the first text that a cache takes, in the order in which they lie."""
+    return sorted(np.random.default_rng((sinks.SAMPLE_SEED, 0, 0)).permutation(8)[:count].tolist())
+
+
 @pytest.mark.parametrize(
     "options, pattern",
     [
@@ -252,7 +281,7 @@ def test_several_tokenizations_are_mixed_as_asked(tmp_path, tokens_NT, options, 
     spec, result, cache = run(
         tmp_path, tokens_NT[:8], more=[more], more_tokenizations=(2,), batch_contexts=3, **options
     )
-    left = {0: list(range(8)), 1: list(range(40, 44))}
+    left = {0: kept_of_eight(pattern.count(0)), 1: list(range(40, 44))}
     order = [left[text].pop(0) for text in pattern]
     expected = captured(tmp_path, "llama", tokens_NT[order], spec.hook_site)[:, 1:].flatten(0, 1)
     assert (result.contexts, result.sink_tokens) == (len(pattern), 0)

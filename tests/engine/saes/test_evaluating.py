@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import D_MODEL, VOCAB_SIZE, tiny_model_folder
+from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.datasets.contexts import contexts_write
 from workers.engine.formats.saelens import sae_write
 from workers.engine.progress import Progress
@@ -22,6 +23,7 @@ from workers.engine.saes.splicing import sites_read
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.hook_site import HookSite
+from workers.engine.specs.read_as import ReadAs
 from workers.engine.specs.saes import EvaluateInputs, EvaluateResult, EvaluateSpec
 
 N, T, LAYER = 24, 16, 1
@@ -54,7 +56,7 @@ def world(tmp_path_factory) -> Path:
     return folder
 
 
-def run(world: Path, tmp_path: Path, sae: Sae, **options):
+def run(world: Path, tmp_path: Path, sae: Sae, trained_context_length: int | None = None, **options):
     sae_write(sae, tmp_path / "sae")
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
@@ -64,6 +66,7 @@ def run(world: Path, tmp_path: Path, sae: Sae, **options):
         sae_dir=str(tmp_path / "sae"),
         tokenization_dir=str(world / "tokens"),
         model_dir=str(world / "llama"),
+        trained_context_length=trained_context_length,
     )
     small = {"max_tokens": N * T, "ce_tokens": N * T, "lm_dtype": "float32", "batch_contexts": 5}
     return evaluate(EvaluateSpec(sae=1, tokenization=1, **small | options), inputs, Progress())
@@ -212,13 +215,42 @@ def test_a_transcoder_is_measured_and_put_where_it_answers(architecture, world, 
     assert result.kl_recovered == pytest.approx(1 - result.kl_sae / result.kl_zero)
 
 
+def test_sorted_and_shuffled_text_are_evaluated_alike(world, tmp_path):
+    """Half of the contexts repeat one token, the other half are random."""
+    random = np.random.default_rng(1)
+    sorted_NT = np.concatenate([np.full((120, T), 5), random.integers(2, VOCAB_SIZE, (120, T))])
+    found = {}
+    for name, tokens_NT in {"sorted": sorted_NT, "shuffled": random.permutation(sorted_NT)}.items():
+        (tmp_path / name / "tokens").mkdir(parents=True)
+        (tmp_path / name / "llama").symlink_to(world / "llama")
+        for part in ("train", "heldout"):
+            contexts_write(tmp_path / name / "tokens", part, tokens_NT, np.arange(240))
+        found[name] = run(tmp_path / name, tmp_path, known_sae(0.5), max_tokens=80 * T, ce_tokens=80 * T)
+    assert found["sorted"].fvu == pytest.approx(found["shuffled"].fvu, rel=0.15)
+    assert found["sorted"].ce_clean == pytest.approx(found["shuffled"].ce_clean, rel=0.15)
+
+
+def test_an_evaluation_says_how_the_model_was_read_and_what_fvu_is_within_the_trained_context(world, tmp_path):
+    result = run(world, tmp_path, known_sae(0.5))
+    assert result.read_as == ReadAs(lm_dtype="float32", quantization="fp32", context_length=T)
+    assert result.fvu_as_trained is None
+    within = run(world, tmp_path, known_sae(0.5), trained_context_length=6)
+    _, _, x = truth(world)
+    near = x.view(N, T, -1)[:, 1:6].flatten(0, 1)
+    expected = 0.25 * near.square().sum() / (near - near.mean(0)).square().sum()
+    assert within.fvu == pytest.approx(result.fvu)
+    assert within.fvu_as_trained == pytest.approx(expected.item(), rel=1e-4)
+    assert run(world, tmp_path, known_sae(0.5), trained_context_length=T).fvu_as_trained is None
+
+
 def test_predictions_are_compared_on_a_loaded_model_and_a_few_batches(world, tmp_path):
     model, ids, _ = truth(world)
     part = run(world, tmp_path, known_sae(0.5), ce_tokens=7 * T)
+    ids = ids[np.random.default_rng(SAMPLE_SEED).permutation(len(ids))[:7]]
     is_token = torch.ones(7, T, dtype=torch.bool)
     predicted = Predictions(known_sae(0.5), model)
     with torch.no_grad():
-        predicted.add((ids[:7], is_token), sites_read(model, ids[:7], known_sae(0.5).encode_spec))
+        predicted.add((ids, is_token), sites_read(model, ids, known_sae(0.5).encode_spec))
     again = predicted.means()
     assert again.sae == pytest.approx(part.ce_sae, rel=1e-5)
     assert again.kl_recovered == pytest.approx(part.kl_recovered, rel=1e-4)

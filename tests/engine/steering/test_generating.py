@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.errors import EngineError, SpecInvalid
 from workers.engine.specs.hook_site import HookSite
+from workers.engine.specs.read_as import ReadAs
 from workers.engine.specs.steering import SteeredFeature, SteerInputs, SteerSpec
 from workers.engine.steering.generating import SteeringHadNoEffect, steer
 
@@ -66,6 +69,37 @@ def test_the_baseline_is_what_the_model_itself_writes_from_the_seed(inputs):
     assert result.baseline == tokenizer.decode(own[0, ids.shape[1] :], skip_special_tokens=True)
 
 
+OWN_GENERATION = {
+    "num_beams": 3,
+    "do_sample": True,
+    "temperature": 0.3,
+    "bad_words_ids": [[token_id] for token_id in range(300, 400)],
+    "suppress_tokens": list(range(200, 300)),
+    "begin_suppress_tokens": [5],
+    "repetition_penalty": 1.9,
+    "no_repeat_ngram_size": 1,
+    "min_p": 0.9,
+    "typical_p": 0.2,
+    "min_new_tokens": 11,
+    "forced_eos_token_id": 9,
+    "eos_token_id": list(range(50, 150)),
+    "num_return_sequences": 2,
+    "return_dict_in_generate": True,
+}
+
+
+@one_family
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_models_own_generation_config_changes_nothing(inputs, temperature, tmp_path):
+    shutil.copytree(inputs.model_dir, tmp_path / "model")
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps(OWN_GENERATION))
+    other = dataclasses.replace(inputs, model_dir=str(tmp_path / "model"))
+    plain, own = (steer(asked(temperature=temperature), each, Progress()) for each in (inputs, other))
+    assert (plain.baseline_tokens, plain.steered_tokens) == (own.baseline_tokens, own.steered_tokens)
+    model = language_model_load(other.model_dir, quantization="auto", lm_dtype="float32", device="cpu")
+    assert model.generation_config.num_beams == 3  # it is the model's still
+
+
 def test_steering_changes_the_text_and_the_added_length_is_the_strength(inputs):
     result = steer(asked(temperature=0.0), inputs, Progress())
     assert result.differs
@@ -79,6 +113,17 @@ def test_position_zero_is_never_steered(inputs):
     result = steer(asked(temperature=0.0), inputs, Progress())
     prompt = tokenizer_load(inputs.model_dir)("The cat sat on the", add_special_tokens=False)["input_ids"]
     assert result.steered_positions == len(prompt) + len(result.steered_tokens) - 1
+
+
+@one_family
+@pytest.mark.parametrize("lm_dtype", ["float32", "bfloat16"])
+def test_the_result_says_how_the_model_was_read(inputs, lm_dtype):
+    result = steer(
+        asked(temperature=0.0, lm_dtype=lm_dtype), dataclasses.replace(inputs, quantization="bf16"), Progress()
+    )
+    prompt = tokenizer_load(inputs.model_dir)("The cat sat on the", add_special_tokens=False)["input_ids"]
+    longest = max(len(result.baseline_tokens), len(result.steered_tokens))
+    assert result.read_as == ReadAs(lm_dtype=lm_dtype, quantization="bf16", context_length=1 + len(prompt) + longest)
 
 
 @one_family

@@ -8,6 +8,8 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from tests.engine.saes.worlds import random_sae
 from tests.engine.tiny_models import D_MODEL, LAYERS, tiny_model_folder
 from tests.engine.training.worlds import random_cache, text_inputs, text_spec, text_write
+from workers.engine.activations.context_order import ContextOrder
+from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.progress import Progress
 from workers.engine.saes.evaluating import Predictions
@@ -36,8 +38,10 @@ def opened(tmp_path, model, text, **options):
 
 
 def oracle(model, text, sae):
-    """The evaluation's own pass over the first five held-out contexts, all at once."""
-    contexts = Contexts.open(text, "heldout")[:5]
+    """The evaluation's own pass over five held-out contexts, all at once."""
+    contexts = Contexts.open(text, "heldout")
+    drawn = ContextOrder((len(contexts),), seed=SAMPLE_SEED).round(0)[:5, 1]
+    contexts = Contexts(contexts.tokens[drawn], contexts.first_row[drawn], contexts.lengths[drawn])
     ids_BT, is_token_BT = torch.from_numpy(contexts.tokens.astype("int64")), torch.from_numpy(contexts.is_token)
     language_model = AutoModelForCausalLM.from_pretrained(model)
     with torch.no_grad():

@@ -65,6 +65,8 @@ def test_the_folder_says_how_the_sae_was_made(cache, tmp_path):
     cfg = json.loads((folder / "cfg.json").read_text())
     assert cfg["metadata"]["model_name"] == "tiny"
     assert cfg["metadata"]["hook_name"] == "blocks.3.hook_resid_post"
+    assert cfg["metadata"]["num_dead_features_tokens"] == wanted.dead_after_tokens
+    assert cfg["metadata"]["sparsity_tokens"] == min(result.tokens, 1000 * wanted.batch_size)
     assert trained.folder == folder.name
     assert trained.bytes == sum(path.stat().st_size for path in folder.iterdir())
 

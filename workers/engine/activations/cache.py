@@ -54,6 +54,9 @@ class ActivationCache:
     target_mean: Tensor | None = None
     """(E,) float32."""
     target_mean_norm: float | None = None
+    lm_dtype: str = ""
+    quantization: str = ""
+    """What the language model computed in and how it was held; "" where the cache does not say."""
     target_shards: tuple[Tensor, ...] = ()
     """(rows, E) bfloat16 each; none unless the cache is paired."""
 
@@ -79,6 +82,8 @@ class ActivationCache:
                 d_out=numbers.d_out,
                 target_mean=statistics["target_mean"] if numbers.d_out else None,
                 target_mean_norm=numbers.target_mean_norm,
+                lm_dtype=numbers.lm_dtype,
+                quantization=numbers.quantization,
                 target_shards=tuple(shard["targets"] for shard in shards) if numbers.d_out else (),
             )
         except (OSError, ValueError, KeyError, SafetensorError, SpecInvalid) as error:

@@ -1,8 +1,8 @@
 """Fill an activation cache: contexts of the training part through the language model, up to one hook site or a pair of
 them, onto the disk; then some held-out contexts.
 
-The sink threshold is SINK_FACTOR × the median norm over the first contexts' positions other than 0, measured once and
-then fixed; it depends neither on the batch size nor on max_tokens (unless the text is shorter than the sample).
+The sink threshold is measured first (sinks.py), then fixed. Where max_tokens takes a part of the text, its contexts are drawn
+over the whole, and read in the order in which they lie; so are the held-out ones.
 
 Shapes: N contexts, B contexts in a batch, T tokens in a context.
 """
@@ -20,8 +20,9 @@ from transformers import PreTrainedModel
 
 from workers.engine.activations.cache import NUMBERS_NAME
 from workers.engine.activations.context_order import ContextOrder
-from workers.engine.activations.harvest import Harvested, harvest, median_norm
+from workers.engine.activations.harvest import Harvested, harvest
 from workers.engine.activations.shards import ShardWriter, held_out_write
+from workers.engine.activations.sinks import SAMPLE_SEED, as_they_lie, median_norm, sample_order
 from workers.engine.activations.texts import Texts
 from workers.engine.disk import disk_require
 from workers.engine.hooks.sites import hook_point
@@ -37,19 +38,18 @@ from workers.engine.specs.activations import (
 from workers.engine.specs.errors import OutOfMemory
 from workers.engine.specs.hook_site import HookSite
 
-THRESHOLD_TOKENS = 8192
-"""Positions whose norms decide the median, first positions of contexts not counted."""
 HELD_OUT_SHARE = 1 / 8
 """Of the tokens kept: a small cache holds fewer held-out rows than HELD_OUT_TOKENS."""
 
 
 @dataclass
 class Counts:
-    """Positions so far: run, left out as first, left out as sinks."""
+    """Positions so far: run, left out as first, left out as sinks; and the time it took."""
 
     run: int = 0
     first: int = 0
     sinks: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Reading:
     def run(self, texts: Texts, order_N2: np.ndarray) -> Iterator[Harvested]:
         return harvest(self.model, texts, order_N2, self.sites, self.batch_contexts)
 
-    def thresholds(self, sink_threshold: float) -> tuple[float | None, ...]:
+    def limits(self, sink_threshold: float) -> tuple[float | None, ...]:
         """The site's own; targets go with their inputs."""
         return (sink_threshold, None)[: len(self.sites)]
 
@@ -90,13 +90,12 @@ def activation_cache(
     widths = [hook_point(model, site).width for site in sites]
     disk_require(inputs.out_dir, tokens_to_run * sum(widths) * torch.bfloat16.itemsize)
     reading = Reading(model, sites, spec.batch_contexts)
-    writer, counts = ShardWriter(inputs.out_dir, *widths), Counts()
-    progress.phase("Caching activations", tokens_to_run, "tokens")
-    started = time.perf_counter()
+    writer = ShardWriter(inputs.out_dir, *widths)
     try:
-        median = _fill(reading, texts, order_N2, writer, counts, progress)
-        seconds = time.perf_counter() - started
-        held_out_tokens = _hold_out(reading, inputs, SINK_FACTOR * median, writer.tokens, progress)
+        median, sample_contexts = _measure(reading, texts, progress)
+        limits = reading.limits(SINK_FACTOR * median)
+        counts = _fill(reading, texts, order_N2, limits, writer, progress)
+        held_out_tokens = _hold_out(reading, inputs, limits, writer.tokens, progress)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(
             f"{inputs.device} ran out of memory with {spec.batch_contexts} contexts at once.",
@@ -110,11 +109,12 @@ def activation_cache(
         first_positions=counts.first,
         sink_tokens=counts.sinks,
         sink_threshold=SINK_FACTOR * median,
+        sink_sample_contexts=sample_contexts,
         median_norm=median,
         mean_norm=writer.mean_norms[0],
         d_in=widths[0],
         lm_dtype=str(model.dtype).removeprefix("torch."),
-        tokens_per_s=counts.run / seconds,
+        tokens_per_s=counts.run / counts.seconds,
         bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).iterdir()),
         activations_sha256=writer.sha256,
         quantization=quantization_resolve(inputs.quantization, inputs.model_dir),
@@ -128,46 +128,51 @@ def activation_cache(
 
 def _contexts_to_run(spec: ActivationCacheSpec, texts: Texts) -> np.ndarray:
     """Whole contexts (N, 2), mixed, `max_tokens` tokens at most but one context at least."""
-    order_N2 = ContextOrder(texts.sizes, mixing=spec.mixing, weights=spec.mixing_weights).round(0)
-    within = np.searchsorted(texts.lengths(order_N2).cumsum(), spec.max_tokens, side="right")
-    return order_N2[: max(1, within)]
+    order = ContextOrder(texts.sizes, mixing=spec.mixing, weights=spec.mixing_weights, seed=SAMPLE_SEED)
+    order_N2 = _within(spec.max_tokens, texts, order)
+    return order_N2 if len(order_N2) else as_they_lie(order.round(0)[:1])
+
+
+def _within(tokens: int, texts: Texts, order: ContextOrder) -> np.ndarray:
+    """The first contexts (N, 2) of a round with at most `tokens` tokens together, as they lie."""
+    order_N2 = order.round(0)
+    within = np.searchsorted(texts.lengths(order_N2).cumsum(), tokens, side="right")
+    return as_they_lie(order_N2[:within])
+
+
+def _measure(reading: Reading, texts: Texts, progress: Progress) -> tuple[float, int]:
+    """The median norm over the texts' sample, and over how many contexts."""
+    order_N2 = sample_order(texts)
+    progress.phase("Measuring norms", len(order_N2), "contexts")
+    norms, is_token = [], []
+    for batch in reading.run(texts, order_N2):
+        norms.append(batch.norms[0])
+        is_token.append(batch.is_token_BT)
+        progress.advance(len(batch.is_token_BT))
+    return median_norm(norms, is_token), len(order_N2)
 
 
 def _fill(
-    reading: Reading, texts: Texts, order_N2: np.ndarray, writer: ShardWriter, counts: Counts, progress: Progress
-) -> float:
-    """Run everything and write what is included; returns the median norm. The first batches wait for it."""
-    sample_contexts = min(len(order_N2), -(-THRESHOLD_TOKENS // max(1, texts.context_length - 1)))
-    waiting: list[Harvested] = []
-    median: float | None = None
-    done = 0
+    reading: Reading,
+    texts: Texts,
+    order_N2: np.ndarray,
+    limits: tuple[float | None, ...],
+    writer: ShardWriter,
+    progress: Progress,
+) -> Counts:
+    """Run everything and write what is included."""
+    counts = Counts()
+    progress.phase("Caching activations", int(texts.lengths(order_N2).sum()), "tokens")
     started = time.perf_counter()
     for batch in reading.run(texts, order_N2):
-        waiting.append(batch)
-        done += len(batch.is_token_BT)
+        included_BT = batch.included(limits)
+        writer.add(*_rows(batch, included_BT))
         counts.run += int(batch.is_token_BT.sum())
-        if median is None and done >= sample_contexts:
-            median = _median_of_first(waiting, sample_contexts)
-        if median is not None:
-            for batch in waiting:
-                _keep(batch, reading.thresholds(SINK_FACTOR * median), writer, counts)
-            waiting.clear()
-        progress.reach(counts.run, f"{counts.run / (time.perf_counter() - started):,.0f} tokens/s")
-    return median
-
-
-def _median_of_first(batches: list[Harvested], contexts: int) -> float:
-    norms_NT = torch.cat([batch.norms[0] for batch in batches])[:contexts]
-    is_token_NT = torch.cat([batch.is_token_BT for batch in batches])[:contexts]
-    return median_norm([norms_NT], [is_token_NT])
-
-
-def _keep(batch: Harvested, thresholds: tuple[float | None, ...], writer: ShardWriter, counts: Counts) -> None:
-    """Write the included positions and count the others."""
-    included_BT = batch.included(thresholds)
-    writer.add(*_rows(batch, included_BT))
-    counts.first += len(included_BT)
-    counts.sinks += batch.sink_count(included_BT)
+        counts.first += len(included_BT)
+        counts.sinks += batch.sink_count(included_BT)
+        counts.seconds = time.perf_counter() - started
+        progress.reach(counts.run, f"{counts.run / counts.seconds:,.0f} tokens/s")
+    return counts
 
 
 def _rows(batch: Harvested, included_BT: Tensor) -> tuple[Tensor, ...]:
@@ -175,18 +180,21 @@ def _rows(batch: Harvested, included_BT: Tensor) -> tuple[Tensor, ...]:
 
 
 def _hold_out(
-    reading: Reading, inputs: ActivationCacheInputs, sink_threshold: float, kept_tokens: int, progress: Progress
+    reading: Reading,
+    inputs: ActivationCacheInputs,
+    limits: tuple[float | None, ...],
+    kept_tokens: int,
+    progress: Progress,
 ) -> int:
-    """Write rows of the first held-out contexts; returns how many."""
+    """Write rows of some held-out contexts; returns how many."""
     texts = Texts.open(inputs.tokenization_dirs, "heldout")
-    order_N2 = ContextOrder(texts.sizes).round(0)
     most = int(min(HELD_OUT_TOKENS, HELD_OUT_SHARE * kept_tokens))
-    order_N2 = order_N2[: np.searchsorted(texts.lengths(order_N2).cumsum(), most, side="right")]
+    order_N2 = _within(most, texts, ContextOrder(texts.sizes, seed=SAMPLE_SEED))
     progress.phase("Caching held-out activations", len(order_N2), "contexts")
 
     def rows() -> Iterator[tuple[Tensor, ...]]:
         for batch in reading.run(texts, order_N2):
-            yield _rows(batch, batch.included(reading.thresholds(sink_threshold)))
+            yield _rows(batch, batch.included(limits))
             progress.advance(len(batch.is_token_BT))
 
     return held_out_write(inputs.out_dir, rows())

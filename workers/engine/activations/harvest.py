@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -63,18 +62,6 @@ def harvest(
         batch = Harvested(x, tuple(map(position_norms, x)), is_token_BT.to(x[0].device))
         _check_finite(batch, texts, order_B2, sites)
         yield batch
-
-
-def median_norm(norms: Sequence[Tensor], is_token: Sequence[Tensor]) -> float:
-    """Over the tokens but the first of each context; both are batches (B, T). Raises EngineError "contexts_too_short"."""
-    chosen = torch.cat([norms_BT[:, 1:][is_token_BT[:, 1:]] for norms_BT, is_token_BT in zip(norms, is_token)])
-    if not len(chosen):
-        raise EngineError(
-            "The contexts have one token each: nothing is left without position 0.",
-            "Tokenize with longer contexts or documents.",
-            code="contexts_too_short",
-        )
-    return chosen.median().item()
 
 
 def _check_finite(batch: Harvested, texts: Texts, order_B2: np.ndarray, sites: Sequence[HookSite]) -> None:

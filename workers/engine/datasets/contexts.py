@@ -54,6 +54,14 @@ class Contexts:
         """Some of the contexts, in order."""
         return type(self)(tokens=self.tokens[part], first_row=self.first_row[part], lengths=self.lengths[part])
 
+    def drawn(self, tokens: int, seed: int) -> Self:
+        """Contexts drawn by the seed over the whole part until they hold `tokens` tokens together, all when they hold fewer,
+        in the order of the draw: any number from the first on is a sample too."""
+        order_N = np.random.default_rng(seed).permutation(len(self))
+        reached = int(np.searchsorted(np.cumsum(self.lengths[order_N], dtype=np.int64), tokens, side="left")) + 1
+        chosen = order_N[:reached]
+        return type(self)(self.tokens[chosen], self.first_row[chosen], self.lengths[chosen])
+
     @property
     def token_count(self) -> int:
         """Tokens in all contexts."""

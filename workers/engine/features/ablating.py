@@ -31,6 +31,7 @@ from workers.engine.features.read_contexts import ReadContext, context_read, rea
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
 from workers.engine.language_models.loading import language_model_load, tokenizer_load
+from workers.engine.language_models.reading_as import read_as
 from workers.engine.metrics import clustered_mean, known
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
@@ -95,6 +96,7 @@ def ablate(spec: AblateSpec, inputs: AblateInputs, progress: Progress) -> Ablate
         top_ce_clean=float(ce_P.mean()) if len(ce_P) else 0.0,
         shown=tuple(_shown(tokenizer, number, each) for number, each in zip(top_ids[:SHOWN], top)),
         seconds=time.monotonic() - began,
+        read_as=read_as(model, inputs.quantization, inputs.model_dir, context_length=parts[0].context_length),
     )
 
 

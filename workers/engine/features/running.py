@@ -16,6 +16,7 @@ Shapes: N contexts, T tokens in a context, F d_sae.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from workers.engine.features.logit_lens import logit_lists, output_directions
 from workers.engine.features.reading import Reading, SaeFirings
 from workers.engine.formats.saelens import sae_read
 from workers.engine.language_models.loading import language_model_load
+from workers.engine.language_models.reading_as import read_as
 from workers.engine.language_models.stored_vocabulary import VOCABULARY_NAME, vocabulary_read
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
@@ -65,8 +67,9 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     _check_vocabulary(model, contexts.tokens)
     reading = Reading(spec, Path(inputs.job_dir) / READING, model, saes, contexts)
     tokens_per_s = reading.run(progress)
+    as_read = read_as(model, inputs.quantization, inputs.model_dir, context_length=contexts.context_length)
     described = tuple(
-        _describe(spec, folder, contexts, each, model, (texts, pieces), progress)
+        replace(_describe(spec, folder, contexts, each, model, (texts, pieces), progress), read_as=as_read)
         for folder, each in zip(folders, reading.each)
     )
     shutil.rmtree(Path(inputs.job_dir) / READING)

@@ -18,6 +18,7 @@ from workers.engine.activations.positions import included_positions
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import capture
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.language_models.reading_as import read_as
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import BadArtifact, EngineError, SpecInvalid
@@ -60,7 +61,13 @@ def try_text(spec: TryTextSpec, inputs: TryTextInputs, progress: Progress) -> Tr
         strengths.append(_strength(spec.rank_by, f_TF[is_included_T], rarity_F))
         progress.advance()
     features = _features(spec, latents, torch.stack(strengths))
-    return TryTextResult(texts=tuple(texts), features=features, seconds=time.monotonic() - began)
+    longest = max(len(text.tokens) for text in texts)
+    return TryTextResult(
+        texts=tuple(texts),
+        features=features,
+        seconds=time.monotonic() - began,
+        read_as=read_as(model, inputs.quantization, inputs.model_dir, context_length=longest),
+    )
 
 
 def _rarity(run_dir: str, latents: int) -> Tensor:

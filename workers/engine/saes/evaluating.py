@@ -1,6 +1,7 @@
 """Evaluate an SAE on held-out contexts: what it reconstructs, how sparsely, and what splicing it in costs the model.
 
-Two measures, over the first contexts of the held-out part (as many as the token limits need, whatever the batch):
+Two measures, over contexts drawn from the whole held-out part (as many as the token limits need, whatever
+the batch):
 
 1. predictions of the next token, for all tokens but a context's first, three times: the model as it is; the SAE's
    reconstruction in place of the activations at included positions; zeros at the same positions. Compared by
@@ -29,10 +30,12 @@ from transformers import PreTrainedModel
 
 from workers.engine import metrics
 from workers.engine.activations.positions import included_positions
+from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.resuming import resumed
 from workers.engine.language_models.loading import language_model_load
+from workers.engine.language_models.reading_as import read_as
 from workers.engine.metrics import FvuMeter
 from workers.engine.progress import Progress
 from workers.engine.saes.predictions import ce_sum, kl_sum, next_logits
@@ -48,9 +51,10 @@ Batch = tuple[Tensor, Tensor]
 class Reconstruction:
     """Sums for FVU, L0 and densities of an SAE."""
 
-    def __init__(self, sae: Sae) -> None:
-        self._sae = sae
-        self.fvu, self.fvu_with_sinks = FvuMeter(), FvuMeter()
+    def __init__(self, sae: Sae, trained_length: int | None = None) -> None:
+        """`trained_length`: positions of a context that the training had as well; None for all."""
+        self._sae, self._trained_length = sae, trained_length
+        self.fvu, self.fvu_with_sinks, self.fvu_as_trained = FvuMeter(), FvuMeter(), FvuMeter()
         self.fired_F = torch.zeros(sae.encode_spec.d_sae, dtype=torch.long)
         self.tokens = self.sink_tokens = 0
 
@@ -63,6 +67,10 @@ class Reconstruction:
         answer_PE = self._sae.reconstruct(x_PD)
         self.fvu_with_sinks.add(y_PE, answer_PE)
         self.fvu.add(y_PE[is_included_P], answer_PE[is_included_P])
+        if self._trained_length is not None:
+            is_near_BT = torch.arange(is_token_BT.shape[1], device=is_token_BT.device) < self._trained_length
+            is_near_P = is_included_P & is_near_BT.expand_as(is_token_BT)[:, 1:][is_token_BT[:, 1:]]
+            self.fvu_as_trained.add(y_PE[is_near_P], answer_PE[is_near_P])
         self.fired_F += self._sae.encode_sparse(x_PD[is_included_P]).counts().cpu()
         tokens = int(is_included_P.sum())
         self.tokens += tokens
@@ -74,14 +82,19 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
     """Measure the SAE in `inputs.sae_dir`; writes density.safetensors (`density` (F,) float32) into out_dir."""
     progress.phase("loading the language model")
     sae = sae_read(inputs.sae_dir).to(inputs.device)
-    contexts = Contexts.open(inputs.tokenization_dir, "heldout")
+    contexts = Contexts.open(inputs.tokenization_dir, "heldout").drawn(
+        max(spec.ce_tokens, spec.max_tokens), SAMPLE_SEED
+    )
     if len(contexts) == 0:
         raise BadArtifact("The tokenization holds out no contexts.", "Tokenize a dataset with more documents.")
     model = language_model_load(
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
 
-    seen, predicted = Reconstruction(sae), Predictions(sae, model)
+    trained_length = inputs.trained_context_length
+    is_beyond = trained_length is not None and contexts.context_length > trained_length
+    seen = Reconstruction(sae, trained_length if is_beyond else None)
+    predicted = Predictions(sae, model)
     ce_count, seen_count = contexts.count_reaching(spec.ce_tokens), contexts.count_reaching(spec.max_tokens)
     both = min(ce_count, seen_count)
     for phase, part, meters in (
@@ -120,6 +133,8 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         kl_zero=ce.kl_zero,
         kl_recovered=ce.kl_recovered,
         density_histogram=metrics.density_histogram(density_F),
+        fvu_as_trained=metrics.known(seen.fvu_as_trained.value()) if is_beyond else None,
+        read_as=read_as(model, inputs.quantization, inputs.model_dir, context_length=contexts.context_length),
     )
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from workers.engine.saes.base import Batch, StepContext, StepOutput, TrainingSae
 from workers.engine.saes.encoder_chunks import EncoderChunks
 from workers.engine.saes.pairs import ActivePairs, DensePairs, Pairs
-from workers.engine.training.schedule import sparsity_coefficient_at
+from workers.engine.specs.schedule import sparsity_coefficient_at
 
 SMALLEST_NORM = 1e-30
 DENSE_SHARE = 0.1

@@ -20,7 +20,7 @@ from workers.engine.saes.base import Batch, Parameters, StepContext
 from workers.engine.saes.pairwise import Learned, PairwiseTrainingSae, Piece
 from workers.engine.specs.encode import EncodeSpec
 from workers.engine.specs.hook_site import HookSite
-from workers.engine.training.schedule import sparsity_coefficient_at
+from workers.engine.specs.schedule import sparsity_coefficient_at
 
 
 class StandardTrainingSae(PairwiseTrainingSae):

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
+from workers.engine.specs.read_as import ReadAs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +99,5 @@ class AblateResult(Result):
     shown: tuple[AblatedContext, ...]
     """The strongest of the top contexts."""
     seconds: float
+    read_as: ReadAs | None = None
+    """None in results from before it was kept."""

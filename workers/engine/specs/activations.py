@@ -79,7 +79,7 @@ class ActivationCacheSpec(Spec):
         minimum=1_000,
         maximum=10**12,
         unit="tokens",
-        help="Stop after so many tokens of the training part; fewer when the text is shorter.",
+        help="So many tokens at most, in contexts drawn from the whole training part.",
     )
     lm_dtype: str = option(
         "auto",
@@ -128,8 +128,8 @@ class ActivationCacheInputs(Inputs):
 @dataclass(frozen=True, kw_only=True)
 class ActivationCacheResult(Result):
     """The folder holds shard-*.safetensors with `activations` (tokens, d_in) bfloat16: every included position of the
-    training part in stream order; position 0 and sink tokens are left out and counted. statistics.safetensors holds
-    `mean` (d_in,) float32, cache.json these numbers. held-out.safetensors holds `activations` of the first held-out
+    contexts run, in stream order; position 0 and sink tokens are left out and counted. statistics.safetensors holds
+    `mean` (d_in,) float32, cache.json these numbers. held-out.safetensors holds `activations` of held-out
     contexts, at most HELD_OUT_TOKENS rows, chosen alike. A paired cache has, row by row, `targets` (tokens, d_out)
     beside every `activations`, in the same files, and `target_mean` in statistics.safetensors."""
 
@@ -143,7 +143,7 @@ class ActivationCacheResult(Result):
     sink_tokens: int
     """Tokens left out for their norm."""
     sink_threshold: float
-    """SINK_FACTOR × median norm, measured on the first positions of the stream other than 0."""
+    """SINK_FACTOR × median norm of a sample of contexts drawn over the whole text."""
     median_norm: float
     mean_norm: float
     """Mean Euclidean norm of the kept activations."""
@@ -157,5 +157,7 @@ class ActivationCacheResult(Result):
     d_out: int | None = None
     """Width of the targets of a paired cache."""
     target_mean_norm: float | None = None
+    sink_sample_contexts: int | None = None
+    """Contexts of that sample; None in caches from when the first contexts of the text were the sample."""
     held_out_tokens: int = 0
     """Rows of held-out.safetensors; 0 in older caches."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
 from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.read_as import ReadAs
 from workers.engine.text.token_kinds import TokenKind
 
 HISTOGRAM_BINS = 50
@@ -284,6 +285,8 @@ class DescribedSae(Record):
     mean_density: float | None = None
     mean_score: float | None = None
     """Means over the latents that fired; None without any."""
+    read_as: ReadAs | None = None
+    """None in results from before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

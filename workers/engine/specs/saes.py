@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Result, Spec, device_option, option
+from workers.engine.specs.read_as import ReadAs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,8 @@ class EvaluateInputs(Inputs):
     model_dir: str = ""
     quantization: str = "auto"
     """How the language model is held: a key of QUANTIZATIONS, "auto" as published."""
+    trained_context_length: int | None = None
+    """Of the contexts that the SAE was trained on, where it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +83,7 @@ class EvaluateResult(Result):
     """KL(clean ‖ SAE), mean over the same predictions as the cross-entropies, in nats; None in older evaluations."""
     kl_zero: float | None = None
     kl_recovered: float | None = None
+    fvu_as_trained: float | None = None
+    """FVU of the positions that a context of the training has, where the contexts here are longer; else None."""
+    read_as: ReadAs | None = None
+    """None in results from before it was kept."""

@@ -6,12 +6,16 @@ from typing import ClassVar
 from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
 from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.read_as import ReadAs
 
 LARGEST_STRENGTH = 1e6
 """In either unit: beyond it, text is none and float16 overflows."""
 LEAST_TEMPERATURE = 0.01
 """Above 0: dividing logits by less overflows, and the likeliest token is taken anyway."""
 STRENGTH_UNITS = (("max_activation", "× the feature's max activation"), ("raw", "raw: length of the added vector"))
+USUAL_STRENGTH = 0.3
+"""What is proposed, × the feature's max activation. Measured on SmolLM2: 3 × adds a vector half as long again as the
+activation itself, and the text falls apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,3 +133,5 @@ class SteerResult(Result):
     steered_positions: int
     differs: bool
     seconds: float
+    read_as: ReadAs | None = None
+    """None in results from before it was kept."""

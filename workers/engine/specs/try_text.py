@@ -6,6 +6,7 @@ from typing import ClassVar
 from workers.engine.specs.activations import LM_DTYPES
 from workers.engine.specs.base import Inputs, Record, Result, Spec, device_option, option
 from workers.engine.specs.errors import SpecInvalid
+from workers.engine.specs.read_as import ReadAs
 
 MOST_CHARACTERS = 8_000
 MOST_WATCHED = 50
@@ -127,3 +128,5 @@ class TryTextResult(Result):
     texts: tuple[TriedText, ...]
     features: tuple[TriedFeature, ...]
     seconds: float
+    read_as: ReadAs | None = None
+    """None in results from before it was kept."""

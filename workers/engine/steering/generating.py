@@ -23,10 +23,12 @@ from workers.engine.hooks.capture import replaced
 from workers.engine.hooks.sites import hook_point
 from workers.engine.language_models.finite_output import finite_output
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.language_models.reading_as import read_as
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import EngineError, SpecInvalid
 from workers.engine.specs.steering import SteerInputs, SteerResult, SteerSpec
+from workers.engine.steering.sampling import generating_by, generation_config
 
 
 class SteeringHadNoEffect(EngineError):
@@ -77,6 +79,12 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
         steered_positions=added.positions,
         differs=baseline_ids != steered_ids,
         seconds=time.monotonic() - began,
+        read_as=read_as(
+            model,
+            inputs.quantization,
+            inputs.model_dir,
+            context_length=prompt_ids.shape[1] + max(len(baseline_ids), len(steered_ids)),
+        ),
     )
 
 
@@ -187,18 +195,14 @@ def _generate(
     spec: SteerSpec,
     progress: Progress,
 ) -> list[int]:
-    """Ids of the continuation alone, from spec.seed; temperature 0 takes the likeliest token each time."""
+    """Ids of the continuation alone, from spec.seed."""
     torch.manual_seed(spec.seed)
-    sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    if spec.temperature > 0:
-        sampling = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": spec.top_k}
-    out_ids = model.generate(
-        prompt_ids,
-        attention_mask=torch.ones_like(prompt_ids),
-        max_new_tokens=spec.max_new_tokens,
-        repetition_penalty=spec.repetition_penalty,
-        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else first_token_id(tokenizer),
-        stopping_criteria=StoppingCriteriaList([_HeedWishes(progress, prompt_ids.shape[1])]),
-        **sampling,
-    )
+    config = generation_config(spec, model, tokenizer)
+    with generating_by(model, config):
+        out_ids = model.generate(
+            prompt_ids,
+            attention_mask=torch.ones_like(prompt_ids),
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([_HeedWishes(progress, prompt_ids.shape[1])]),
+        )
     return out_ids[0, prompt_ids.shape[1] :].tolist()

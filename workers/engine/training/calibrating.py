@@ -1,9 +1,9 @@
 """What a training on text measures once, before its first step: sink thresholds, factors and means of each hook site.
 
-The sample is drawn from all texts alike, in an order that neither the seed nor the mixing decides: two runs on the same
-texts measure the same. A resumed run takes what its checkpoint holds.
+The sample (activations/sinks.py) is drawn over the whole of all texts alike, by neither the seed nor the mixing: two runs
+on the same texts measure the same. A resumed run takes what its checkpoint holds.
 
-Shapes: N contexts, P included positions, D d_in, E d_out.
+Shapes: P included positions, D d_in, E d_out.
 """
 
 from collections.abc import Iterable
@@ -11,22 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from workers.engine.activations.context_order import ContextOrder
-from workers.engine.activations.harvest import Harvested, median_norm
-from workers.engine.activations.texts import Texts
-from workers.engine.specs.activations import SINK_FACTOR
+from workers.engine.activations.harvest import Harvested
+from workers.engine.activations.sinks import sink_threshold
 from workers.engine.specs.training import TrainSpec
 from workers.engine.training.captured_sites import CapturedSites
 from workers.engine.training.normalizing import Normalizing
-
-SAMPLE_TOKENS = 16_384
-SAMPLE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -83,17 +77,6 @@ def calibration_before(job_dir: str | Path, spec: TrainSpec) -> Calibration | No
     return None
 
 
-def sample_order(texts: Texts) -> np.ndarray:
-    """The contexts (N, 2) to measure on."""
-    return contexts_with(SAMPLE_TOKENS, texts, ContextOrder(texts.sizes, seed=SAMPLE_SEED).round(0))
-
-
-def contexts_with(tokens: int, texts: Texts, order_N2: np.ndarray) -> np.ndarray:
-    """The first contexts that have `tokens` tokens together, the first of each not counted; all when they have fewer."""
-    positions_N = np.maximum(texts.lengths(order_N2) - 1, 0).cumsum()
-    return order_N2[: np.searchsorted(positions_N, tokens) + 1]
-
-
 def calibrate(batches: Iterable[Harvested], sites: CapturedSites, how: str) -> Calibration:
     """Measure on `batches` of the sample; all of it is held in memory, in bfloat16."""
     norms: list[list[Tensor]] = [[] for _ in sites.all]
@@ -106,7 +89,7 @@ def calibrate(batches: Iterable[Harvested], sites: CapturedSites, how: str) -> C
         for number, (x_BTD, norms_BT) in enumerate(zip(batch.x, batch.norms)):
             rows[number].append(x_BTD[is_token_BT].bfloat16())
             norms[number].append(norms_BT)
-    thresholds = tuple(SINK_FACTOR * median_norm(norms[n], tokens) for n in range(len(sites.reads)))
+    thresholds = tuple(sink_threshold(norms[n], tokens) for n in range(len(sites.reads)))
     included_P = _included(norms, tokens, thresholds)
     kept = tuple(torch.cat(part)[included_P] for part in rows)
     normalizing = tuple(_normalizing(how, *sites.pair(kept, number)) for number in range(len(sites.reads)))

@@ -94,7 +94,8 @@ def _weights_said(run: Run) -> str:
 
 
 def _metadata(run: Run, member: Member, metrics: dict[str, Any]) -> dict[str, Any]:
-    """cfg.json's metadata: where the SAE belongs, how it was trained, its last L0."""
+    """cfg.json's metadata: where the SAE belongs, how it was trained, its last L0, and over how many of the last tokens of
+    training its dead features and the densities of sparsity.safetensors were counted."""
     known = run.inputs.provenance or {}
     kept = {key: known[key] for key in METADATA_KEYS if key in known}
     site, modules = str(run.site(member).hook_site), known.get("hf_hook_names", {})
@@ -104,4 +105,6 @@ def _metadata(run: Run, member: Member, metrics: dict[str, Any]) -> dict[str, An
         "training_architecture": run.spec.architecture,
         "l0": metrics["l0"],
         "num_dead_features": round(metrics["dead_share"] * member.spec.d_sae),
+        "num_dead_features_tokens": member.spec.dead_after_tokens,
+        "sparsity_tokens": run.trainers[member.index].firing.recent()[1],
     }

@@ -25,11 +25,10 @@ from torch import Tensor
 
 from workers.engine.saes.base import Batch, TrainingSae
 from workers.engine.specs.hook_site import HookSite
+from workers.engine.specs.schedule import LAST_SHARE_WITHOUT_RESAMPLING
 from workers.engine.specs.training import TrainSpec
 
 ENCODER_SHARE = 0.2
-LAST_SHARE_WITHOUT = 0.25
-"""New latents need time to learn: none are made in this last share of training."""
 STEP_STRIDE = 2**31
 """Seeds are below it, so no two pairs of seed and step give the same generator."""
 ROWS_AT_ONCE = 1024
@@ -41,7 +40,7 @@ def resampling_due(steps_done: int, spec: TrainSpec) -> bool:
     """True when dead latents are resampled after `steps_done` steps."""
     if spec.dead_latents != "resample" or steps_done % spec.resample_every:
         return False
-    return 0 < steps_done <= spec.steps * (1 - LAST_SHARE_WITHOUT)
+    return 0 < steps_done <= spec.steps * (1 - LAST_SHARE_WITHOUT_RESAMPLING)
 
 
 @torch.no_grad()

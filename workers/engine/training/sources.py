@@ -112,6 +112,8 @@ class CacheSource(Source):
             "source": "cache",
             "cache_tokens": self._cache.tokens,
             "cache_sha256": self._cache.sha256,
+            "lm_dtype": self._cache.lm_dtype,
+            "quantization": self._cache.quantization,
             "factor": normalizing.factor,
             "target_factor": normalizing.target_factor,
         }

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from workers.engine import metrics
 from workers.engine.activations.context_order import ContextOrder
+from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.activations.texts import Texts
 from workers.engine.hooks.resuming import Passed, resumed
 from workers.engine.language_models.loading import language_model_load
@@ -42,7 +43,7 @@ class _Losses:
 
 
 class SpliceCheck:
-    """`measure` puts an SAE into the language model on the first held-out contexts."""
+    """`measure` puts an SAE into the language model on some held-out contexts."""
 
     def __init__(self, model: PreTrainedModel, batches: tuple[tuple[Tensor, Tensor], ...], *, device: str) -> None:
         """`batches`: token ids (B, T) and which places are tokens (B, T)."""
@@ -60,7 +61,7 @@ class SpliceCheck:
         if spec.ce_contexts == 0 or not (inputs.model_dir and inputs.tokenization_dirs):
             return None
         texts = Texts.open(inputs.tokenization_dirs, "heldout")
-        order_N2 = ContextOrder(texts.sizes).round(0)[: spec.ce_contexts]
+        order_N2 = ContextOrder(texts.sizes, seed=SAMPLE_SEED).round(0)[: spec.ce_contexts]
         if not (texts.lengths(order_N2) > 1).any():
             return None
         batches = []

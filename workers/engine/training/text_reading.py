@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workers.engine.activations.context_order import ContextOrder
 from workers.engine.activations.harvest import Harvested, harvest
+from workers.engine.activations.sinks import contexts_drawn, sample_order
 from workers.engine.activations.texts import Texts
 from workers.engine.hooks.sites import hook_point
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.training import TrainInputs, TrainSpec
-from workers.engine.training.calibrating import Calibration, calibrate, contexts_with, sample_order
+from workers.engine.training.calibrating import Calibration, calibrate
 from workers.engine.training.captured_sites import CapturedSites
 from workers.engine.training.memory import free_bytes
 
@@ -66,9 +66,9 @@ class TextReader:
         return calibrate(told(), self.captured, self._normalize)
 
     def held_out(self, limits: tuple[float | None, ...]) -> tuple[Tensor, ...]:
-        """Included rows (M, D) bfloat16 of the first held-out contexts, for each captured site; M may be 0."""
+        """Included rows (M, D) bfloat16 of held-out contexts, for each captured site; M may be 0."""
         texts = Texts.open(self._inputs.tokenization_dirs, "heldout")
-        order_N2 = contexts_with(HELD_OUT_ROWS, texts, ContextOrder(texts.sizes).round(0))
+        order_N2 = contexts_drawn(HELD_OUT_ROWS, texts)
         parts = [[torch.empty(0, width, dtype=torch.bfloat16)] for width in self.widths]
         for batch in self.harvest(order_N2, texts):
             included_BT = batch.included(limits)

@@ -15,12 +15,12 @@ from torch.nn.utils import clip_grad_norm_
 
 from workers.engine.saes.base import Batch, StepContext
 from workers.engine.saes.registry import training_sae_class
+from workers.engine.specs.schedule import learning_rate_at
 from workers.engine.specs.training import TrainSpec
 from workers.engine.training.firing import Firing
 from workers.engine.training.log_window import LogWindow
 from workers.engine.training.micro_batches import gradient_fill
 from workers.engine.training.resampling import latent_vectors, resample, resampling_due
-from workers.engine.training.schedule import learning_rate_at
 
 
 class Trainer:

@@ -5,6 +5,7 @@ from apps.features.ablation.services import ablation_start
 from apps.features.models import Ablation
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
+from apps.saes.reading import reading_notes
 from workers.engine.specs.ablation import AblateResult, AblateSpec
 
 
@@ -17,7 +18,7 @@ class Command(SpecCommand):
 
     def show(self, job: Job) -> None:
         """The four means, then the token behind the peak of each context kept."""
-        ablation = Ablation.objects.get(pk=job.subject_id)
+        ablation = Ablation.objects.select_related("feature__sae").get(pk=job.subject_id)
         result = AblateResult.from_json(ablation.report)
         for name, (label, _) in MEANS.items():
             effect = getattr(result, name)
@@ -26,3 +27,5 @@ class Command(SpecCommand):
         for strip in delta_strips(ablation, result):
             text = "".join(span.text for span in strip.spans)
             self.stdout.write(f"  {strip.at_peak_words:>9}  {text}")
+        for note in reading_notes(ablation.feature.sae, ablation.report):
+            self.stdout.write(note)

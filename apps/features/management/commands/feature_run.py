@@ -1,5 +1,6 @@
 """`manage.py feature_run --sae 1 --tokenization 1 --wait`: find the features of an SAE."""
 
+from apps.features.models import FeatureRun
 from apps.features.services import feature_run_start
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
@@ -13,3 +14,8 @@ class Command(SpecCommand):
     def start(self, spec: FeatureRunSpec) -> Job:
         """The job of a new feature run."""
         return feature_run_start(spec=spec).job
+
+    def show(self, job: Job) -> None:
+        """Where the reading was not that of the training."""
+        for note in FeatureRun.objects.select_related("sae").get(pk=job.subject_id).notes:
+            self.stdout.write(note)

@@ -20,8 +20,9 @@ class Command(SpecCommand):
         """With --wait the features are printed below the job's last word."""
         job = super().follow(job, wait=wait, as_json=as_json)
         if wait and not as_json:
-            for row in tried_context(tried_text_get(job.subject_id))["feature_rows"]:
-                self.stdout.write(feature_words(row))
+            shown = tried_context(tried_text_get(job.subject_id))
+            for line in (*map(feature_words, shown["feature_rows"]), *shown["notes"]):
+                self.stdout.write(line)
         return job
 
 

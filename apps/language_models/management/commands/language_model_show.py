@@ -10,6 +10,7 @@ from apps.core.commands import StudioCommand
 from apps.core.templatetags.studio import bytes_words
 from apps.jobs.subjects import with_job
 from apps.language_models.fit import ModelShape, fits_json, quantization_fits
+from apps.language_models.generation_settings import generation_settings
 from apps.language_models.selectors import language_model_get, language_model_json
 
 
@@ -23,6 +24,7 @@ class Command(StudioCommand):
     def work(self, **options: Any) -> None:
         language_model = language_model_get(options["id"])
         shown = with_job(language_model_json(language_model), language_model)
+        shown["generation_config"] = generation_settings(language_model)
         if language_model.is_ready:
             shown["fits"] = fits_json(quantization_fits(ModelShape.from_report(language_model.report)))
         if options["json"]:

@@ -3,6 +3,7 @@
 from apps.jobs.commands import SpecCommand
 from apps.jobs.models import Job
 from apps.jobs.states import State
+from apps.saes.reading import reading_notes
 from apps.steering.models import Experiment
 from apps.steering.selectors import experiment_get, generations_of
 from apps.steering.services import experiment_start
@@ -31,3 +32,5 @@ class Command(SpecCommand):
         self.stdout.write(
             f"Added length {experiment.delta_norm:.4g} to activations of mean length {experiment.activation_norm:.4g}."
         )
+        for note in reading_notes(experiment.sae, experiment.report):
+            self.stdout.write(note)
