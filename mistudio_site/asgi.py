@@ -8,6 +8,9 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
+from workers.watchdog import watch_studio
+
+watch_studio()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mistudio_site.settings")
 http = get_asgi_application()
 

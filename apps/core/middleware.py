@@ -10,6 +10,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from apps.core.api import error_response
 from apps.core.errors import AppError
+from apps.core.troubles import trouble_of
 from workers.engine.specs.errors import EngineError
 
 Respond = Callable[[HttpRequest], HttpResponse]
@@ -45,7 +46,8 @@ class AppErrorMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """A page, or for htmx a fragment. Other exceptions are Django's."""
+        """A page, or for htmx a fragment. A full disk and a database out of reach are told too; the rest is Django's."""
+        exception = trouble_of(exception) or exception
         if isinstance(exception, EngineError):
             exception = AppError.from_engine(exception)
         if not isinstance(exception, AppError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from workers.supervisor.processes import process_started
+from workers.watchdog import lifeline_fd
 
 LOG_BYTES = 2_000_000
 KEPT_LOG_BYTES = 500_000
@@ -50,6 +51,7 @@ class ChildProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
+            pass_fds=[fd] if (fd := lifeline_fd()) is not None else (),
             env=child_environment(environment),
             cwd=Path(__file__).resolve().parents[2],
         )
