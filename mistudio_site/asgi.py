@@ -7,6 +7,9 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
+from workers.watchdog import watch_studio
+
+watch_studio()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mistudio_site.settings")
 http = get_asgi_application()
 

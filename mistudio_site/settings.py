@@ -1,6 +1,7 @@
 """Django settings. Everything that varies between machines comes from `env.py`; reasons stand beside the odd ones."""
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 
@@ -82,6 +83,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "apps.core.context_processors.studio",
+                "apps.jobs.context_processors.troubles",
             ],
             "builtins": [
                 "apps.core.templatetags.studio",
@@ -214,6 +216,8 @@ PORT = env.read_int("MISTUDIO_PORT")
 MONITOR_INTERVAL_S = env.read_int("MISTUDIO_MONITOR_INTERVAL_S")
 ALLOW_PRIVATE_LLM = env.read_bool("MISTUDIO_ALLOW_PRIVATE_LLM")
 
+# A log file on a full disk loses lines; the console still has them, without a traceback of the logging for each.
+logging.raiseExceptions = False
 LOG_DIR = DATA_DIR / "logs"
 LOG_DIR.mkdir(exist_ok=True)
 LOGGING = {

@@ -20,10 +20,12 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
+from workers.engine.disk import is_disk_full
 from workers.engine.progress import Progress, Stopped
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.kinds import INPUTS, SPECS
+from workers.watchdog import watch_studio
 
 CONTROL_EVERY_S = 0.25
 PROGRESS_EVERY_S = 0.1
@@ -106,14 +108,24 @@ def run(path: Path, out: TextIO) -> tuple[int, ChildProgress]:
     except MemoryError:
         progress.tell(_error_line("out_of_memory", "The machine ran out of memory.", "Choose smaller sizes."))
     except Exception as error:  # noqa: BLE001 - one of the three places: whatever happens becomes an error line
-        progress.tell(
-            _error_line(
-                "unexpected",
-                f"{type(error).__name__}: {error}",
-                "This is a fault of the studio; the log below helps to find it.",
-            )
-        )
+        progress.tell(_unexpected_line(error))
     return 1, progress
+
+
+def _unexpected_line(error: Exception) -> dict[str, Any]:
+    """A full disk is no fault: the job waits for room and is tried again."""
+    if is_disk_full(error):
+        return _error_line(
+            "disk_full",
+            "The disk became full while the job wrote.",
+            "Delete datasets, caches or checkpoints that are no longer needed.",
+            transient=True,
+        )
+    return _error_line(
+        "unexpected",
+        f"{type(error).__name__}: {error}",
+        "This is a fault of the studio; the log below helps to find it.",
+    )
 
 
 def _error_line(code: str, message: str, hint: str, *, transient: bool = False) -> dict[str, Any]:
@@ -155,6 +167,7 @@ def main(arguments: list[str]) -> int:
     lines = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     _die_with_parent()
+    watch_studio()
     if arguments == ["--serve"]:
         return serve(lines)
     return run(Path(arguments[0]), lines)[0]

@@ -2,6 +2,7 @@
 
 Children must not share the terminal's process group: Ctrl-C would reach all, and a group-wide SIGTERM dead-locks
 django-q2's sentinel. Only the main process of each child is signalled; after a grace period its whole group is killed.
+What they start in groups of their own ends by its watchdog.
 """
 
 import contextlib
@@ -13,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from workers.watchdog import LIFELINE
 
 RESTART_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 15.0)
 HEALTHY_AFTER_S = 60.0
@@ -37,15 +40,15 @@ class Member:
     crashes: int = 0
     restart_at: float = 0.0
 
-    def start(self) -> None:
-        """Spawn; on Linux the child is told when the studio dies."""
+    def start(self, lifeline: int) -> None:
+        """Spawn with the reading end of the lifeline; on Linux SIGTERM comes too when the studio dies."""
         self.process = subprocess.Popen(
             self.arguments,
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            pass_fds=self.pass_fds,
+            pass_fds=(*self.pass_fds, lifeline),
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "MISTUDIO_ROLE": self.name, **self.environment},
+            env={**os.environ, "MISTUDIO_ROLE": self.name, LIFELINE: str(lifeline), **self.environment},
         )
         self.started_at = time.monotonic()
 
@@ -76,10 +79,11 @@ class ProcessTree:
         self.members = members
         self._on_start = on_start
         self._report = report
+        self._lifeline, self._lifeline_held = os.pipe()
 
     def start(self) -> None:
         for member in self.members:
-            member.start()
+            member.start(self._lifeline)
             self._on_start(member.name)
 
     def look_after(self) -> None:
@@ -99,8 +103,14 @@ class ProcessTree:
                 self._report(f"{member.name} ended with {code}; starting again in {pause:g} s")
             elif now >= member.restart_at:
                 member.restart_at = 0.0
-                member.start()
+                member.start(self._lifeline)
                 self._on_start(member.name)
+
+    def let_go(self) -> None:
+        """Close the lifeline: all processes hear that the studio ends, and are gone watchdog.ORPHANS_GONE_S later."""
+        if self._lifeline_held >= 0:
+            os.close(self._lifeline_held)
+            self._lifeline_held = -1
 
     def stop(self, grace_s: float, hurry: Callable[[], bool]) -> None:
         """SIGTERM to every main process, then SIGKILL to every group after `grace_s` or when `hurry()`."""

@@ -8,7 +8,7 @@ from django.db.models import Sum
 from apps.activations.models import ActivationCache
 from apps.core.errors import AppError
 from apps.core.references import references_to
-from apps.core.storage import disk_free_bytes
+from apps.core.room import room_require
 from apps.core.templatetags.studio import bytes_words
 from apps.datasets.models import Tokenization
 from apps.datasets.tokenization_selectors import tokenization_ready
@@ -115,14 +115,7 @@ def require_same_tokenizer(tokenization: Tokenization, language_model: LanguageM
 def require_room(plan: CachePlan) -> None:
     """The disk and the budget of MISTUDIO_ACTIVATIONS_MAX_GB hold one more cache: AppError "disk_full" or
     "activations_budget", which names what could go."""
-    free = disk_free_bytes()
-    if plan.bytes > free:
-        raise AppError(
-            "disk_full",
-            f"The cache may take {bytes_words(plan.bytes)}; {bytes_words(free)} are free.",
-            "Cache fewer tokens, or delete what is no longer needed.",
-            field="max_tokens",
-        )
+    room_require(plan.bytes, "The cache", "Cache fewer tokens, or delete what is no longer needed.", field="max_tokens")
     budget, taken = settings.ACTIVATIONS_MAX_BYTES, taken_bytes()
     if budget is not None and taken + plan.bytes > budget:
         raise AppError(

@@ -15,6 +15,7 @@ from apps.core.api import error_response
 from apps.core.asking import LARGEST_WHOLE, shown, text_require
 from apps.core.errors import AppError, NotFound
 from apps.core.templatetags.studio import bytes_words
+from apps.core.troubles import trouble_of
 from workers.engine.specs.errors import EngineError
 
 Respond = Callable[[HttpRequest], HttpResponse]
@@ -89,7 +90,8 @@ class AppErrorMiddleware:
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """A page, or for htmx a fragment. Other exceptions are Django's."""
+        """A page, or for htmx a fragment. A full disk and a database out of reach are told too; the rest is Django's."""
+        exception = trouble_of(exception) or exception
         if isinstance(exception, EngineError):
             exception = AppError.from_engine(exception)
         if not isinstance(exception, AppError):

@@ -10,6 +10,7 @@ from apps.core.errors import NotFound
 from apps.core.models import ApiToken
 from apps.core.preferences import Preferences, preferences
 from apps.core.secrets import secret_states
+from apps.core.troubles import disk_trouble
 from mistudio_site import __version__
 
 Row = TypeVar("Row", bound=Model)
@@ -40,11 +41,13 @@ def settings_json() -> dict[str, Any]:
 
 
 def health() -> dict[str, Any]:
-    """Whether the web process is up and its database answers."""
+    """Whether the web process is up, its database answers, and what keeps the studio from work: "" or a sentence."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("select 1")
             is_up = cursor.fetchone() == (1,)
     except DatabaseError:
         is_up = False
-    return {"ok": is_up, "version": __version__, "database": connection.vendor}
+    full = disk_trouble()
+    trouble = f"{full.message} {full.hint}" if full else ""
+    return {"ok": is_up, "version": __version__, "database": connection.vendor, "trouble": trouble}

@@ -7,6 +7,7 @@ Pages and commands say them in words (`trouble_of`, `disk_trouble`).
 import errno
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from apps.core.errors import AppError
 from apps.core.storage import disk_free_bytes
 
 RETRY_EVERY_S = 1.0
+SAID_EVERY_S = 60.0
 DISK_FLOOR_BYTES = 64 * 2**20
 """With less than this on the data folder's disk no job starts and pages say that it is full: rows, logs and checkpoints
 of what is under way need the rest."""
@@ -25,6 +27,8 @@ LOCKED_WORDS = ("locked", "busy")
 
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
+_said_at: dict[str, float] = {}
+"""When this process last told its log of a trouble, by code."""
 
 
 def trouble_of(error: BaseException) -> AppError | None:
@@ -97,5 +101,8 @@ def _require_passing(error: Exception) -> None:
     trouble = trouble_of(error)
     if trouble is None or connection.in_atomic_block:
         raise error
-    log.warning("%s %s (%s)", trouble.message, trouble.hint, error)
+    now = time.monotonic()
+    if now - _said_at.get(trouble.code, -SAID_EVERY_S) >= SAID_EVERY_S:
+        _said_at[trouble.code] = now
+        log.warning("%s %s (%s)", trouble.message, trouble.hint, error)
     connection.close_if_unusable_or_obsolete()

@@ -6,7 +6,8 @@ from django.utils.text import slugify
 
 from apps.core.errors import AppError
 from apps.core.live.publishing import publish
-from apps.core.storage import artifact_remove, data_path
+from apps.core.room import room_require
+from apps.core.storage import artifact_remove, data_path, folder_bytes
 from apps.exports.models import Export
 from apps.jobs.services import job_enqueue, jobs_require_none_active
 from apps.saes.models import Sae
@@ -14,10 +15,13 @@ from workers.engine.specs.exports import ExportSpec
 
 
 def export_create(*, spec: ExportSpec, user: AbstractBaseUser | None = None) -> Export:
-    """Create the export and the job that packs it. AppError when the SAE does not exist."""
+    """Create the export and the job that packs it. AppError when the SAE does not exist, or the disk has no room."""
     sae = Sae.objects.filter(pk=spec.sae).first()
     if sae is None:
         raise AppError("sae_missing", f"There is no SAE {spec.sae}.", "Choose one from the list of SAEs.", field="sae")
+    room_require(
+        folder_bytes(data_path("saes", sae.pk)), "The archive", "Delete what is no longer needed.", field="sae"
+    )
     with transaction.atomic():
         export = Export.objects.create(
             sae=sae, format=spec.format, file_name=archive_name(sae, spec.format), created_by=user

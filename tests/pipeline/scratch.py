@@ -18,6 +18,8 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120
+"""Before a test gives up on what takes a second on an idle machine."""
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 
 
@@ -66,19 +68,26 @@ class ScratchStudio:
         return json.loads(self.manage(*arguments, "--json").stdout.strip().splitlines()[-1])
 
     def start(self) -> "ScratchStudio":
-        """Start the process tree and wait until its pages answer and its workers are there."""
+        """Start the process tree on a port of its own and wait until its pages answer and its workers are there."""
         self.log = (self.data_dir / "test-studio.log").open("ab")
+        address = self.data_dir / "studio.url"
+        address.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [*MANAGE, "studio"], env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True
+            [*MANAGE, "studio", "--port", "0"],
+            env=self.environment,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
         )
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             assert self.process.poll() is None, self.output()
             try:
+                self.port = int(address.read_text().rpartition(":")[2])
                 with urllib.request.urlopen(f"{self.url}/health/", timeout=2) as answer:
                     if answer.status == 200:
                         return self
-            except (OSError, urllib.error.URLError):
+            except (OSError, ValueError, urllib.error.URLError):
                 time.sleep(0.2)
         raise AssertionError(f"the studio did not answer: {self.output()}")
 
@@ -86,14 +95,15 @@ class ScratchStudio:
         return (self.data_dir / "test-studio.log").read_text()
 
     def family(self) -> list[psutil.Process]:
-        """Every process of the tree."""
-        if self.process is None:
-            return []
-        try:
-            root = psutil.Process(self.process.pid)
-            return [root, *root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        """Every process that works on this data folder: those of the tree, and those that the tree lost."""
+        return [process for process in psutil.process_iter() if _data_dir_of(process) == str(self.data_dir)]
+
+    def wait_until_gone(self) -> None:
+        """Wait for the end of every process of the tree, as long as a busy machine may need for it."""
+        until = time.monotonic() + PATIENCE_S
+        while alive := self.family():
+            assert time.monotonic() < until, f"still there: {[process.cmdline() for process in alive]}"
+            time.sleep(0.1)
 
     def end(self, number: int = signal.SIGTERM, within_s: float = 15.0) -> float:
         """Signal the main process and wait until the whole tree is gone; returns the seconds it took."""
@@ -137,6 +147,14 @@ class ScratchStudio:
             assert state not in ("failed", "cancelled"), self.job(pk)
             time.sleep(0.3)
         raise AssertionError(f"job {pk} did not become {states}: {self.job(pk)}")
+
+
+def _data_dir_of(process: psutil.Process) -> str:
+    """DATA_DIR in the environment of a process; "" for one that has ended or is another user's."""
+    try:
+        return process.environ().get("DATA_DIR", "")
+    except (psutil.Error, OSError):
+        return ""
 
 
 def entry_url_in(text: str) -> str:

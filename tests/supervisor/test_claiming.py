@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from apps.core import troubles
 from apps.jobs.models import DeviceLease, Job, Worker
 from apps.jobs.states import State
 from tests.supervisor.conftest import SPEC_VALUES, make_job
@@ -65,6 +66,23 @@ def test_a_job_that_is_to_be_tried_later_is_not_due(worker):
     assert claim(worker) is None
     Job.objects.filter(pk=job.pk).update(next_attempt_at=timezone.now())
     assert claim(worker).pk == job.pk
+
+
+def test_on_a_full_disk_nothing_starts_and_jobs_say_so_until_there_is_room(worker, monkeypatch):
+    job = make_job("train")
+    monkeypatch.setattr(troubles, "disk_free_bytes", lambda: 0)
+    assert claim(worker) is None
+    assert claim(worker, job_id=job.pk) is None
+    job.refresh_from_db()
+    assert job.state == State.QUEUED and "disk" in job.waits_for and "goes on by itself" in job.waits_for
+    monkeypatch.setattr(troubles, "disk_free_bytes", lambda: 2**40)
+    assert claim(worker) == job
+
+
+def test_nothing_starts_once_the_studio_is_gone(worker, monkeypatch):
+    make_job("train")
+    monkeypatch.setattr("workers.supervisor.claiming.studio_is_gone", lambda: True)
+    assert claim(worker) is None
 
 
 def test_a_draining_studio_starts_nothing(worker):

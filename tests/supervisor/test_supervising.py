@@ -1,13 +1,17 @@
 """One attempt from claim to end, with a child that says what the test wants (its lines are the real protocol)."""
 
+import contextlib
+import itertools
 import json
 import queue
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
+from apps.core import troubles
 from apps.core.errors import AppError
 from apps.core.storage import artifact_place, data_path
 from apps.jobs.models import DeviceLease, Job, Worker
@@ -306,6 +310,36 @@ def test_an_artifact_whose_rows_could_not_be_written_goes_back_and_does_not_stay
     runner.finish = place_then_fail
     assert attempt(RESULT).state == State.FAILED
     assert not final.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("words", ["database or disk is full", "database is locked"])
+def test_a_database_that_takes_no_writes_for_a_while_loses_no_line_and_fails_no_job(
+    attempt, runner, monkeypatch, words
+):
+    """Two of twelve writes are refused, whatever they write: heartbeats, lines, the end."""
+    monkeypatch.setattr(supervising, "BEAT_EVERY_S", 0.0)
+    monkeypatch.setattr(supervising, "FLUSH_EVERY_S", 0.0)
+    monkeypatch.setattr(troubles, "RETRY_EVERY_S", 0.0)
+    writes = itertools.count(1)
+
+    def refuse(execute, sql, parameters, many, context):
+        if sql.startswith(("UPDATE", "INSERT")) and next(writes) % 12 < 2:
+            raise OperationalError(words)
+        return execute(sql, parameters, many, context)
+
+    told = [{"t": "metrics", "member": 0, "step": step, "values": {}} for step in range(20)]
+    events = [{"t": "event", "level": "info", "text": f"event {number}"} for number in range(5)]
+    stack = contextlib.ExitStack()
+    job = attempt(
+        *told, *events, {"t": "result", "result": {"n": 1}},
+        before=lambda job: stack.enter_context(connection.execute_wrapper(refuse)),
+    )  # fmt: skip
+    stack.close()
+    assert (job.state, job.error_message, runner.finished) == (State.SUCCEEDED, "", {"n": 1})
+    assert {point["step"] for point in runner.points} == set(range(20))
+    assert job.events.filter(text__startswith="event ").count() == 5
+    assert next(writes) > 20
 
 
 def test_progress_metrics_and_events_become_rows(attempt, runner):

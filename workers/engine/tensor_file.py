@@ -6,9 +6,11 @@ another, little-endian. Wider numbers stand first, so every tensor is aligned to
 
 import json
 import math
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -42,8 +44,17 @@ def tensor_file_create(path: str | Path, tensors: Mapping[str, tuple[str, tuple[
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + end)
+        _reserve(file, 8 + len(text) + end)
     return {name: _map(path, 8 + len(text), header[name], "r+") for name in tensors}
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Zeros up to `size` bytes, and their room on the disk where the system can promise it: a map into a file with holes
+    ends the process by SIGBUS when the disk becomes full, instead of raising OSError here."""
+    if hasattr(os, "posix_fallocate"):
+        file.flush()
+        os.posix_fallocate(file.fileno(), 0, size)
+    file.truncate(size)
 
 
 def tensor_file_open(path: str | Path) -> dict[str, np.ndarray]:

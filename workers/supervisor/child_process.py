@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from workers.engine.monitor.limits import thread_environment
 from workers.supervisor.processes import process_started
+from workers.watchdog import lifeline_fd
 
 LOG_BYTES = 2_000_000
 KEPT_LOG_BYTES = 500_000
@@ -52,6 +53,7 @@ class ChildProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
+            pass_fds=[fd] if (fd := lifeline_fd()) is not None else (),
             env=child_environment(environment),
             cwd=Path(__file__).resolve().parents[2],
         )

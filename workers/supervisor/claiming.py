@@ -13,12 +13,14 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from apps.core.errors import AppError
+from apps.core.troubles import disk_trouble, tried
 from apps.jobs.models import DeviceLease, Job, Worker
 from apps.jobs.services import job_move
 from apps.jobs.states import ON_WORKER, State
 from workers.engine.monitor.devices import Device, devices
 from workers.engine.specs.errors import EngineError
 from workers.runners.registry import runner_for
+from workers.watchdog import studio_is_gone
 
 CLAIM_LOCK = 0x6D69_5374  # "miSt"
 HOST = socket.gethostname()
@@ -36,8 +38,14 @@ class Placement:
 def claim(worker: Worker, *, job_id: int | None = None, queues: tuple[str, ...] | None = None) -> Job | None:
     """Move the next due job to running for `worker` and lease its device; None when nothing can start.
 
-    `job_id` takes only that job (a command that supervises its own job); slots do not bind it.
+    `job_id` takes only that job (a command that supervises its own job); slots do not bind it. On a full disk nothing
+    starts, and the jobs that are due say so.
     """
+    full = disk_trouble()
+    if full is not None:
+        waits_for = f"{full.message} {full.hint}"
+        tried(lambda: _due(tuple(settings.SLOTS), job_id).exclude(waits_for=waits_for).update(waits_for=waits_for))
+        return None
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
@@ -54,8 +62,8 @@ def claim(worker: Worker, *, job_id: int | None = None, queues: tuple[str, ...] 
 
 
 def is_draining() -> bool:
-    """The studio of this host is going down: nothing new starts."""
-    return Worker.objects.filter(host=HOST, role=Worker.Role.STUDIO, draining=True).exists()
+    """The studio of this host is going down, or is gone: nothing new starts."""
+    return studio_is_gone() or Worker.objects.filter(host=HOST, role=Worker.Role.STUDIO, draining=True).exists()
 
 
 def _due(queues: tuple[str, ...], job_id: int | None) -> QuerySet[Job]:

@@ -3,6 +3,7 @@
 import time
 
 from apps.core.live.publishing import pulses_prune
+from apps.core.troubles import tried
 from workers.supervisor.claiming import is_draining
 from workers.supervisor.reaping import dispatch, reap
 
@@ -22,9 +23,12 @@ class Periodic:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + EVERY_S
-            if not is_draining():
-                reap()
-                dispatch()
+            tried(self._look)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_EVERY_S
-            pulses_prune()
+            tried(pulses_prune)
+
+    def _look(self) -> None:
+        if not is_draining():
+            reap()
+            dispatch()

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from apps.core.troubles import disk_trouble
 from apps.jobs.models import DeviceLease, Job, Worker
 from apps.jobs.services import job_move, wake_send
 from apps.jobs.states import ENDED, ON_WORKER, State, Wish
@@ -48,6 +49,8 @@ def interrupted_requeue() -> int:
 
 def dispatch() -> bool:
     """Send a wake-up when a due job has waited for a while and its queue has a free slot. True when one was sent."""
+    if disk_trouble() is not None:
+        return False  # a claim would find no room
     now = timezone.now()
     OrmQ.objects.filter(lock__gt=now + timedelta(days=1), lock__lt=now + _lock_age()).delete()
     due = Job.objects.filter(state=State.QUEUED).filter(

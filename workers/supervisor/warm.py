@@ -17,6 +17,7 @@ from apps.jobs.models import DeviceLease, Job, Worker
 from workers.supervisor.child_process import ChildProcess
 from workers.supervisor.claiming import claim, is_draining
 from workers.supervisor.supervising import Supervision
+from workers.watchdog import studio_is_gone
 
 POLL_S = 0.1
 
@@ -37,7 +38,7 @@ def steer_serve(worker: Worker, job: Job) -> None:
     finally:
         child.end()
         free = {"role": Worker.Role.SUPERVISOR, "warm_device": "", "warm_bytes": 0, "unload_wanted": False}
-        ridden_out(lambda: Worker.objects.filter(pk=worker.pk).update(**free))
+        ridden_out(lambda: Worker.objects.filter(pk=worker.pk).update(**free), give_up=studio_is_gone)
 
 
 def _warm_write(worker: Worker, job: Job) -> None:
@@ -57,12 +58,12 @@ def _next(worker: Worker) -> Job | None:
     until = time.monotonic() + settings.WARM_IDLE_S
     next_beat = 0.0
     while time.monotonic() < until:
-        job = ridden_out(lambda: claim(worker, queues=("steer",)))
+        job = ridden_out(lambda: claim(worker, queues=("steer",)), give_up=studio_is_gone)
         if job is not None:
             return job
         if time.monotonic() >= next_beat:
             next_beat = time.monotonic() + 1.0
-            if ridden_out(lambda: _is_over(worker)):
+            if ridden_out(lambda: _is_over(worker), give_up=studio_is_gone):
                 return None
         time.sleep(POLL_S)
     return None

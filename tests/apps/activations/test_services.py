@@ -2,7 +2,6 @@
 
 import pytest
 
-from apps.activations import plans
 from apps.activations.models import ActivationCache
 from apps.activations.plans import cache_plan
 from apps.activations.services import activation_cache_create, activation_cache_delete
@@ -61,7 +60,7 @@ def test_another_model_with_the_same_tokenizer_serves():
 
 
 def test_a_full_disk_is_said_before_anything_is_queued(monkeypatch):
-    monkeypatch.setattr(plans, "disk_free_bytes", lambda: 5000)
+    monkeypatch.setattr("apps.core.room.disk_free_bytes", lambda: 5000)
     error = refusal(activation_cache_create, spec=spec_for(make_tokenization()))
     # (12 contexts + 1 held out) × 7 positions × 32 × 2 bytes
     assert error.code == "disk_full" and "5.69 KiB" in error.message

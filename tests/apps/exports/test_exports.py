@@ -106,3 +106,11 @@ def test_the_live_fragment_shows_the_state():
     topic = export.topic
     export.delete()
     assert fragment(topic) is None
+
+
+def test_an_export_for_which_the_disk_has_no_room_is_refused(monkeypatch):
+    sae = real_sae_make()
+    monkeypatch.setattr("apps.core.room.disk_free_bytes", lambda: 100)
+    with pytest.raises(AppError, match="100 B are free"):
+        export_create(spec=ExportSpec(sae=sae.pk))
+    assert not Export.objects.exists()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from workers.engine.exports.packing import export
 from workers.engine.formats.saelens import sae_read, sae_write
 from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.encoding import TENSORS
-from workers.engine.specs.errors import BadArtifact
+from workers.engine.specs.errors import BadArtifact, DiskFull
 from workers.engine.specs.exports import ExportInputs, ExportSpec
 
 SPEC = ExportSpec(sae=1)
@@ -93,3 +94,12 @@ def test_a_wish_to_stop_is_obeyed(tmp_path):
     sae_write(random_sae("topk"), tmp_path / "sae")
     with pytest.raises(Stopped):
         pack(tmp_path, progress=Impatient())
+
+
+def test_a_disk_without_room_for_the_archive_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    sae_write(random_sae("topk"), tmp_path / "sae")
+    size = sum(path.stat().st_size for path in (tmp_path / "sae").iterdir())
+    monkeypatch.setattr("workers.engine.disk.shutil.disk_usage", lambda path: SimpleNamespace(free=size - 1))
+    with pytest.raises(DiskFull, match="needs"):
+        pack(tmp_path)
+    assert not (tmp_path / "sae.zip").exists()

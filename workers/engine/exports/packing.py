@@ -12,6 +12,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from workers.engine.disk import disk_require
 from workers.engine.formats.saelens import CFG, ENCODE, SAELENS_VERSION, SPARSITY, WEIGHTS, sae_read
 from workers.engine.progress import Progress
 from workers.engine.provenance import PROVENANCE, sha256_of
@@ -58,11 +59,16 @@ is folded into the weights, or done by the SAE. {sinks}
 
 
 def export(spec: ExportSpec, inputs: ExportInputs, progress: Progress) -> ExportResult:
-    """Pack `inputs.sae_dir` into `inputs.file_name` below out_dir. An SAE that the format cannot express: BadArtifact."""
+    """Pack `inputs.sae_dir` into `inputs.file_name` below out_dir.
+
+    Raises BadArtifact for an SAE that the format cannot express, DiskFull.
+    """
     folder = Path(inputs.sae_dir)
     encode = _checked(folder)
     members = sorted([*REQUIRED, README, *(name for name in OPTIONAL if (folder / name).exists())])
     progress.phase("packing", len(members), "files")
+    # weights are stored as they are, and the other files are small
+    disk_require(inputs.out_dir, sum(path.stat().st_size for path in folder.iterdir() if path.name in members))
     archive = Path(inputs.out_dir) / inputs.file_name
     with zipfile.ZipFile(archive, "w") as out:
         for name in members:

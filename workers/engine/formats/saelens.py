@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from workers.engine.disk import disk_require
 from workers.engine.formats.hook_names import hook_name_of, hook_site_of
 from workers.engine.saes.encoding import sae_check
 from workers.engine.saes.sae import Sae
@@ -30,6 +31,8 @@ from workers.engine.specs.hook_site import HookSite
 
 SAELENS_VERSION = "6.54.12"
 """The release whose format this is."""
+SMALL_FILES_BYTES = 2**20
+"""What cfg.json, encode.json and the densities take beside the weights, at most."""
 CFG, WEIGHTS, SPARSITY, ENCODE = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors", "encode.json"
 
 
@@ -39,11 +42,12 @@ def sae_write(
     """Write `sae` into `folder` (made if missing).
 
     `metadata` goes to cfg.json: model_name, hf_hook_name, context_size, dataset_path, … as SAELens calls them;
-    hook_name comes from the EncodeSpec. `log10_density` (F,) becomes sparsity.safetensors.
+    hook_name comes from the EncodeSpec. `log10_density` (F,) becomes sparsity.safetensors. Raises DiskFull.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in sae.tensors.items()}
+    disk_require(folder, sum(tensor.nbytes for tensor in tensors.values()) + SMALL_FILES_BYTES)
     save_file(tensors, folder / WEIGHTS)
     _json_write(folder / CFG, cfg_of(sae.encode_spec, metadata or {}))
     _json_write(folder / ENCODE, sae.encode_spec.to_json())

@@ -11,7 +11,6 @@ Writing: into a hidden folder beside, fsync, rename, fsync of the parent; then a
 Reading: the newest whole one; a truncated one is passed over for the one before it.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from workers.engine.disk import is_disk_full
 from workers.engine.specs.errors import DiskFull
 
 STATE, SUFFIX = "state.json", ".safetensors"
@@ -64,7 +64,7 @@ def checkpoint_write(root: Path, step: int, files: Files, state: dict[str, Any],
         _fsync(root)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        if is_disk_full(error):
             raise _disk_full(root, files) from error
         raise
     _prune(root, final, keep)

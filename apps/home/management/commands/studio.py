@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from apps.core.arguments import whole
@@ -20,6 +20,7 @@ from apps.core.errors import AppError
 from apps.core.schema import schema_prepare
 from apps.core.services import bind_check, entry_url_make, owner_ensure
 from apps.core.storage import tmp_sweep
+from apps.core.troubles import ridden_out, tried, trouble_of
 from apps.jobs.models import Job, Worker
 from apps.jobs.services import wake_send
 from apps.jobs.states import ON_WORKER
@@ -30,12 +31,15 @@ from workers.supervisor.claiming import HOST
 from workers.supervisor.reaping import interrupted_requeue, reap
 from workers.supervisor.waking import worker_registered
 
-DRAIN_S = 11.0
-GRACE_S = 3.0
 LARGEST_PORT = 65_535
+DRAINED_BY_S = 9.5
+"""After the signal: what takes longer to end in order is killed. Longer than a job's own grace."""
+STOPPED_BY_S = 12.0
+"""After the signal, of web, workers and sampler. Before the watchdog of each ends it, so that all is gone within 15 s."""
 LOOK_EVERY_S = 0.25
 BEAT_EVERY_S = 3.0
-"""DRAIN_S + GRACE_S: all is gone within 15 s."""
+BUSY_MS = 2000
+"""How long this process waits for SQLite's lock: it must hear signals meanwhile."""
 
 
 class Command(BaseCommand):
@@ -48,26 +52,31 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
-        self.signals: list[int] = []
+        self.signals: list[float] = []
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, frame: self.signals.append(number))
+            signal.signal(number, lambda number, frame: self.signals.append(time.monotonic()))
         lock = studio_lock()
         try:
             self._prepare()
             listener = self._listen(host, port)
         except AppError as error:
             raise CommandError(f"{error.message} {error.hint}") from None
-        except (OperationalError, ProgrammingError) as error:
+        except (DatabaseError, OSError) as error:
+            trouble = trouble_of(error)
+            if trouble is not None:
+                raise CommandError(f"{trouble.message} {trouble.hint}") from None
+            if isinstance(error, OSError):
+                raise
             raise CommandError(database_words(error)) from None
-        with worker_registered(Worker.Role.STUDIO) as own:
-            self._begin(own)
+        with worker_registered(Worker.Role.STUDIO, give_up=lambda: bool(self.signals)) as own:
+            ridden_out(lambda: self._begin(own), give_up=lambda: bool(self.signals))
             tree = ProcessTree(_members(listener), on_start=_started, report=self.stderr.write)
             tree.start()
             self._announce(host, listener.getsockname()[1])
             self._look_after(tree, own)
-            self._drain(own)
-            tree.stop(GRACE_S, hurry=lambda: len(self.signals) > 1)
-            reap()
+            self._drain(tree, own)
+            tree.stop(self._left_s(STOPPED_BY_S), hurry=lambda: len(self.signals) > 1)
+            tried(reap)
         lock.close()
         self.stdout.write("The studio has ended.")
 
@@ -97,6 +106,9 @@ class Command(BaseCommand):
 
     def _begin(self, own: Worker) -> None:
         """Take up what an earlier end left: lost jobs, interrupted jobs, half-written folders."""
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute(f"pragma busy_timeout = {BUSY_MS}")
         Worker.objects.filter(host=HOST, role=Worker.Role.STUDIO).exclude(pk=own.pk).delete()
         reap()
         tmp_sweep(keep={out_dir(job.pk, job.attempt).name for job in Job.objects.filter(state__in=ON_WORKER)})
@@ -111,9 +123,9 @@ class Command(BaseCommand):
 
     def _announce(self, host: str, port: int) -> None:
         address = f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}"
-        (settings.DATA_DIR / "studio.url").write_text(address)
+        tried(lambda: (settings.DATA_DIR / "studio.url").write_text(address))
         self.stdout.write(f"\nmiStudio runs at {address}")
-        self.stdout.write(f"Sign in once with  {entry_url_make(base_url=address)}")
+        tried(lambda: self.stdout.write(f"Sign in once with  {entry_url_make(base_url=address)}"))
         self.stdout.write("Ctrl-C ends it; running jobs go on at the next start.\n")
         self.stdout.flush()
 
@@ -124,20 +136,28 @@ class Command(BaseCommand):
             tree.look_after()
             if time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT_EVERY_S
-                Worker.objects.filter(pk=own.pk).update(heartbeat_at=timezone.now())
+                tried(lambda: Worker.objects.filter(pk=own.pk).update(heartbeat_at=timezone.now()))
             time.sleep(LOOK_EVERY_S)
 
-    def _drain(self, own: Worker) -> None:
-        """Ask supervisors to interrupt their jobs and wait until they have."""
+    def _drain(self, tree: ProcessTree, own: Worker) -> None:
+        """Let supervisors interrupt their jobs and wait until they have. They hear of it by the lifeline, whatever state
+        the database is in; the row tells commands that this studio takes no jobs any more."""
         self.stdout.write("Draining: running jobs write a checkpoint …")
         self.stdout.flush()
-        Worker.objects.filter(pk=own.pk).update(draining=True)
-        until = time.monotonic() + DRAIN_S
-        while time.monotonic() < until and len(self.signals) < 2:
-            busy = Worker.objects.filter(host=HOST).exclude(role=Worker.Role.STUDIO).exists()
-            if not busy and not Job.objects.filter(host=HOST, state__in=ON_WORKER).exists():
+        tree.let_go()
+        tried(lambda: Worker.objects.filter(pk=own.pk).update(draining=True))
+        while self._left_s(DRAINED_BY_S) > 0 and len(self.signals) < 2:
+            if tried(self._look_for_work) and not self._has_work:
                 return
             time.sleep(0.1)
+
+    def _look_for_work(self) -> None:
+        busy = Worker.objects.filter(host=HOST).exclude(role=Worker.Role.STUDIO).exists()
+        self._has_work = busy or Job.objects.filter(host=HOST, state__in=ON_WORKER).exists()
+
+    def _left_s(self, by_s: float) -> float:
+        """Seconds left until `by_s` after the first signal."""
+        return self.signals[0] + by_s - time.monotonic()
 
 
 def studio_lock() -> TextIO:
@@ -176,4 +196,4 @@ def _started(name: str) -> None:
     """A fresh cluster may have lost the messages of the one before: wake it once for each slot."""
     if name == "workers":
         for _ in range(max(1, sum(settings.SLOTS.values()))):
-            wake_send()
+            tried(wake_send)

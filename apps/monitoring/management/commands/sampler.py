@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from apps.core.arguments import whole
+from apps.core.troubles import tried
 from apps.monitoring.services import sample_store, samples_prune
 from workers.engine.monitor.readings import Sampler
 from workers.supervisor.periodic import Periodic
@@ -36,11 +37,11 @@ class Command(BaseCommand):
             now = time.monotonic()
             if now >= next_sample:
                 next_sample = now + settings.MONITOR_INTERVAL_S
-                sample_store(host=host, reading=sampler.reading())
+                tried(lambda: sample_store(host=host, reading=sampler.reading()))
                 taken += 1
             if now >= next_prune:
                 next_prune = now + PRUNE_EVERY_S
-                samples_prune()
+                tried(samples_prune)
             periodic.due()
             if taken != count:
                 stop.wait(max(0.0, min(LONGEST_WAIT_S, next_sample - time.monotonic())))
