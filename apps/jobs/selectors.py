@@ -6,6 +6,7 @@ from django.apps import apps
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.jobs.models import Job
@@ -34,9 +35,7 @@ def job_list(*, state: str = "", kind: str = "", query: str = "") -> QuerySet[Jo
         jobs = jobs.filter(state=state)
     if kind:
         jobs = jobs.filter(kind=kind)
-    if query:
-        jobs = jobs.filter(Q(subject_name__icontains=query) | Q(title__icontains=query))
-    return jobs
+    return found_by(jobs, query, "subject_name", "title")
 
 
 def newest_job_state(entity: str) -> Subquery:
