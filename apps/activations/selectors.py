@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from apps.activations.models import ActivationCache, CacheText
 from apps.core.errors import AppError
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path
 
@@ -20,14 +21,8 @@ def activation_cache_get(pk: int) -> ActivationCache:
 
 def activation_cache_list(*, query: str = "", sort: str = "newest") -> QuerySet[ActivationCache]:
     """Activation caches whose language model or dataset has `query` in its name, sorted by a key of SORTS."""
-    found = _with_names()
-    if query:
-        found = found.filter(
-            Q(language_model__name__icontains=query)
-            | Q(tokenization__dataset__name__icontains=query)
-            | Q(texts__tokenization__dataset__name__icontains=query)
-        ).distinct()
-    return found.order_by(SORTS.get(sort, "-id"), "-id")
+    names = ("language_model__name", "tokenization__dataset__name", "texts__tokenization__dataset__name")
+    return found_by(_with_names(), query, *names).order_by(SORTS.get(sort, "-id"), "-id")
 
 
 def _with_names() -> QuerySet[ActivationCache]:

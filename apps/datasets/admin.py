@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.core.row_admin import RowAdmin
+from apps.core.row_admin import FoldedSearch, RowAdmin
 from apps.datasets.models import Dataset, DatasetLookup, RowMark, Tokenization, TokenPreview
 from apps.datasets.services import dataset_delete, dataset_import_again, dataset_rename, row_mark
 from apps.datasets.tokenization_services import tokenization_again, tokenization_delete
@@ -52,7 +52,7 @@ class DatasetLookupAdmin(RowAdmin):
 
 
 @admin.register(RowMark)
-class RowMarkAdmin(admin.ModelAdmin):
+class RowMarkAdmin(FoldedSearch):
     list_display = ["dataset", "row", "excluded", "tags", "note"]
     list_display_links = ["row"]
     list_editable = ["excluded", "tags"]

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from apps.core.errors import AppError
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path, folder_bytes
 from apps.datasets.lookups import splits_estimated
@@ -23,9 +24,8 @@ def dataset_get(pk: int) -> Dataset:
 
 def dataset_list(*, query: str = "", sort: str = "newest") -> QuerySet[Dataset]:
     """Datasets whose name or origin contains `query`, sorted by a key of SORTS, with `tokenization_count`."""
-    found = Dataset.objects.annotate(tokenization_count=Count("tokenizations"))
-    if query:
-        found = found.filter(name__icontains=query) | found.filter(origin__icontains=query)
+    found = found_by(Dataset.objects.all(), query, "name", "origin")
+    found = found.annotate(tokenization_count=Count("tokenizations"))
     return found.order_by(SORTS.get(sort, "-id"), "-id")
 
 

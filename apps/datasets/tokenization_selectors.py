@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from apps.core.errors import AppError
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.datasets.models import Dataset, Tokenization, TokenPreview
@@ -20,8 +21,8 @@ def tokenization_get(pk: int) -> Tokenization:
 
 def tokenization_list(*, dataset: Dataset | None = None, query: str = "") -> QuerySet[Tokenization]:
     """Tokenizations, of one dataset or all, newest first; `query` is looked for in the dataset's name."""
-    found = Tokenization.objects.select_related("dataset", "language_model").filter(dataset__name__icontains=query)
-    return found if dataset is None else found.filter(dataset=dataset)
+    found = Tokenization.objects.select_related("dataset", "language_model")
+    return found_by(found if dataset is None else found.filter(dataset=dataset), query, "dataset__name")
 
 
 def usual_tokenizer(dataset: Dataset) -> int | None:

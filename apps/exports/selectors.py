@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from apps.core.errors import AppError
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.exports.models import Export
@@ -33,8 +34,7 @@ def export_get(pk: int) -> Export:
 def export_list(*, sae: int | None = None, query: str = "") -> QuerySet[Export]:
     """Exports newest first with `job_state`, that of the newest job; of one SAE or of all; `query` searches names."""
     exports = Export.objects.select_related("sae__language_model").annotate(job_state=newest_job_state(Export.ENTITY))
-    if query:
-        exports = exports.filter(Q(file_name__icontains=query) | Q(sae__name__icontains=query))
+    exports = found_by(exports, query, "file_name", "sae__name")
     return exports.filter(sae=sae) if sae else exports
 
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from apps.core.errors import AppError
-from apps.core.row_admin import RowAdmin
+from apps.core.row_admin import FoldedSearch, RowAdmin
 from apps.core.streaming import streamed
 from apps.features import services
 from apps.features.ablation.services import ablation_delete, ablation_start
@@ -49,7 +49,7 @@ class HasLabel(admin.SimpleListFilter):
 
 
 @admin.register(Feature)
-class FeatureAdmin(admin.ModelAdmin):
+class FeatureAdmin(FoldedSearch):
     list_display = ["index", "sae", "label", "category", "label_source", "density", "maximum", "is_starred"]
     list_display_links = ["index"]
     list_filter = ["sae", HasLabel, "is_starred", "label_source", "category"]

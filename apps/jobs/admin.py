@@ -5,12 +5,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.core.errors import AppError
+from apps.core.row_admin import FoldedSearch
 from apps.jobs import services
 from apps.jobs.models import DeviceLease, Job, JobEvent, Worker
 from apps.jobs.states import State
 
 
-class ReadOnly(admin.ModelAdmin):
+class ReadOnly(FoldedSearch):
     """Rows that only services write."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -8,6 +8,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from apps.core.machine_paths import paths_hidden
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.jobs.models import Job
@@ -36,9 +37,7 @@ def job_list(*, state: str = "", kind: str = "", query: str = "") -> QuerySet[Jo
         jobs = jobs.filter(state=state)
     if kind:
         jobs = jobs.filter(kind=kind)
-    if query:
-        jobs = jobs.filter(Q(subject_name__icontains=query) | Q(title__icontains=query))
-    return jobs
+    return found_by(jobs, query, "subject_name", "title")
 
 
 def newest_job_state(entity: str) -> Subquery:

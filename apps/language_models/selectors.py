@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from apps.core.errors import AppError
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path, folder_bytes
 from apps.jobs.models import Job
@@ -37,10 +38,7 @@ def language_model_get(pk: int) -> LanguageModel:
 
 def language_model_list(*, query: str = "", sort: str = "newest") -> QuerySet[LanguageModel]:
     """Language models whose name or origin contains `query`, sorted by a key of SORTS."""
-    found = LanguageModel.objects.all()
-    if query:
-        found = found.filter(name__icontains=query) | found.filter(origin__icontains=query)
-    return found.order_by(SORTS.get(sort, "-id"), "-id")
+    return found_by(LanguageModel.objects.all(), query, "name", "origin").order_by(SORTS.get(sort, "-id"), "-id")
 
 
 def language_model_folder(pk: int) -> Path:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from apps.core.asking import row_or_none
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.spec_forms import option_is_idle, spec_form
 from apps.jobs.models import Job
@@ -42,9 +43,7 @@ def preset_list(*, kind: str = "", query: str = "", favourite: bool = False) -> 
         found = found.filter(kind=kind)
     if favourite:
         found = found.filter(is_favourite=True)
-    if query:
-        found = found.filter(Q(name__icontains=query) | Q(description__icontains=query) | Q(source__icontains=query))
-    return found.order_by("-is_favourite", "kind", "name")
+    return found_by(found, query, "name", "description", "source").order_by("-is_favourite", "kind", "name")
 
 
 def preset_options(preset: Preset) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
 
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.core.storage import data_path
 from apps.datasets.models import Tokenization
@@ -26,7 +27,8 @@ def sae_list(*, query: str = "", architecture: str = "", language_model: int | N
         Prefetch("evaluations", queryset=finished, to_attr="finished_evaluations")
     )
     if query:
-        saes = saes.filter(Q(name__icontains=query) | Q(language_model__name__icontains=query) | Q(site=query))
+        by_words = found_by(Sae.objects.all(), query, "name", "language_model__name")
+        saes = saes.filter(Q(pk__in=by_words.values("pk")) | Q(site=query))
     if architecture:
         saes = saes.filter(architecture=architecture)
     if language_model:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from apps.core.errors import AppError, NotFound
 from apps.core.references import reference_words, references_to
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json, newest_job_state
@@ -59,8 +60,7 @@ def training_list(*, query: str = "", architecture: str = "", state: str = "") -
     """Runs newest first with `job_state`, that of the newest job; `query` searches names and language models."""
     runs = TrainingRun.objects.select_related("activation_cache", "language_model").prefetch_related("members")
     runs = runs.annotate(job_state=newest_job_state(TrainingRun.ENTITY))
-    if query:
-        runs = runs.filter(Q(name__icontains=query) | Q(language_model__name__icontains=query))
+    runs = found_by(runs, query, "name", "language_model__name")
     if architecture:
         runs = runs.filter(architecture=architecture)
     return runs.filter(job_state=state) if state else runs

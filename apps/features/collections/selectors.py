@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from apps.core.search import found_by
 from apps.core.selectors import row_of
 from apps.features.models import Collection, CollectionPart, Feature
 from apps.features.search.index_sets import IndexSet, index_set
@@ -25,8 +26,7 @@ class ShownPart:
 
 def collection_list(query: str = "") -> QuerySet[Collection]:
     """All collections by name, those with `query` in name or note."""
-    found = Collection.objects.prefetch_related("parts__sae")
-    return found.filter(name__icontains=query) | found.filter(note__icontains=query) if query else found
+    return found_by(Collection.objects.prefetch_related("parts__sae"), query, "name", "note")
 
 
 def collection_get(pk: int) -> Collection:

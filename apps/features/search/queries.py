@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from apps.features.models import Feature, FeatureTerm
 from apps.features.search.index_sets import IndexSet, index_set, intersection, union
 from apps.features.search.terms import MOST_CHARACTERS, category_term, token_shown, words_in
+from workers.engine.text.folding import folded, spellings
 
 PART = re.compile(r'(?:(?P<field>token|promotes|notes):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
 BLANKS = " ·Ġ▁"
@@ -61,15 +62,16 @@ def _plain_found(sae_id: int, text: str) -> IndexSet:
 def _token_found(kind: int) -> Callable[[int, str], IndexSet]:
     def found(sae_id: int, text: str) -> IndexSet:
         shown = token_shown(text.strip(BLANKS) or text)
-        return _members(_terms(sae_id, kind).filter(text=shown))
+        return _members(_terms(sae_id, kind).filter(text__in=spellings(shown)))
 
     return found
 
 
 def _notes_found(sae_id: int, text: str) -> IndexSet:
     # Spelled as the index of features with notes is, so that only these are read.
-    noted = Feature.objects.filter(~Q(notes=""), sae=sae_id, notes__icontains=text)
-    return index_set(noted.order_by().values_list("index", flat=True))
+    noted = Feature.objects.filter(~Q(notes=""), sae=sae_id).order_by().values_list("index", "notes")
+    wanted = folded(text)
+    return index_set(index for index, notes in noted.iterator() if wanted in folded(notes))
 
 
 FINDERS: dict[str | None, Callable[[int, str], IndexSet]] = {

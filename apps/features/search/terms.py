@@ -1,7 +1,7 @@
 """Terms: what search finds features by, and the writes that keep them true.
 
 Tokens come from feature runs and are found whole, as lists show them. Words of labels and categories come from people and
-are found by their beginning, whatever their case. A category is found by its whole path and by that of each part above it.
+are found by their beginning, folded (text/folding.py). A category is found by its whole path and by that of each part above it.
 """
 
 import re
@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from apps.features.models import FeatureTerm
 from apps.features.search.index_sets import IndexSet, index_set, union
 from workers.engine.text.decoding import visible
+from workers.engine.text.folding import folded
 
 PATH_SEPARATOR = " > "
 """Between the parts of a category: "Emotion > Positive"."""
@@ -38,13 +39,13 @@ def token_shown(text: str) -> str:
 
 
 def words_in(text: str) -> list[str]:
-    """The distinct words of a text, without case."""
-    return list(dict.fromkeys(word[:MOST_CHARACTERS] for word in WORD.findall(text.casefold())))
+    """The distinct words of a text, folded."""
+    return list(dict.fromkeys(word[:MOST_CHARACTERS] for word in WORD.findall(folded(text))))
 
 
 def category_term(path: str) -> str:
-    """A category's path as it is looked up: without case and blanks too many."""
-    parts = (" ".join(part.split()) for part in path.casefold().split(">"))
+    """A category's path as it is looked up: folded, without blanks too many."""
+    parts = (" ".join(part.split()) for part in folded(path).split(">"))
     return PATH_SEPARATOR.join(part for part in parts if part)[:MOST_CHARACTERS]
 
 

@@ -139,6 +139,7 @@ def test_a_conversation_is_shown_as_its_turns_and_found_by_its_words():
     assert cell.kind == "turns" and cell.turns[0].content == "Käse?"
     assert cell.is_clipped and sum(len(turn.content) for turn in cell.turns) == 320
     assert [row.index for row in rows_search(dataset, "KÄSE").page.rows] == [0]
+    assert [row.index for row in rows_search(dataset, "KA\u0308SE").page.rows] == [0]
 
 
 def test_a_list_of_words_is_no_conversation():
@@ -148,3 +149,15 @@ def test_a_list_of_words_is_no_conversation():
 def test_broken_strings_are_found_by_their_latin1_text():
     broken = pa.array(["Käse".encode("latin-1")], pa.binary()).view(pa.string())
     assert len(rows_search(make_dataset(pa.table({"text": broken})), "käse").page.rows) == 1
+
+
+def test_a_search_through_long_texts_goes_on_by_its_link(monkeypatch):
+    monkeypatch.setattr("apps.datasets.row_search.SEARCH_BYTES", 1000)
+    dataset = make_dataset(pa.table({"text": ["é" * 600] * 2500 + ["Nadel é"]}))
+    start, found = 0, []
+    while start is not None:
+        part = rows_search(dataset, "nadel É", start=start)
+        found += [row.index for row in part.page.rows]
+        assert part.searched <= 1000
+        start = part.next_start
+    assert found == [2500]

@@ -3,6 +3,8 @@
 from functools import reduce
 
 import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +48,35 @@ def words_expected(sae):
         for term in terms_of(feature.label, feature.category):
             made.setdefault(term, []).append(feature.index)
     return made
+
+
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        ("НАБЛЮДЕНИЯ природы", "наблюд"),
+        ("École", "e\u0301col"),
+        ("e\u0301cole", "ÉCOLE"),
+        ("Hauptstraße", "HAUPTSTRASSE"),
+        ("İstanbul", "istan"),
+        ("ﬁne", "FIN"),
+    ],
+)
+def test_words_and_notes_are_found_in_any_case_and_composition(sae, words, query):
+    label(sae, 3, words, f"Kinds > {words}")
+    services.feature_update(feature=sae.features.get(index=4), notes=f"seen: {words}")
+    assert found(sae, query) == [3]
+    assert found(sae, category=f"kinds > {words.swapcase()}") == [3]
+    assert found(sae, f'notes:"{query}"') == [4]
+
+
+def test_a_token_is_found_however_its_letters_are_composed(sae):
+    for index, token in enumerate(("École", "E\u0301clat")):
+        FeatureTerm.objects.create(
+            sae=sae, kind=FeatureTerm.Kind.FIRES_ON, text=token, features=index_sets.index_set([index])
+        )
+    assert found(sae, "token:E\u0301cole") == found(sae, "token:École") == [0]
+    assert found(sae, "token:Éclat") == found(sae, "Éclat") == [1]
+    assert found(sae, "token:école") == []
 
 
 @given(SETS)
@@ -165,3 +196,15 @@ def test_terms_go_with_their_sae(sae):
     sae.feature_runs.all().delete()
     sae.delete()
     assert not FeatureTerm.objects.exists()
+
+
+def test_words_that_were_there_before_folding_are_found_too(sae):
+    label(sae, 2, "e\u0301cole Straße", "İl > Schön")
+    label(sae, 3, "plain", "İl")
+    kept = words_known(sae)
+    FeatureTerm.objects.filter(sae=sae, kind=FeatureTerm.Kind.CATEGORY).delete()
+    FeatureTerm.objects.create(sae=sae, kind=FeatureTerm.Kind.WORD, text="cole", features=index_sets.index_set([2]))
+    executor = MigrationExecutor(connection)
+    apps = executor.loader.project_state([("features", "0010_fold_words_of_labels")]).apps
+    executor.loader.get_migration("features", "0010_fold_words_of_labels").operations[0].code(apps, None)
+    assert words_known(sae) == kept == words_expected(sae)

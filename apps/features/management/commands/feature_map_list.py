@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apps.core.row_commands import ListCommand
+from apps.core.search import found_by
 from apps.features.maps.selectors import map_json
 from apps.features.models import FeatureMap
 
@@ -13,4 +14,4 @@ class Command(ListCommand):
     columns = ("id", "sae", "method", "bytes", "ready")
 
     def rows(self, query: str) -> Iterable[dict[str, Any]]:
-        return map(map_json, FeatureMap.objects.select_related("sae").filter(sae__name__icontains=query))
+        return map(map_json, found_by(FeatureMap.objects.select_related("sae"), query, "sae__name"))

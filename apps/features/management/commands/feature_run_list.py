@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apps.core.row_commands import ListCommand
+from apps.core.search import found_by
 from apps.features.selectors import feature_run_json, feature_run_list
 
 
@@ -12,5 +13,5 @@ class Command(ListCommand):
     columns = ("id", "sae", "tokenization", "tokens", "alive", "readable", "bytes", "ready")
 
     def rows(self, query: str) -> Iterable[dict[str, Any]]:
-        for run in map(feature_run_json, feature_run_list().filter(sae__name__icontains=query)):
+        for run in map(feature_run_json, found_by(feature_run_list(), query, "sae__name")):
             yield {**run, "readable": run["summary"].get("readable")}

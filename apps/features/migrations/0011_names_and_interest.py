@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0009_feature_map'),
+        ('features', '0010_fold_words_of_labels'),
         ('saes', '0002_member'),
     ]
 
