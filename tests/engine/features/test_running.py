@@ -17,7 +17,7 @@ from workers.engine.formats.saelens import sae_write
 from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
-from workers.engine.specs.errors import BadArtifact
+from workers.engine.specs.errors import BadArtifact, EngineError
 from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
 from workers.engine.specs.hook_site import HookSite
 
@@ -278,7 +278,7 @@ def test_a_tokenization_of_another_model_and_a_missing_vocabulary_are_refused(tm
     foreign = world.tokens.copy()
     foreign[3, 4] = 100_000
     contexts_write(tmp_path, "train", foreign, np.arange(len(foreign)))
-    with pytest.raises(BadArtifact, match="100000"):
+    with pytest.raises(EngineError, match="100000"):
         world.run()
     (world.model_dir / "vocabulary.parquet").unlink()
     with pytest.raises(BadArtifact, match=r"vocabulary\.parquet"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from workers.engine.language_models.context_fit import tokenizer_check
 from workers.engine.language_models.describing import ModelDescription, model_describe
 from workers.engine.language_models.gguf_conversion import gguf_convert
 from workers.engine.language_models.hashing import files_sha256
@@ -44,7 +45,7 @@ def language_model_import(
     progress.phase("Reading the model")
     tokenizer = tokenizer_load(out)
     described, quantization, footprint = _model_read(out, spec.quantization, progress)
-    vocabulary_write(tokenizer, out)
+    tokenizer_check(vocabulary_write(tokenizer, out), described.vocab_size)
     return LanguageModelImportResult(
         **vars(described),
         bytes=sum(path.stat().st_size for path in out.iterdir()),

@@ -32,6 +32,7 @@ from workers.engine.activations.positions import included_positions
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.resuming import resumed
+from workers.engine.language_models.context_fit import contexts_check
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.metrics import FvuMeter
 from workers.engine.progress import Progress
@@ -81,6 +82,7 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
 
+    contexts_check(model, largest_id=int(contexts.tokens.max()), context_length=contexts.context_length)
     seen, predicted = Reconstruction(sae), Predictions(sae, model)
     ce_count, seen_count = contexts.count_reaching(spec.ce_tokens), contexts.count_reaching(spec.max_tokens)
     both = min(ce_count, seen_count)
