@@ -88,9 +88,9 @@ def test_quantized_weights_are_loaded_after_the_published_ones_are_gone(tmp_path
     alive, original, measure = [], importing.complete_model_load, importing.quantized_footprint
 
     def load(*args):
-        model = original(*args)
+        model, unused = original(*args)
         alive.append(weakref.ref(model))
-        return model
+        return model, unused
 
     monkeypatch.setattr(importing, "complete_model_load", load)
     monkeypatch.setattr(importing, "quantized_footprint", lambda *args: (alive[0]() is None) and measure(*args))
