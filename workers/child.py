@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from workers.engine.disk import is_disk_full
+from workers.engine.library_warnings import library_warnings
 from workers.engine.progress import Progress, Stopped
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.errors import EngineError
@@ -97,7 +98,8 @@ def run(path: Path, out: TextIO) -> tuple[int, ChildProgress]:
         inputs = INPUTS[job["kind"]].from_json(job["inputs"])
         module, _, function = spec.ENGINE.partition(":")
         work = getattr(importlib.import_module(f"workers.engine.{module}"), function)
-        result = work(spec, inputs, progress)
+        with library_warnings(progress):
+            result = work(spec, inputs, progress)
         progress.tell({"t": "result", "result": result.to_json()})
         return 0, progress
     except Stopped as stop:

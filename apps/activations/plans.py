@@ -11,6 +11,7 @@ from apps.core.references import references_to
 from apps.core.room import room_require
 from apps.core.templatetags.studio import bytes_words
 from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_fit import tokenization_require_fit
 from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready, site_width
@@ -68,11 +69,11 @@ def texts_fitting(language_model: LanguageModel, first: int, more: tuple[int, ..
     """The tokenizations with these ids, all ready, of the model's tokenizer and of one context length. AppError with the
     field `tokenization` or `more_tokenizations` otherwise."""
     texts = [tokenization_ready(first)]
-    require_same_tokenizer(texts[0], language_model)
+    tokenization_require_fit(texts[0], language_model)
     for pk in more:
         try:
             text = tokenization_ready(pk)
-            require_same_tokenizer(text, language_model)
+            tokenization_require_fit(text, language_model)
             _require_beside(text, texts)
         except AppError as error:
             error.field = "more_tokenizations"
@@ -90,25 +91,6 @@ def _require_beside(text: Tokenization, others: list[Tokenization]) -> None:
             "context_length_differs",
             f"{text} has contexts of {text.context_length:,} tokens, {others[0]} of {others[0].context_length:,}.",
             f"Tokenize {text.dataset} with contexts of {others[0].context_length:,}.",
-        )
-
-
-def require_same_tokenizer(tokenization: Tokenization, language_model: LanguageModel) -> None:
-    """Tokens mean nothing to a model with another tokenizer: AppError "tokenizer_mismatch". Also checks the length."""
-    if tokenization.tokenizer_sha256 != language_model.tokenizer_sha256:
-        raise AppError(
-            "tokenizer_mismatch",
-            f"{tokenization} was cut with another tokenizer than that of {language_model}.",
-            f"Tokenize {tokenization.dataset} with {language_model}.",
-            field="tokenization",
-        )
-    longest = language_model.report.get("max_context") or tokenization.context_length
-    if tokenization.context_length > longest:
-        raise AppError(
-            "context_too_long",
-            f"{language_model} takes at most {longest:,} tokens in a context.",
-            "Choose a tokenization with shorter contexts.",
-            field="tokenization",
         )
 
 

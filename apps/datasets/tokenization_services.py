@@ -9,6 +9,7 @@ from apps.core.references import references_require_none
 from apps.core.storage import artifact_remove
 from apps.datasets.models import Dataset, Tokenization, TokenPreview
 from apps.datasets.selectors import dataset_ready
+from apps.datasets.tokenization_fit import context_length_require_fit
 from apps.datasets.tokenization_selectors import tokenization_folder
 from apps.datasets.tokenization_settings import variant_words
 from apps.jobs.models import Job
@@ -58,14 +59,9 @@ def _require_tokenizable(dataset: Dataset, language_model: LanguageModel, spec: 
             "Choose another model.",
             field="language_model",
         )
-    longest = language_model.report.get("max_context") or spec.context_length
-    if spec.context_length > longest:
-        raise AppError(
-            "context_too_long",
-            f"{language_model} takes at most {longest:,} tokens in a context.",
-            "Choose a shorter context.",
-            field="context_length",
-        )
+    context_length_require_fit(
+        spec.context_length, language_model, hint="Choose a shorter context.", field="context_length"
+    )
 
 
 def tokenization_again(*, tokenization: Tokenization, user: AbstractBaseUser | None = None) -> Job:

@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 
 from apps.core.errors import AppError, NotFound
 from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_fit import tokenization_require_fit
 from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.features.models import FeatureRun
 from apps.jobs.models import Job
@@ -60,7 +61,7 @@ def feature_run_plan(spec: FeatureRunSpec) -> RunPlan:
         if pk not in found:
             raise NotFound("SAE", pk)
     saes, tokenization = tuple(found[pk] for pk in spec.saes), tokenization_ready(spec.tokenization)
-    _require_own_tokenizer(saes[0], tokenization)
+    tokenization_require_fit(tokenization, saes[0].language_model)
     for sae in saes:
         _require_same_model(saes[0], sae)
         _require_no_active_run(sae)
@@ -75,19 +76,6 @@ def _require_same_model(first: Sae, sae: Sae) -> None:
             f"{sae} reads {sae.language_model}, but {first} reads {first.language_model}.",
             "SAEs that share a pass read one language model.",
             field="more_saes",
-        )
-
-
-def _require_own_tokenizer(sae: Sae, tokenization: Tokenization) -> None:
-    model = sae.language_model
-    is_own = tokenization.language_model_id == model.pk
-    is_same = bool(model.tokenizer_sha256) and tokenization.tokenizer_sha256 == model.tokenizer_sha256
-    if not (is_own or is_same):
-        raise AppError(
-            "tokenizer_differs",
-            f"{tokenization} was cut by the tokenizer of {tokenization.language_model}, but {sae} reads {model}.",
-            f"Tokenize {tokenization.dataset} with the tokenizer of {model}.",
-            field="tokenization",
         )
 
 

@@ -10,6 +10,7 @@ from apps.core.references import references_require_none
 from apps.core.sources import given_name
 from apps.core.storage import artifact_remove, data_path
 from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_fit import tokenization_require_fit
 from apps.jobs.services import job_enqueue, jobs_require_none_active
 from apps.saes.models import Evaluation, Sae
 from workers.engine.specs.saes import EvaluateSpec
@@ -53,13 +54,7 @@ def _tokenization_for(sae: Sae, pk: int) -> Tokenization:
             "Choose a ready one, or wait until its job has ended.",
             field="tokenization",
         )
-    if tokenization.tokenizer_sha256 != sae.language_model.tokenizer_sha256:
-        raise AppError(
-            "wrong_tokenizer",
-            f"{tokenization} was not cut by the tokenizer of {sae.language_model}.",
-            f"Choose a tokenization made with {sae.language_model}.",
-            field="tokenization",
-        )
+    tokenization_require_fit(tokenization, sae.language_model)
     if tokenization.heldout_contexts == 0:
         raise AppError(
             "nothing_held_out",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from apps.activations.models import ActivationCache
 from apps.core.errors import AppError
 from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_fit import tokenization_require_fit
 from apps.datasets.tokenization_selectors import tokenization_ready
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_ready, site_width
@@ -76,16 +77,12 @@ def _from_text(spec: TrainSpec) -> Origin:
 
 
 def _texts_require_fit(language_model: LanguageModel, tokenizations: tuple[Tokenization, ...]) -> None:
-    """One tokenizer, one context length, the model's own tokenizer."""
+    """The model reads them all, and they have one context length."""
     first = tokenizations[0]
     for tokenization in tokenizations:
-        if tokenization.tokenizer_sha256 != language_model.tokenizer_sha256:
-            raise AppError(
-                "tokenizer_mismatch",
-                f"{tokenization} was cut by another tokenizer than that of {language_model}.",
-                "Choose the language model whose tokenizer cut the text, or tokenize with this one's.",
-                field="tokenization" if tokenization is first else "more_tokenizations",
-            )
+        tokenization_require_fit(
+            tokenization, language_model, field="tokenization" if tokenization is first else "more_tokenizations"
+        )
         if tokenization.context_length != first.context_length:
             raise AppError(
                 "context_length_mismatch",

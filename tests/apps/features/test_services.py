@@ -41,9 +41,18 @@ def sae(db):
 def test_a_run_needs_a_tokenization_cut_by_the_models_own_tokenizer():
     sae = sae_make()
     other = tokenization_make(language_model_make("Other LM", tokenizer="t2"))
-    with pytest.raises(AppError, match="was cut by the tokenizer of Other LM") as refused:
+    with pytest.raises(AppError, match="was cut with another tokenizer") as refused:
         services.feature_run_start(spec=FeatureRunSpec(sae=sae.pk, tokenization=other.pk))
     assert refused.value.field == "tokenization"
+
+
+def test_a_run_needs_contexts_that_the_model_can_read():
+    sae = sae_make()
+    sae.language_model.report |= {"max_context": sae.tokenization.context_length - 1}
+    sae.language_model.save()
+    with pytest.raises(AppError) as refused:
+        services.feature_run_start(spec=FeatureRunSpec(sae=sae.pk, tokenization=sae.tokenization_id))
+    assert (refused.value.code, refused.value.field) == ("context_too_long", "tokenization")
 
 
 def test_the_same_tokenizer_under_another_models_name_will_do():

@@ -36,13 +36,16 @@ def test_an_evaluation_is_queued_for_a_tokenization_of_the_same_tokenizer(owner)
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"tokenizer_sha256": "x" * 64}, "wrong_tokenizer"),
+        ({"tokenizer_sha256": "x" * 64}, "tokenizer_mismatch"),
+        ({"context_length": 4_096}, "context_too_long"),
         ({"heldout_contexts": 0}, "nothing_held_out"),
         ({"ready_at": None}, "tokenization_not_ready"),
     ],
 )
 def test_unfit_tokenizations_are_refused_before_a_row_exists(changes, code):
     sae = sae_make()
+    sae.language_model.report |= {"max_context": 128}
+    sae.language_model.save()
     before = Evaluation.objects.count()
     with pytest.raises(AppError) as refused:
         services.evaluation_start(spec=EvaluateSpec(sae=sae.pk, tokenization=other_tokenization(sae, **changes).pk))

@@ -48,12 +48,16 @@ def test_a_cache_that_does_not_suit_is_refused_at_its_field():
 
 def test_texts_that_do_not_suit_are_refused_at_their_field():
     cache = cache_make()
+    cache.language_model.report |= {"max_context": 128}
+    cache.language_model.save()
     other_cut = tokenization_more(cache, tokenizer_sha256="o" * 64)
     longer = tokenization_more(cache, context_length=64)
+    too_long = tokenization_more(cache, context_length=4_096)
     found = {
         "other tokenizer": refusal(text_spec_make(cache, tokenization=other_cut.pk)),
         "other tokenizer, further text": refusal(text_spec_make(cache, more_tokenizations=(other_cut.pk,))),
         "other length": refusal(text_spec_make(cache, more_tokenizations=(longer.pk,))),
+        "too long": refusal(text_spec_make(cache, tokenization=too_long.pk)),
         "twice": refusal(text_spec_make(cache, more_tokenizations=(cache.tokenization_id,))),
         "no such site": refusal(text_spec_make(cache, hook_sites=("9.resid_post",))),
     }
@@ -61,6 +65,7 @@ def test_texts_that_do_not_suit_are_refused_at_their_field():
         "other tokenizer": ("tokenizer_mismatch", "tokenization"),
         "other tokenizer, further text": ("tokenizer_mismatch", "more_tokenizations"),
         "other length": ("context_length_mismatch", "more_tokenizations"),
+        "too long": ("context_too_long", "tokenization"),
         "twice": ("text_twice", "more_tokenizations"),
         "no such site": ("no_such_hook_site", "hook_sites"),
     }

@@ -16,7 +16,7 @@ from workers.engine.language_models.vocabulary import vocabulary_write
 from workers.engine.progress import Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
-from workers.engine.specs.errors import BadArtifact
+from workers.engine.specs.errors import BadArtifact, EngineError
 from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec, Peculiarity
 from workers.engine.specs.hook_site import HookSite
 
@@ -279,7 +279,7 @@ def test_a_tokenization_of_another_model_and_a_missing_vocabulary_are_refused(tm
     foreign = world.tokens.copy()
     foreign[3, 4] = 100_000
     contexts_write(tmp_path, "train", foreign, np.arange(len(foreign)))
-    with pytest.raises(BadArtifact, match="100000"):
+    with pytest.raises(EngineError, match="100000"):
         world.run()
     (world.model_dir / "vocabulary.parquet").unlink()
     with pytest.raises(BadArtifact, match="vocabulary cannot be read"):

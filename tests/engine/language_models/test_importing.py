@@ -88,9 +88,9 @@ def test_quantized_weights_are_loaded_after_the_published_ones_are_gone(tmp_path
     alive, original, measure = [], importing.complete_model_load, importing.quantized_footprint
 
     def load(*args):
-        model = original(*args)
+        model, unused = original(*args)
         alive.append(weakref.ref(model))
-        return model
+        return model, unused
 
     monkeypatch.setattr(importing, "complete_model_load", load)
     monkeypatch.setattr(importing, "quantized_footprint", lambda *args: (alive[0]() is None) and measure(*args))
@@ -266,6 +266,18 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path):
     for path in source.glob("tokenizer*"):
         path.unlink()
     assert "tokenizer" in error_of(tmp_path, source).message
+
+
+@pytest.mark.parametrize("rows_missing", [0, 1, 200])
+def test_a_tokenizer_with_more_ids_than_the_model_embeds_is_refused(tmp_path, rows_missing):
+    source = tmp_path / "source"
+    tiny_model("llama", vocab_size=len(tiny_tokenizer()) - rows_missing).save_pretrained(source)
+    tiny_tokenizer().save_pretrained(source)
+    if not rows_missing:
+        assert run(tmp_path, source)[0].vocab_size == len(tiny_tokenizer())
+        return
+    error = error_of(tmp_path, source)
+    assert error.code == "tokenizer_mismatch" and f"{len(tiny_tokenizer()) - 1:,}" in error.message
 
 
 def test_a_full_disk_is_noticed_before_files_are_copied(tmp_path, monkeypatch):

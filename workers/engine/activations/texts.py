@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from workers.engine.datasets.contexts import Contexts, Part
+from workers.engine.language_models.context_fit import contexts_check
 from workers.engine.specs.errors import BadArtifact, EngineError
 
 CHECKED_CONTEXTS = 65_536
@@ -80,21 +81,8 @@ class Texts:
         """Raise BadArtifact for a text without contexts, EngineError "tokenizer_mismatch", "context_too_long"."""
         if not all(self.sizes):
             raise BadArtifact("The tokenization has no contexts.", "Tokenize more text.")
-        vocab_size = model.get_input_embeddings().weight.shape[0]
-        largest = max(_largest_id(contexts) for contexts in self.parts)
-        if largest >= vocab_size:
-            raise EngineError(
-                f"The tokenization has token id {largest}; the language model knows ids up to {vocab_size - 1}.",
-                "Choose the language model whose tokenizer cut the text, or tokenize with this one's.",
-                code="tokenizer_mismatch",
-            )
-        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        if limit and self.context_length > limit:
-            raise EngineError(
-                f"The contexts have {self.context_length} tokens; the language model reads {limit} at most.",
-                "Tokenize with a shorter context length.",
-                code="context_too_long",
-            )
+        largest_id = max(_largest_id(contexts) for contexts in self.parts)
+        contexts_check(model, largest_id=largest_id, context_length=self.context_length)
 
 
 def _largest_id(contexts: Contexts) -> int:

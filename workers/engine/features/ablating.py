@@ -30,6 +30,7 @@ from workers.engine.datasets.contexts import PARTS, Contexts
 from workers.engine.features.read_contexts import ReadContext, context_read, read_contexts
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
+from workers.engine.language_models.context_fit import contexts_check
 from workers.engine.language_models.loading import language_model_load, tokenizer_load
 from workers.engine.language_models.reading_as import read_as
 from workers.engine.metrics import clustered_mean, known
@@ -78,7 +79,11 @@ def ablate(spec: AblateSpec, inputs: AblateInputs, progress: Progress) -> Ablate
     measured: dict[str, list[Ablated]] = {"top": [], "random": []}
     for name, numbers in (("top", top_ids), ("random", random_ids)):
         for number in numbers:
-            read = reads.get(number) or reads.keep(number, context_read(model, sae.encode_spec, _tokens(parts, number)))
+            read = reads.get(number)
+            if read is None:
+                ids_T = _tokens(parts, number)
+                contexts_check(model, largest_id=int(ids_T.max()), context_length=len(ids_T))
+                read = reads.keep(number, context_read(model, sae.encode_spec, ids_T))
             measured[name].append(context_ablate(model, sae, spec.index, read))
             reads.trim()
             progress.advance()

@@ -28,6 +28,7 @@ from workers.engine.features.describing import Pieces, latents_describe, rows_fi
 from workers.engine.features.logit_lens import logit_lists, output_directions
 from workers.engine.features.reading import Reading, SaeFirings
 from workers.engine.formats.saelens import sae_read
+from workers.engine.language_models.context_fit import contexts_check
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.language_models.reading_as import read_as
 from workers.engine.language_models.stored_vocabulary import VOCABULARY_NAME, vocabulary_read
@@ -54,7 +55,8 @@ MOST_POSITIONS = 2**31 - 1
 def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progress) -> FeatureRunResult:
     """Fill a folder below `inputs.out_dir` for each SAE with the files that DescribedSae names.
 
-    Goes on from what an earlier try left in `inputs.job_dir`. Raises BadArtifact, DiskFull, Stopped for a wish.
+    Goes on from what an earlier try left in `inputs.job_dir`. Raises BadArtifact, EngineError
+    "tokenizer_mismatch" or "context_too_long", DiskFull, Stopped for a wish.
     """
     progress.phase("Loading the language model")
     saes = [sae_read(folder).with_unit_decoder().to(inputs.device) for folder in inputs.sae_dirs]
@@ -64,7 +66,7 @@ def feature_run(spec: FeatureRunSpec, inputs: FeatureRunInputs, progress: Progre
     model = language_model_load(
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
-    _check_vocabulary(model, contexts.tokens)
+    contexts_check(model, largest_id=int(contexts.tokens.max()), context_length=contexts.context_length)
     reading = Reading(spec, Path(inputs.job_dir) / READING, model, saes, contexts)
     tokens_per_s = reading.run(progress)
     as_read = read_as(model, inputs.quantization, inputs.model_dir, context_length=contexts.context_length)
@@ -154,16 +156,6 @@ def _logits_write(
         found = {name: getattr(lists, name).cpu().numpy() for name in target}
         rows_fill(target, slice(lists.start, lists.start + len(lists.lowest)), found)
         progress.reach(lists.start + len(lists.lowest))
-
-
-def _check_vocabulary(model: PreTrainedModel, tokens_NT: np.ndarray) -> None:
-    """Raises BadArtifact when a token has no embedding: the tokenization was made for another model."""
-    rows = model.get_input_embeddings().weight.shape[0]
-    if tokens_NT.max() >= rows:
-        raise BadArtifact(
-            f"The tokenization holds token {tokens_NT.max()}; the language model knows {rows:,}.",
-            "Tokenize the dataset with this language model's tokenizer.",
-        )
 
 
 def _vocabulary_copy(model_dir: str, folders: list[Path]) -> tuple[list[str], Pieces]:

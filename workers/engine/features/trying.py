@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from workers.engine.activations.positions import included_positions
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import capture
+from workers.engine.language_models.context_fit import longest_context
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
 from workers.engine.language_models.reading_as import read_as
 from workers.engine.progress import Progress
@@ -94,7 +95,7 @@ def _strength(rank_by: str, f_PF: Tensor, rarity_F: Tensor | None) -> Tensor:
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, text: str, field: str) -> list[int]:
     ids = [first_token_id(tokenizer), *tokenizer(text, add_special_tokens=False)["input_ids"]]
-    room = getattr(model.config, "max_position_embeddings", None)
+    room = longest_context(model.config)
     if room is not None and len(ids) > room:
         raise SpecInvalid(
             f"The text has {len(ids):,} tokens; the model has {room:,} positions.", "Shorten it.", field=field

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from workers.engine.hooks.sites import hook_sites
 from workers.engine.hooks.wiring import model_wiring
+from workers.engine.language_models.context_fit import longest_context
 from workers.engine.language_models.packing import nf4_misfit
 from workers.engine.language_models.sizes import kv_width, linear_parameters, parameters_of
 from workers.engine.specs.language_models import HookSiteWidth
@@ -47,7 +48,7 @@ def model_describe(model: PreTrainedModel) -> ModelDescription:
         d_mlp=max(block.d_mlp for block in wiring),
         heads=getattr(config, "num_attention_heads", 0),
         vocab_size=embeddings.weight.shape[0],
-        max_context=getattr(config, "max_position_embeddings", 0),
+        max_context=longest_context(model.config) or 0,
         parameters=parameters_of(model),
         linear_parameters=linear_parameters(model),
         kv_width=kv_width(model),

@@ -5,6 +5,7 @@ bfloat16 keeps 8 bits of a weight: a little coarser than what a 4-bit block stan
 the file too. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import json
 import struct
 from math import prod
 from pathlib import Path
@@ -54,7 +55,23 @@ def gguf_convert(path: str | Path, target: str | Path, quantization: str = "auto
         del model.config.quantization_config
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
+    _unembedded_drop(Path(target), model.get_input_embeddings().weight.shape[0])
     return licence
+
+
+def _unembedded_drop(folder: Path, rows: int) -> None:
+    """Take special tokens that the file does not have, and the model no embedding for, out of the saved tokenizer: the
+    conversion adds the defaults of a tokenizer class, such as <unk>."""
+    rules = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    dropped = {token["content"] for token in rules["added_tokens"] if token["id"] >= rows}
+    if not dropped:
+        return
+    rules["added_tokens"] = [token for token in rules["added_tokens"] if token["id"] < rows]
+    (folder / "tokenizer.json").write_text(json.dumps(rules, ensure_ascii=False), "utf-8")
+    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    settings = {name: value for name, value in settings.items() if not (isinstance(value, str) and value in dropped)}
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # any other would add its defaults again
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, ensure_ascii=False, indent=2), "utf-8")
 
 
 def _header(path: Path) -> tuple[GgufHeader, str]:

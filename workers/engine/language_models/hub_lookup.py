@@ -13,6 +13,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from workers.engine.hooks.wiring import decoder_blocks
 from workers.engine.hub import hub_errors
+from workers.engine.language_models.context_fit import longest_context
 from workers.engine.language_models.hub_download import HubModel, hub_model
 from workers.engine.language_models.model_files import decoder_only_check
 from workers.engine.language_models.packing import nf4_misfit
@@ -61,7 +62,7 @@ def _counted(found: HubModel, config: PretrainedConfig, model: PreTrainedModel) 
         d_model=getattr(text, "hidden_size", embeddings.shape[1]),
         d_mlp=hidden_width(model),
         vocab_size=embeddings.shape[0],
-        max_context=getattr(text, "max_position_embeddings", 0),
+        max_context=longest_context(config) or 0,
         parameters=parameters_of(model),
         linear_parameters=linear_parameters(model),
         kv_width=kv_width(model),

@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from workers.engine.language_models.context_fit import tokenizer_check
 from workers.engine.language_models.describing import ModelDescription, model_describe
 from workers.engine.language_models.gguf_conversion import gguf_convert
 from workers.engine.language_models.hashing import files_sha256
@@ -19,6 +20,7 @@ from workers.engine.language_models.quantizing import quantized_footprint
 from workers.engine.language_models.sizes import footprint_in
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.language_models.vocabulary import vocabulary_write
+from workers.engine.library_warnings import library_warnings
 from workers.engine.precision import lm_compute_dtype
 from workers.engine.progress import Progress
 from workers.engine.specs.errors import BadArtifact
@@ -28,6 +30,10 @@ from workers.engine.specs.language_models import (
     LanguageModelImportSpec,
 )
 from workers.engine.specs.memory_estimate import HELD_IN
+
+TOKENIZER = "tokenizer.json"
+SHOWN = 5
+"""Names of unused weights that are told."""
 
 
 def language_model_import(
@@ -39,12 +45,19 @@ def language_model_import(
     incomplete files, DiskFull.
     """
     out = Path(inputs.out_dir)
-    revision, licence = _fetch(spec, inputs, progress)
-    decoder_only_check(out)
-    progress.phase("Reading the model")
-    tokenizer = tokenizer_load(out)
-    described, quantization, footprint = _model_read(out, spec.quantization, progress)
-    vocabulary_write(tokenizer, out)
+    with library_warnings(progress):
+        revision, licence = _fetch(spec, inputs, progress)
+        decoder_only_check(out)
+        progress.phase("Reading the model")
+        tokenizer = tokenizer_load(out)
+        if not (out / TOKENIZER).exists():
+            progress.event(
+                f"The source has no {TOKENIZER}: the tokenizer was rebuilt from {type(tokenizer).__name__}'s other files. "
+                "Look at a preview before anything is cut with it.",
+                level="warning",
+            )
+        described, quantization, footprint = _model_read(out, spec.quantization, progress)
+    tokenizer_check(vocabulary_write(tokenizer, out), described.vocab_size)
     return LanguageModelImportResult(
         **vars(described),
         bytes=sum(path.stat().st_size for path in out.iterdir()),
@@ -63,7 +76,12 @@ def _model_read(out: Path, quantization: str, progress: Progress) -> tuple[Model
 
     The published weights are gone from memory before quantized ones are loaded.
     """
-    model = complete_model_load(out)
+    model, unused = complete_model_load(out)
+    if unused:
+        names = ", ".join(unused[:SHOWN]) + (", …" if len(unused) > SHOWN else "")
+        progress.event(
+            f"{len(unused):,} weights of the files are not used by {type(model).__name__}: {names}.", level="warning"
+        )
     described = model_describe(model)
     if quantization == "auto":
         quantization = published_quantization(described.dtype)
@@ -90,8 +108,11 @@ def _fetch(spec: LanguageModelImportSpec, inputs: LanguageModelImportInputs, pro
     return "", ""
 
 
-def complete_model_load(folder: str | Path) -> PreTrainedModel:
-    """The model in the precision it is stored in, on the CPU. Raises BadArtifact when weights are damaged or missing."""
+def complete_model_load(folder: str | Path) -> tuple[PreTrainedModel, list[str]]:
+    """The model in the precision it is stored in, on the CPU, and names of weights that it has no use for.
+
+    Raises BadArtifact when weights are damaged or missing.
+    """
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -108,7 +129,7 @@ def complete_model_load(folder: str | Path) -> PreTrainedModel:
             f"{len(missing)} weights are missing, {missing[0]} among them: the model would run with random ones.",
             "The folder is incomplete, or holds a base model without its output head; choose another source.",
         )
-    return model.eval()
+    return model.eval(), sorted(report["unexpected_keys"])
 
 
 def weights_sha256(folder: str | Path, progress: Progress) -> str:

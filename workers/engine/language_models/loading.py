@@ -31,9 +31,11 @@ from workers.engine.specs.memory_estimate import HELD_IN
 OUTLIER_THRESHOLD = 6.0
 """LLM.int8: columns with an input beyond it are multiplied unquantized."""
 AS_PUBLISHED = ("", "auto")
-logging.getLogger("bitsandbytes.autograd._functions").setLevel(
-    logging.ERROR
-)  # warns at every product of a float32 input
+for _noisy in (
+    "bitsandbytes.autograd._functions",  # warns at every product of a float32 input
+    "bitsandbytes.backends.cpu.ops",  # misses a package of kernels from the Hub that nothing here asks for
+):
+    logging.getLogger(_noisy).setLevel(logging.ERROR)
 _last_loaded: dict[tuple[str, int, str, torch.dtype, str], PreTrainedModel] = {}
 """At most one model by (folder, time of its configuration, quantization, compute precision, device)."""
 

@@ -34,6 +34,7 @@ from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.resuming import resumed
+from workers.engine.language_models.context_fit import contexts_check
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.language_models.reading_as import read_as
 from workers.engine.metrics import FvuMeter
@@ -91,6 +92,7 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
         inputs.model_dir, quantization=inputs.quantization, lm_dtype=spec.lm_dtype, device=inputs.device
     )
 
+    contexts_check(model, largest_id=int(contexts.tokens.max()), context_length=contexts.context_length)
     trained_length = inputs.trained_context_length
     is_beyond = trained_length is not None and contexts.context_length > trained_length
     seen = Reconstruction(sae, trained_length if is_beyond else None)

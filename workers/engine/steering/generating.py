@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCrite
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
 from workers.engine.hooks.sites import hook_point
+from workers.engine.language_models.context_fit import longest_context
 from workers.engine.language_models.finite_output import finite_output
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
 from workers.engine.language_models.reading_as import read_as
@@ -177,7 +178,7 @@ class _HeedWishes(StoppingCriteria):
 def _prompt_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, spec: SteerSpec) -> torch.Tensor:
     """The first token and the prompt as (1, T). SpecInvalid when prompt and continuation exceed the model's context."""
     ids = [first_token_id(tokenizer), *tokenizer(spec.prompt, add_special_tokens=False)["input_ids"]]
-    room = getattr(model.config, "max_position_embeddings", None)
+    room = longest_context(model.config)
     if room is not None and len(ids) + spec.max_new_tokens > room:
         raise SpecInvalid(
             f"Prompt ({len(ids)} tokens) and continuation ({spec.max_new_tokens}) exceed the model's {room} positions.",
