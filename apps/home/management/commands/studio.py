@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from apps.core.arguments import whole
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             listener = self._listen(host, port)
         except AppError as error:
             raise CommandError(f"{error.message} {error.hint}") from None
-        except (OperationalError, ProgrammingError) as error:
+        except DatabaseError as error:
             raise CommandError(database_words(error)) from None
         with worker_registered(Worker.Role.STUDIO) as own:
             self._begin(own)
