@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, ProgrammingError
+from django.db import DatabaseError, DataError, IntegrityError
 
 from apps.core.asking import json_require
 from apps.core.errors import AppError
@@ -18,17 +18,25 @@ def database_words(error: Exception) -> str:
 
 
 class StudioCommand(BaseCommand):
-    """Subclasses write `work`; what it raises as AppError or EngineError is printed and ends the command with exit code 1."""
+    """Expected errors are printed and end the command with exit code 1; a new data folder gets its tables first.
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    Subclasses write `work`, or their own `handle`.
+    """
+
+    def execute(self, *args: Any, **options: Any) -> Any:
         try:
             schema_make()
             json_require([value for value in options.values() if isinstance(value, str | list)])
-            self.work(**options)
+            return super().execute(*args, **options)
         except (AppError, EngineError) as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from None
-        except (OperationalError, ProgrammingError) as error:
+        except (IntegrityError, DataError):
+            raise
+        except DatabaseError as error:
             raise CommandError(database_words(error)) from None
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.work(**options)
 
     def work(self, **options: Any) -> None:
         """What the command does."""

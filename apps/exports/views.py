@@ -6,6 +6,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
+from apps.core.asking import names_require
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, spec_page
 from apps.exports import services
@@ -19,6 +20,7 @@ PAGE_SIZE = 25
 @require_GET
 def list_page(request: HttpRequest) -> HttpResponse:
     """All exports, newest first."""
+    names_require(request.GET, ("q", "page"))
     query = request.GET.get("q", "")
     page = Paginator(export_list(query=query), PAGE_SIZE).get_page(request.GET.get("page"))
     topics = [export.topic for export in page if not export.is_ready]

@@ -8,22 +8,21 @@ import sys
 import time
 from typing import Any, ClassVar
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from apps.core.errors import AppError
+from apps.core.commands import StudioCommand
 from apps.core.spec_arguments import add_spec_arguments, spec_from_arguments
 from apps.jobs.models import Job
 from apps.jobs.selectors import job_json
 from apps.jobs.states import ENDED, State
 from workers.engine.specs.base import Spec
-from workers.engine.specs.errors import EngineError
 from workers.supervisor.foreground import is_served, supervise_here
 
 BAR_WIDTH = 28
 
 
-class JobCommand(BaseCommand):
+class JobCommand(StudioCommand):
     """Adds --wait and --json and follows a job to its end. Subclasses call `follow(job)`."""
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -62,10 +61,7 @@ class SpecCommand(JobCommand):
         """With --wait, print what a job that succeeded has found, below its last word."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            job = self.start(spec_from_arguments(self.spec_class, options))
-        except (AppError, EngineError) as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        job = self.start(spec_from_arguments(self.spec_class, options))
         job = self.follow(job, wait=options["wait"], as_json=options["json"])
         if job.state == State.SUCCEEDED and not options["json"]:
             self.show(job)

@@ -8,7 +8,7 @@ from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from apps.core.asking import choice_asked
+from apps.core.asking import choice_asked, names_require
 from apps.core.storage import disk_free_bytes
 from apps.jobs.models import Job
 
@@ -19,6 +19,7 @@ def subject_list_page(
     request: HttpRequest, find: Callable[..., QuerySet[Any]], sorts: Collection[str], template: str, **context: Any
 ) -> HttpResponse:
     """The rows of `find(query=, sort=)` with the bytes they take: ?q= searches, ?sort= is one of `sorts`, its first without."""
+    names_require(request.GET, ("q", "sort", "page"))
     query, sort = request.GET.get("q", ""), choice_asked(request.GET, "sort", sorts, default=next(iter(sorts)))
     found = find(query=query, sort=sort)
     page = Paginator(found, LIST_ROWS).get_page(request.GET.get("page"))

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.core.asking import whole_asked
+from apps.core.asking import names_require, whole_asked
 from apps.core.errors import NotFound
 from apps.core.spec_fields import record_words
 from apps.core.templatetags.studio import NOTHING
@@ -29,6 +29,7 @@ PAGE_SIZE = 25
 @require_GET
 def job_list_page(request: HttpRequest) -> HttpResponse:
     """All work, newest first, with filters by state, kind and words."""
+    names_require(request.GET, ("state", "kind", "q", "page"))
     filters, query = job_filters(request.GET), request.GET.get("q", "")
     page = Paginator(job_list(**filters, query=query), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {

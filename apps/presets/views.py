@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.core.asking import choice_asked, whole_numbers
+from apps.core.asking import choice_asked, names_require, whole_numbers
 from apps.core.errors import AppError
 from apps.core.spec_forms import SpecForm
 from apps.jobs.selectors import job_get
@@ -30,6 +30,7 @@ MOST_JOBS_SHOWN = 10
 @require_GET
 def preset_list_page(request: HttpRequest) -> HttpResponse:
     """Presets of all kinds, favourites first: ?kind=, ?q=, ?favourite=1."""
+    names_require(request.GET, ("kind", "q", "favourite", "page"))
     chosen = {name: request.GET.get(name, "") for name in ("kind", "q", "favourite")}
     found = preset_list(
         kind=choice_asked(chosen, "kind", Preset.Kind.values), query=chosen["q"], favourite=chosen["favourite"] == "1"

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.core.asking import choice_asked, id_asked
+from apps.core.asking import choice_asked, id_asked, names_require
 from apps.core.pages import delete_page, spec_page
 from apps.core.selectors import row_of
 from apps.language_models.models import LanguageModel
@@ -27,6 +27,7 @@ PAGE_SIZE = 25
 @require_GET
 def list_page(request: HttpRequest) -> HttpResponse:
     """All SAEs, newest first, with the numbers of their newest evaluation."""
+    names_require(request.GET, ("q", "architecture", "language_model", "page"))
     chosen = {name: request.GET.get(name, "") for name in ("q", "architecture", "language_model")}
     saes = sae_list(
         query=chosen["q"],

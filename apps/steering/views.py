@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.core.asking import row_or_none, whole_asked, whole_or_none
+from apps.core.asking import names_require, row_or_none, whole_asked, whole_or_none
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.core.spec_forms import SpecForm
@@ -44,6 +44,7 @@ IN_CART = ("sae", "features", "prompt", "unit")
 @require_GET
 def experiment_list_page(request: HttpRequest) -> HttpResponse:
     """Experiments, saved ones first."""
+    names_require(request.GET, ("page",))
     page = Paginator(experiment_list(), PAGE_SIZE).get_page(request.GET.get("page"))
     topics = [experiment.topic for experiment in page if not experiment.is_ready]
     context = {"page": page, "rows": page, "topics": topics, "has_sae": Sae.objects.exists()}

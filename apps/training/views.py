@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.activations.models import ActivationCache
-from apps.core.asking import whole_asked, whole_numbers, whole_or_none
+from apps.core.asking import names_require, whole_asked, whole_numbers, whole_or_none
 from apps.core.errors import AppError
 from apps.core.pages import delete_page, spec_page
 from apps.core.spec_forms import SpecForm, spec_form
@@ -60,6 +60,7 @@ MOST_OFFERED = 50
 @require_GET
 def list_page(request: HttpRequest) -> HttpResponse:
     """All runs, newest first; up to ten can be chosen for a comparison."""
+    names_require(request.GET, ("q", "architecture", "state", "page"))
     chosen = {name: request.GET.get(name, "") for name in ("q", "architecture", "state")}
     runs = training_list(query=chosen["q"], **training_filters(chosen))
     page = Paginator(runs, PAGE_SIZE).get_page(request.GET.get("page"))

@@ -100,6 +100,7 @@ def test_odd_ids(ask):
                 ask("post", filled(path, number)) if number != "1" else None
 
 
+@pytest.mark.slow
 def test_odd_parameters(ask):
     addresses = [f"/api/v1{filled(path, '1')}" for method, path in operations() if method == "get"]
     addresses += [filled(path, "1") for path in pages() if not path.startswith(("/sign-out", "/enter"))]

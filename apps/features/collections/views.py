@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.core.asking import whole_asked
+from apps.core.asking import names_require, whole_asked
 from apps.core.errors import AppError
 from apps.core.pages import form_refuse
 from apps.features.bulk import features_chosen
@@ -22,6 +22,7 @@ PAGE_SIZE = 50
 @require_GET
 def collection_list_page(request: HttpRequest) -> HttpResponse:
     """All collections by name; ?q= looks into names and notes."""
+    names_require(request.GET, ("q", "page"))
     query = request.GET.get("q", "").strip()
     page = Paginator(collection_list(query), PAGE_SIZE).get_page(request.GET.get("page"))
     rows = [{"collection": collection, "about": collection_json(collection)} for collection in page]

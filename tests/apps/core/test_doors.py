@@ -77,6 +77,9 @@ def test_an_id_that_no_row_has_is_not_found(client_in, address):
 
 
 @pytest.mark.parametrize("address", [
+    "/jobs/?stat=queued",
+    "/datasets/?order=name",
+    "/steering/?q=x",
     "/jobs/?state=bogus", "/jobs/?kind=bogus", "/datasets/?sort=bogus", "/training/?architecture=bogus",
     "/saes/?language_model=bogus", "/presets/?kind=bogus",
     "/api/v1/jobs?state=bogus", "/api/v1/jobs?stat=queued", "/api/v1/saes?layer=15", "/api/v1/models?sort=bogus",

@@ -11,12 +11,14 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from apps.core.errors import AppError
+from apps.core.json_bodies import fields_check
 from apps.core.spec_arguments import add_spec_arguments, spec_from_arguments
 from apps.core.spec_forms import form_from_json, spec_form, spec_from_json
 from apps.datasets.models import Dataset, Tokenization
 from apps.language_models.models import LanguageModel
 from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.datasets import DatasetImportSpec
+from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.kinds import SPECS
 from workers.engine.specs.steering import SteeredFeature, SteerSpec
 from workers.engine.specs.tokenization import TokenizeSpec
@@ -284,3 +286,23 @@ def test_the_only_ready_row_is_preselected_and_one_of_several_is_not():
     Dataset.objects.create(name="b", source="file", origin="b", ready_at=timezone.now())
     among_two.rows_preselect()
     assert among_two["dataset"].value() is None
+
+
+@pytest.mark.parametrize(("kind", "value", "words"), [
+    (str, 3, "must be a text"), (int, True, "must be a whole number"), (bool, "yes", "must be true or false"),
+    (list, "3", "must be a list"), (dict, [], "must be an object"),
+])  # fmt: skip
+def test_a_field_of_a_wrong_type_is_refused_in_words(kind, value, words):
+    with pytest.raises(AppError, match=words):
+        fields_check({"field": value}, {"field": kind})
+
+
+def test_a_spec_says_types_in_words():
+    with pytest.raises(SpecInvalid, match="'many' is not a whole number"):
+        TrainSpec(activation_cache=1, k="many")
+
+
+def test_a_record_as_text_keeps_large_numbers():
+    features = (SteeredFeature(index=1_234_567, strength=0.5),)
+    field = spec_form(SteerSpec).base_fields["features"]
+    assert field.clean(field.prepare_value(features)) == features

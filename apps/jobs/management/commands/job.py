@@ -6,7 +6,6 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.core.arguments import whole
-from apps.core.errors import AppError
 from apps.jobs.api import ACTIONS, event_json
 from apps.jobs.commands import JobCommand
 from apps.jobs.models import Job
@@ -29,10 +28,7 @@ class Command(JobCommand):
             return self._list(options["state"], as_json=options["json"])
         if options["id"] is None:
             raise CommandError(f"{options['action']} needs the id of a job.")
-        try:
-            job = self._act(options["action"], job_get(options["id"]), options["value"])
-        except AppError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        job = self._act(options["action"], job_get(options["id"]), options["value"])
         if options["action"] == "show":
             return self._show(job, as_json=options["json"])
         self.follow(job, wait=options["wait"] or options["action"] == "wait", as_json=options["json"])
