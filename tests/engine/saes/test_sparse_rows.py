@@ -32,7 +32,8 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 def without_numba(monkeypatch):
     """As where it is not installed."""
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "workers.engine.saes.kernels", raising=False)
+    for name in ("kernels", "candidate_kernels", "compiled"):
+        monkeypatch.delitem(sys.modules, f"workers.engine.saes.{name}", raising=False)
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ needs_numba = pytest.mark.skipif(rows_for("cpu").NAME != "numba", reason="numba 
 
 def without_numba(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(sys.modules, "numba", None)
-    patch.delitem(sys.modules, "workers.engine.saes.kernels", raising=False)
+    for name in ("kernels", "candidate_kernels", "compiled"):
+        patch.delitem(sys.modules, f"workers.engine.saes.{name}", raising=False)
 
 
 def begin(where, at: int = 10):

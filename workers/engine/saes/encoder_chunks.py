@@ -27,13 +27,18 @@ class EncoderChunks:
     def __init__(self) -> None:
         self._buffer_CF: Tensor | None = None
 
-    def of(self, x_BD: Tensor, W_FD: Tensor, bias_F: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
-        """Number of the first token and x Wᵀ + bias of each chunk, in `dtype`; valid until the next."""
+    def of(self, x_BD: Tensor, W_FD: Tensor, bias_F: Tensor | None, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+        """Number of the first token and x Wᵀ, + bias if there is one, of each chunk, in `dtype`; valid until the next."""
         d_sae, tokens = len(W_FD), chunk_tokens(x_BD, len(W_FD))
         buffer_CF = self._buffer_CF
         if buffer_CF is None or len(buffer_CF) < tokens or buffer_CF.dtype != dtype:
             buffer_CF = self._buffer_CF = torch.empty(tokens, d_sae, dtype=dtype, device=x_BD.device)
-        bias_F, W_DF = bias_F.to(dtype), W_FD.to(dtype).T
+        W_DF = W_FD.to(dtype).T
         for first in range(0, len(x_BD), tokens):
             x_CD = x_BD[first : first + tokens].to(dtype)
-            yield first, torch.addmm(bias_F, x_CD, W_DF, out=buffer_CF[: len(x_CD)])
+            out_CF = buffer_CF[: len(x_CD)]
+            if bias_F is None:
+                torch.mm(x_CD, W_DF, out=out_CF)
+            else:
+                torch.addmm(bias_F.to(dtype), x_CD, W_DF, out=out_CF)
+            yield first, out_CF

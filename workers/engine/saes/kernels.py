@@ -8,8 +8,7 @@ Each row of the result is computed by one thread in one order: the number of thr
 Threads are Python's, for kernels that hold no lock: numba's own would be a second pool, which takes longer to compile and
 ends the process when it finds itself forked.
 
-Machine code is kept beside this file, in __pycache__, where Python keeps its own: looked up by processor, version of numba
-and the time of this file. Where that folder is not to be written, each process compiles for some seconds.
+candidate_kernels.py has those of exact encoding; compiled.py how all are compiled.
 """
 
 import os
@@ -17,25 +16,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
+from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy import ndarray
 from torch import Tensor
 
-from workers.engine.saes.sparse_rows import SparseRows
-
-BLOCK = 16
-"""Columns that share a maximum when rows are searched for their largest."""
-NAN_KEY = 0x7FFFFFFF
-INFINITY_BITS = 0x7F800000
-REORDERED = {"reassoc", "contract", "nsz"}
-"""Sums may be taken in the order that vectors want; NaN and infinity keep their meaning."""
-
-_compiled = numba.njit(nogil=True, cache=os.access(Path(__file__).parent, os.W_OK), error_model="numpy")
-_compiled_sums = numba.njit(nogil=True, cache=os.access(Path(__file__).parent, os.W_OK), fastmath=REORDERED)
+from workers.engine.saes.candidate_kernels import dot_in_float64, largest, list_candidates
+from workers.engine.saes.compiled import BLOCK, INFINITY_BITS, NAN_KEY, compiled, compiled_sums, reached_by
+from workers.engine.saes.sparse_rows import Interval, SparseRows
 
 
 class NumbaRows(SparseRows):
@@ -68,16 +58,38 @@ class NumbaRows(SparseRows):
         _in_parts(len(row_N), lambda first, last: _dot(first, last, *arrays))
         return dot_N
 
+    def candidates(self, interval: Interval, scale_F: Tensor, k: int | None) -> tuple[Tensor, Tensor]:
+        p_CF = interval.p_CF
+        is_half = p_CF.dtype == torch.bfloat16
+        p = (p_CF.view(torch.int16) if is_half else p_CF.float()).numpy()
+        share = np.float32(interval.share)
+        radius = interval.radius_C.numpy()
+        of_columns = [t.numpy() for t in (interval.norm_F, interval.low_F, interval.high_F, scale_F)]
 
-def _in_parts(count: int, work: Callable[[int, int], None]) -> None:
-    """work(first, last) on equal parts of `count`, one for each thread that PyTorch uses."""
+        def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+            return list_candidates(first, last, p, is_half, radius, share, *of_columns, k or 0)
+
+        listed = _in_parts(len(p), work)
+        row_N, column_N = (np.concatenate(parts) for parts in zip(*listed))
+        return torch.from_numpy(row_N), torch.from_numpy(column_N)
+
+    def dot_in_float64(self, row_N: Tensor, column_N: Tensor, x_CD: Tensor, W_FD: Tensor) -> Tensor:
+        dot_N = torch.empty(len(row_N), dtype=torch.float64)
+        arrays = [t.numpy() for t in (row_N, column_N, x_CD, W_FD, dot_N)]
+        _in_parts(len(row_N), lambda first, last: dot_in_float64(first, last, *arrays))
+        return dot_N
+
+    def largest(self, row_N: Tensor, value_N: Tensor, k: int) -> Tensor:
+        return torch.from_numpy(largest(row_N.numpy(), value_N.numpy(), k))
+
+
+def _in_parts(count: int, work: Callable[[int, int], Any]) -> list[Any]:
+    """What work(first, last) answers on equal parts of `count`, one for each thread that PyTorch uses."""
     threads = min(torch.get_num_threads(), count)
     if threads <= 1:
-        work(0, count)
-        return
+        return [work(0, count)]
     bounds = [count * part // threads for part in range(threads + 1)]
-    for done in [_pool(threads).submit(work, *part) for part in pairwise(bounds)]:
-        done.result()
+    return [done.result() for done in [_pool(threads).submit(work, *part) for part in pairwise(bounds)]]
 
 
 @lru_cache(maxsize=1)
@@ -89,7 +101,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-@_compiled
+@compiled
 def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray, values: ndarray) -> None:
     """The k columns of each row with the largest p · weight; among equals the first ones found.
 
@@ -117,7 +129,7 @@ def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray,
                 key = bits ^ ((bits >> 31) & NAN_KEY)
                 block[j] = np.int32(NAN_KEY) if (bits & NAN_KEY) > INFINITY_BITS else np.int32(key)
                 maxima[j] = max(maxima[j], block[j])
-        reach = _reached_by(maxima, k, k // 4)
+        reach = reached_by(maxima, k, k // 4)
         count = 0
         for j in range(width):
             if maxima[j] >= reach:
@@ -125,7 +137,7 @@ def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray,
                     if keys[column] >= reach:
                         found[count], found_keys[count] = column, keys[column]
                         count += 1
-        smallest = _reached_by(found_keys[:count], k, 0)
+        smallest = reached_by(found_keys[:count], k, 0)
         chosen = 0
         for is_equal in (False, True):
             for j in range(count):
@@ -134,27 +146,7 @@ def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray,
                     chosen += 1
 
 
-@_compiled
-def _reached_by(keys: ndarray, k: int, slack: int) -> int:
-    """The largest integer that at least k of the keys reach; with slack one that at most k + slack do, if there is any."""
-    low = high = np.int64(keys[0])
-    for j in range(len(keys)):
-        low, high = min(low, np.int64(keys[j])), max(high, np.int64(keys[j]))
-    while low < high:
-        middle = np.int32(low + (high - low + 1) // 2)
-        count = np.int32(0)
-        for key in keys:
-            count += np.int32(key >= middle)
-        if count < k:
-            high = np.int64(middle) - 1
-        else:
-            low = np.int64(middle)
-            if count <= k + slack:
-                break
-    return np.int32(low)
-
-
-@_compiled
+@compiled
 def _count_above(first: int, last: int, p: ndarray, floor: ndarray, counts: ndarray) -> None:
     for b in range(first, last):
         row = p[b]
@@ -164,7 +156,7 @@ def _count_above(first: int, last: int, p: ndarray, floor: ndarray, counts: ndar
         counts[b] = count
 
 
-@_compiled
+@compiled
 def _list_above(
     first: int, last: int, p: ndarray, floor: ndarray, ends: ndarray, rows: ndarray, columns: ndarray, values: ndarray
 ) -> None:
@@ -177,7 +169,7 @@ def _list_above(
                 n += 1
 
 
-@_compiled_sums
+@compiled_sums
 def _dot(first: int, last: int, rows: ndarray, columns: ndarray, x: ndarray, W: ndarray, dots: ndarray) -> None:
     for n in range(first, last):
         a, b = x[rows[n]], W[columns[n]]

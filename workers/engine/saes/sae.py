@@ -23,7 +23,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from workers.engine.saes.encoder_chunks import EncoderChunks
 from workers.engine.saes.encoding import (
     GAUGED,
     SMALLEST_NORM,
@@ -35,9 +34,12 @@ from workers.engine.saes.encoding import (
     rescaled,
     sae_check,
 )
-from workers.engine.saes.sparse_rows import SparseRows, places_of_true, rows_for
+from workers.engine.saes.exact import Candidates, ExactEncoder
+from workers.engine.saes.sparse_rows import places_of_true, rows_for
 from workers.engine.specs.encode import DENSE_ELEMENTS, TRANSCODERS, EncodeSpec
 from workers.engine.specs.errors import BadArtifact
+
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,11 @@ class Sae:
     def encode_sparse(self, x_BD: Tensor) -> SparseLatents:
         """Only what fires, without ever holding all of the dense (B, F): memory grows with the fired pairs.
 
-        The same latents as `encode`; where several values equal a TopK SAE's k-th, others of them may be chosen.
+        The latents of `encode`, free of its product's rounding: pre-activations are exact, rounded once to float32
+        (exact.py), and of values that equal a TopK SAE's k-th the lower latents fire. The same bits on every machine.
         """
-        read_BD, rows = self._read(x_BD), rows_for(x_BD.device)
-        bias_F = torch.zeros_like(self.decoder_norm_F) if self.b_enc is None else self.b_enc
-        found = [
-            (first, *self._fired(pre_CF, rows))
-            for first, pre_CF in EncoderChunks().of(read_BD, self.W_enc.T, bias_F, self.W_enc.dtype)
-        ]
+        read_BD = self._read(x_BD)
+        found = [(first, *self._fired(candidates)) for first, candidates in self._candidates(read_BD)]
         none = torch.empty(0, dtype=torch.long, device=x_BD.device)
         return SparseLatents(
             token_N=torch.cat([none, *(first + token_N for first, token_N, _, _ in found)]),
@@ -194,30 +193,51 @@ class Sae:
         out_BE = self.decode(self.encode(x_BD), x_BD)
         return out_BE if self.W_skip is None else out_BE + x_BD.to(self.W_skip.dtype) @ self.W_skip.T
 
-    def _fired(self, pre_CF: Tensor, rows: SparseRows) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, latents and values of what fires, from pre-activations that are overwritten. NaN does not fire."""
-        spec, scale_F = self.encode_spec, torch.ones_like(self.decoder_norm_F)
-        if spec.rescale_acts_by_decoder_norm:
-            scale_F = self.decoder_norm_F
-        if spec.architecture == "topk":
-            chosen_CK, pre_CK = rows.top_k(pre_CF, scale_F, spec.k)
-            latent_CK, order_CK = chosen_CK.sort(dim=-1)
-            value_N = (pre_CK.gather(-1, order_CK) * scale_F[latent_CK]).view(-1)
-            token_N = torch.arange(len(pre_CF), device=pre_CF.device).repeat_interleave(spec.k)
-            latent_N = latent_CK.view(-1)
-        else:
-            f_CF = self._activated_(pre_CF.mul_(scale_F) if spec.rescale_acts_by_decoder_norm else pre_CF)
-            token_N, latent_N, value_N = rows.above(f_CF, torch.zeros_like(scale_F))
-        fired_N = places_of_true(value_N > 0)
-        return token_N[fired_N], latent_N[fired_N], value_N[fired_N]
+    @cached_property
+    def _encoder(self) -> ExactEncoder:
+        bias_F = torch.zeros_like(self.decoder_norm_F) if self.b_enc is None else self.b_enc
+        return ExactEncoder(self.W_enc.T, bias_F, rows_for(self.W_enc.device))
 
-    def _activated_(self, pre_BF: Tensor) -> Tensor:
-        """f of every architecture but topk, in place of the pre-activations."""
+    def _candidates(self, read_BD: Tensor) -> Iterator[tuple[int, Candidates]]:
+        """What may fire, chunk by chunk."""
+        if self.encode_spec.architecture == "topk":
+            return self._encoder.largest(read_BD, self._scale_F, self.encode_spec.k)
+        floor_F = torch.zeros_like(self.decoder_norm_F)
+        if self.encode_spec.architecture == "jumprelu":
+            floor_F = self.threshold.clamp(min=0)
+        elif self.encode_spec.architecture == "gated":
+            floor_F = -self.b_gate
+        # p · scale > floor, with room for the rounding of both
+        floor_F = (floor_F - floor_F.abs() * 2.0**-20) / self._scale_F
+        return self._encoder.above(read_BD, floor_F)
+
+    def _fired(self, candidates: Candidates) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, latents and values of the candidates that fire. NaN does not fire."""
+        token_N, latent_N, p_N = candidates
+        f_N = self._activated_(p_N * self._scale_F[latent_N], latent_N)
+        fired_N = places_of_true(f_N > 0)
+        token_N, latent_N, f_N = token_N[fired_N], latent_N[fired_N], f_N[fired_N]
+        if self.encode_spec.architecture == "topk":
+            largest_N = self._encoder.rows.largest(token_N, f_N, self.encode_spec.k)
+            token_N, latent_N, f_N = token_N[largest_N], latent_N[largest_N], f_N[largest_N]
+        return token_N, latent_N, f_N
+
+    @cached_property
+    def _scale_F(self) -> Tensor:
+        """What pre-activations are multiplied by."""
+        return (
+            self.decoder_norm_F
+            if self.encode_spec.rescale_acts_by_decoder_norm
+            else torch.ones_like(self.decoder_norm_F)
+        )
+
+    def _activated_(self, pre_BF: Tensor, latents: Tensor | slice = ALL) -> Tensor:
+        """f before TopK's choice, in place of the pre-activations of these latents."""
         match self.encode_spec.architecture:
             case "jumprelu":
-                return jumped_(pre_BF, self.threshold)
+                return jumped_(pre_BF, self.threshold[latents])
             case "gated":
-                return gated_(pre_BF, self.b_gate, self.r_mag, self.b_mag)
+                return gated_(pre_BF, self.b_gate[latents], self.r_mag[latents], self.b_mag[latents])
         return pre_BF.relu_()
 
     def _pre_activations(self, x_BD: Tensor) -> Tensor:

@@ -9,13 +9,27 @@ width D in x.
 """
 
 from importlib import import_module
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 SUM = 0  # embedding_bag's number for mode="sum"
+
+
+class Interval(NamedTuple):
+    """Where the exact value of each pair lies: p + low ± (share |p| + radius · norm) ± (high - low); NaN says anywhere.
+
+    Bounds keep their word when computed in float32 in any way. `p_CF` may be bfloat16; all others are float32.
+    """
+
+    p_CF: Tensor
+    share: float
+    radius_C: Tensor
+    norm_F: Tensor
+    low_F: Tensor
+    high_F: Tensor
 
 
 class SparseRows:
@@ -38,6 +52,34 @@ class SparseRows:
         """x[row] · W[column] of each pair (N,); `starts_B` says where each row's pairs begin."""
         # the backward of an embedding bag for its weights
         return torch.ops.aten._embedding_bag_per_sample_weights_backward(x_BD, W_FD, column_N, starts_B, row_N, SUM, -1)
+
+    def candidates(self, interval: Interval, scale_F: Tensor, k: int | None) -> tuple[Tensor, Tensor]:
+        """Rows and columns, ascending, (N,) each, of all that may be at least 0 and, with k, among a row's k largest when
+        multiplied by scale_F (not below 0)."""
+        slack_CF = interval.p_CF.float().abs().mul_(interval.share)
+        slack_CF.addcmul_(interval.radius_C[:, None], interval.norm_F)
+        upper_CF = (interval.p_CF + slack_CF).add_(interval.high_F).mul_(scale_F)
+        floor_C = upper_CF.new_zeros(len(upper_CF))
+        if k is not None:
+            lower_CF = slack_CF.neg_().add_(interval.p_CF).add_(interval.low_F).mul_(scale_F).nan_to_num_(nan=0.0)
+            floor_C = lower_CF.topk(k, dim=-1, sorted=False).values.amin(-1).clamp_(min=0)
+        place_N = places_of_true((upper_CF < floor_C[:, None]).logical_not_().view(-1))
+        row_N = place_N.div(upper_CF.shape[1], rounding_mode="floor")
+        return row_N, place_N - row_N * upper_CF.shape[1]
+
+    def dot_in_float64(self, row_N: Tensor, column_N: Tensor, x_CD: Tensor, W_FD: Tensor) -> Tensor:
+        """x[row] · W[column] of each pair (N,) in float64, summed in any order; rows ascend."""
+        size_C = torch.bincount(row_N, minlength=len(x_CD))
+        return SparseRows.dot(self, row_N, size_C.cumsum(0) - size_C, column_N, x_CD.double(), W_FD.double())
+
+    def largest(self, row_N: Tensor, value_N: Tensor, k: int) -> Tensor:
+        """Places (M,), ascending, of the k largest values of each row, of equal ones the first; no value is NaN, rows
+        ascend."""
+        order_N = value_N.argsort(descending=True, stable=True)
+        order_N = order_N[row_N[order_N].argsort(stable=True)]
+        size_R = torch.bincount(row_N)
+        rank_N = torch.arange(len(row_N), device=row_N.device) - (size_R.cumsum(0) - size_R)[row_N]
+        return order_N[rank_N < k].sort().values
 
 
 TORCH_ROWS = SparseRows()
