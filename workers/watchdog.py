@@ -10,7 +10,7 @@ import signal
 import stat
 import threading
 
-ORPHANS_GONE_S = 13.0
+ORPHANS_GONE_S = 12.0
 """From the end of the studio, orderly or not, to that of the last process it started."""
 LIFELINE = "MISTUDIO_LIFELINE"
 """The environment's name for the number of the pipe's reading end."""

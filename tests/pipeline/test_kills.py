@@ -2,8 +2,11 @@
 run finishes by itself after a restart, with weights that are bit-identical to an undisturbed run's. TopK reads a cache,
 Standard reads text through the language model."""
 
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -92,3 +95,19 @@ def test_the_studio_is_asked_to_end(studio, prepared, undisturbed, number):
     assert studio.job(job)["state"] == "interrupted"
     studio.start()
     the_weights_are_the_same(studio, job, undisturbed[1])
+
+
+@pytest.fixture
+def busy_cores():
+    """Twice as many programs as cores that compute all the time."""
+    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+    yield
+    for program in programs:
+        program.kill()
+        program.wait()
+
+
+def test_beside_programs_that_take_all_cores_the_studio_still_ends_in_time(studio, prepared, busy_cores):
+    job = begin(studio, prepared, "topk")
+    studio.end(signal.SIGTERM, within_s=15)
+    assert studio.job(job)["state"] == "interrupted"

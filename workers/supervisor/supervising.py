@@ -39,7 +39,7 @@ from workers.supervisor.telling import Telling
 FLUSH_EVERY_S = 0.5
 BEAT_EVERY_S = 1.0
 FAULT_HINT = "This is a fault of the studio; the trace below helps to find it."
-GRACE_S = 8.0
+GRACE_S = 7.0
 """From a wish that ends the work to SIGKILL: shorter than the studio waits for its jobs when it drains."""
 
 Answer = TypeVar("Answer")

@@ -32,9 +32,9 @@ from workers.supervisor.reaping import interrupted_requeue, reap
 from workers.supervisor.waking import worker_registered
 
 LARGEST_PORT = 65_535
-DRAINED_BY_S = 9.5
+DRAINED_BY_S = 9.0
 """After the signal: what takes longer to end in order is killed. Longer than a job's own grace."""
-STOPPED_BY_S = 12.0
+STOPPED_BY_S = 11.0
 """After the signal, of web, workers and sampler. Before the watchdog of each ends it, so that all is gone within 15 s."""
 LOOK_EVERY_S = 0.25
 BEAT_EVERY_S = 3.0
