@@ -20,6 +20,7 @@ pytestmark = pytest.mark.postgres
         "tests/apps/core/test_search.py",
         "tests/apps/features/test_search.py",
         "tests/apps/features/test_list_indexes.py",
+        "tests/apps/test_odd_requests.py",
     ],
 )
 def test_it_holds_on_postgresql(path):

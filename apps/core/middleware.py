@@ -12,8 +12,8 @@ from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.core.api import error_response
-from apps.core.asking import LARGEST_WHOLE, shown, text_require
-from apps.core.errors import AppError, NotFound
+from apps.core.asking import LARGEST_WHOLE, text_require
+from apps.core.errors import AppError
 from apps.core.templatetags.studio import bytes_words
 from apps.core.troubles import trouble_of
 from workers.engine.specs.errors import EngineError
@@ -64,22 +64,21 @@ class AppErrorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
-        if request.path.startswith("/api/") and response.status_code >= 400 and is_page:
-            return error_response(_plain_error(response))
-        if response.status_code == 405 and not response.content:
-            page = self.process_exception(request, _plain_error(response))
-            page["Allow"] = response["Allow"]
-            return page
-        return response
+        is_json_asked = request.path.startswith("/api/") and response.status_code >= 400 and is_page
+        if not is_json_asked and (response.status_code != 405 or response.content):
+            return response
+        shown = self.process_exception(request, _plain_error(response))
+        if "Allow" in response:
+            shown["Allow"] = response["Allow"]
+        return shown
 
     def process_view(
         self, request: HttpRequest, view: Respond, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponse | None:
         """What no row can hold reaches no view: ids beyond 64 bits, text with NUL."""
         try:
-            for name, value in kwargs.items():
-                if isinstance(value, int) and value > LARGEST_WHOLE:
-                    raise NotFound("thing", f"with the {name} {shown(value)}")
+            if any(isinstance(value, int) and value > LARGEST_WHOLE for value in kwargs.values()):
+                raise AppError("not_found", "There is nothing with this number.", "Look at the list.", status=404)
             text_require(request.path)
             sent = [request.GET] if request.content_type == UPLOAD else [request.GET, request.POST]
             for name, values in (each for query in sent for each in query.lists()):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from apps.core.errors import AppError
 from apps.jobs.commands import JobCommand
@@ -10,7 +10,6 @@ from apps.jobs.models import Job
 from apps.training.commands import run_argument
 from apps.training.selectors import training_get
 from apps.training.services import training_again, training_retry
-from workers.engine.specs.errors import EngineError
 
 
 class Command(JobCommand):
@@ -27,10 +26,7 @@ class Command(JobCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            job = self._start(options["run"], options["set"])
-        except (AppError, EngineError) as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from None
+        job = self._start(options["run"], options["set"])
         self.follow(job, wait=options["wait"], as_json=options["json"])
 
     def _start(self, pk: int, settings: list[str]) -> Job:
