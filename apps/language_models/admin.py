@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from apps.core.row_admin import RowAdmin
 from apps.language_models import services
 from apps.language_models.models import LanguageModel, LanguageModelLookup
-from workers.engine.specs.language_models import LanguageModelQuantizeSpec
+from workers.engine.specs.language_models import LanguageModelCheckSpec, LanguageModelQuantizeSpec
 
 
 @admin.register(LanguageModel)
@@ -28,7 +28,14 @@ class LanguageModelAdmin(RowAdmin):
     list_filter = ["source", "model_type", "quantization", "licence"]
     search_fields = ["name", "origin"]
     editable = ("name",)
-    actions = ["delete_rows", "import_again", "quantize_to_int8", "quantize_to_nf4", "quantize_as_published"]
+    actions = [
+        "delete_rows",
+        "import_again",
+        "check_weights",
+        "quantize_to_int8",
+        "quantize_to_nf4",
+        "quantize_as_published",
+    ]
 
     def rename_row(self, row: LanguageModel) -> None:
         services.language_model_rename(language_model=row, name=row.name)
@@ -46,6 +53,16 @@ class LanguageModelAdmin(RowAdmin):
             )
 
         self.each(request, rows, again)
+
+    @admin.action(description="Check weights", permissions=["change"])
+    def check_weights(self, request: HttpRequest, rows: QuerySet[LanguageModel]) -> None:
+        """Read the weights again and hold them against the import's hash."""
+
+        def start(row: LanguageModel) -> str:
+            services.language_model_check(spec=LanguageModelCheckSpec(language_model=row.pk), user=request.user)
+            return "is being checked"
+
+        self.each(request, rows, start)
 
     @admin.action(description="Quantize to 8-bit", permissions=["change"])
     def quantize_to_int8(self, request: HttpRequest, rows: QuerySet[LanguageModel]) -> None:

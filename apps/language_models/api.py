@@ -34,6 +34,7 @@ from apps.language_models.selectors import (
 )
 from workers.engine.specs.language_models import (
     QUANTIZATION_CHOICES,
+    LanguageModelCheckSpec,
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
     LanguageModelQuantizeSpec,
@@ -115,6 +116,14 @@ def language_model_quantize(request: HttpRequest, pk: int) -> Any:
 def _quantize(request: HttpRequest, found: LanguageModel) -> Any:
     spec = spec_from_json(LanguageModelQuantizeSpec, {**request.json, "language_model": found.pk})
     services.language_model_quantize(spec=spec, user=request.user)
+    return accepted(found.job, found.get_absolute_url())
+
+
+@api("POST")
+def language_model_check(request: HttpRequest, pk: int) -> Any:
+    """Read the weights again; the job fails when they are no longer those of the import."""
+    found = language_model_ready(pk)
+    services.language_model_check(spec=LanguageModelCheckSpec(language_model=found.pk), user=request.user)
     return accepted(found.job, found.get_absolute_url())
 
 

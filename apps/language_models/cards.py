@@ -1,5 +1,6 @@
 """What the cards of language models and look-ups are drawn from: pages and live fragments share it."""
 
+from datetime import datetime
 from typing import Any
 
 from apps.core.storage import disk_free_bytes
@@ -13,6 +14,8 @@ def card_context(language_model: LanguageModel) -> dict[str, Any]:
     context: dict[str, Any] = {"language_model": language_model, "job": language_model.job}
     if language_model.is_ready:
         context |= memory_context(language_model)
+        checked_at = language_model.report.get("weights_checked_at")
+        context["weights_checked_at"] = datetime.fromisoformat(checked_at) if checked_at else None
     return context
 
 

@@ -145,6 +145,7 @@ def language_model_json(language_model: LanguageModel) -> dict[str, Any]:
         "bytes": language_model.bytes,
         "tokenizer_sha256": language_model.tokenizer_sha256,
         "weights_sha256": language_model.weights_sha256,
+        "weights_checked_at": report.get("weights_checked_at"),
         "created_at": language_model.created_at.isoformat(),
         "ready_at": language_model.ready_at.isoformat() if language_model.ready_at else None,
         "url": language_model.get_absolute_url(),

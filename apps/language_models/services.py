@@ -25,6 +25,7 @@ from apps.language_models.vocabulary import VOCABULARY_NAME, vocabulary_is_curre
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.specs.language_models import (
+    LanguageModelCheckSpec,
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
     LanguageModelQuantizeSpec,
@@ -112,6 +113,14 @@ def language_model_quantize(*, spec: LanguageModelQuantizeSpec, user: AbstractBa
                 "Wait for it, or cancel it first.",
                 status=409,
             )
+        job_enqueue(spec=spec, subject=language_model, user=user)
+    return language_model
+
+
+def language_model_check(*, spec: LanguageModelCheckSpec, user: AbstractBaseUser | None = None) -> LanguageModel:
+    """Queue a look at a ready model's weights: are they still those of the import? AppError "already_active"."""
+    language_model = language_model_ready(spec.language_model)
+    with transaction.atomic():
         job_enqueue(spec=spec, subject=language_model, user=user)
     return language_model
 

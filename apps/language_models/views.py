@@ -30,6 +30,7 @@ from apps.language_models.selectors import (
 )
 from apps.language_models.stream_diagram import block_drawing
 from workers.engine.specs.language_models import (
+    LanguageModelCheckSpec,
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
     LanguageModelQuantizeSpec,
@@ -155,6 +156,12 @@ def language_model_quantize_page(request: HttpRequest, pk: int) -> HttpResponse:
         dependents=[*language_model.saes.all(), *language_model.activation_caches.all()],
         **fit_context(ModelShape.from_report(language_model.report)),
     )
+
+
+@require_POST
+def language_model_check_submit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Read the weights again, to see whether they are still those of the import."""
+    return redirect(services.language_model_check(spec=LanguageModelCheckSpec(language_model=pk), user=request.user))
 
 
 @require_POST

@@ -1,5 +1,7 @@
 """Runners of language models: quantization and look-ups in the rows, and downloads that outlive a failed try."""
 
+import hashlib
+
 import pytest
 
 from apps.core.storage import data_path
@@ -7,9 +9,14 @@ from apps.jobs.models import Job
 from apps.jobs.services import job_enqueue
 from apps.jobs.states import State, Wish
 from apps.language_models.models import LanguageModel, LanguageModelLookup
-from apps.language_models.services import language_model_lookup, language_model_quantize
+from apps.language_models.selectors import language_model_folder, language_model_json
+from apps.language_models.services import language_model_check, language_model_lookup, language_model_quantize
 from tests.apps.prepared import make_language_model
+from workers.engine.language_models.checking import language_model_check as check
+from workers.engine.progress import Progress
+from workers.engine.specs.errors import BadArtifact
 from workers.engine.specs.language_models import (
+    LanguageModelCheckSpec,
     LanguageModelImportSpec,
     LanguageModelLookupResult,
     LanguageModelLookupSpec,
@@ -104,3 +111,26 @@ def test_a_failed_import_keeps_its_download_and_a_cancelled_one_does_not(importi
     Job.objects.filter(pk=first.pk).update(wish=Wish.CANCEL)
     runner.discard(first)
     assert not data_path("jobs", first.pk, "download").exists()
+
+
+def test_weights_that_are_found_again_are_noted_and_changed_ones_take_the_note_back():
+    language_model = make_language_model()
+    folder = language_model_folder(language_model.pk)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    language_model.weights_sha256 = hashlib.sha256(b"weights").hexdigest()
+    language_model.save()
+    language_model_check(spec=LanguageModelCheckSpec(language_model=language_model.pk))
+    job, runner = Job.objects.latest("pk"), runner_for("language_model_check")
+    inputs = runner.prepare(job, job.loaded_spec, WHERE)
+
+    runner.finish(job, job.loaded_spec, check(job.loaded_spec, inputs, Progress()), "out")
+    language_model.refresh_from_db()
+    assert language_model_json(language_model)["weights_checked_at"]
+
+    (folder / "model.safetensors").write_bytes(b"Weights")
+    with pytest.raises(BadArtifact, match="no longer those that were imported"):
+        check(job.loaded_spec, inputs, Progress())
+    runner.discard(job)
+    language_model.refresh_from_db()
+    assert language_model_json(language_model)["weights_checked_at"] is None

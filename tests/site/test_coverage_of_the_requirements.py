@@ -91,6 +91,12 @@ KINDS = {
         "language_model_quantize",
         "language_models.LanguageModel",
     ),
+    "language_model_check": (
+        ("language_models:check", [1]),
+        "models/1/check",
+        "language_model_check",
+        "language_models.LanguageModel",
+    ),
     "tokenize": (("datasets:tokenize", [1]), "datasets/1/tokenize", "tokenize", "datasets.Tokenization"),
     "language_model_import": (
         ("language_models:new", []),

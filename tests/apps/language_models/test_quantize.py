@@ -46,6 +46,21 @@ def test_a_model_whose_widths_do_not_pack_is_refused_before_a_job_begins(client_
     assert quantize(language_model, "int8").job.kind == "language_model_quantize"
 
 
+def test_weights_are_checked_from_page_and_json_one_job_at_a_time(client_in):
+    language_model = make_language_model()
+    detail = reverse("language_models:detail", args=[language_model.pk])
+    assert "Check weights" in client_in.get(detail).content.decode()
+    check = reverse("language_models:check", args=[language_model.pk])
+    assert client_in.post(check).url == detail
+    assert language_model.job.kind == "language_model_check"
+    assert client_in.post(f"/api/v1/models/{language_model.pk}/check", {}, content_type=JSON).status_code == 409
+    other = make_language_model(name="other")
+    assert client_in.post(f"/api/v1/models/{other.pk}/check", {}, content_type=JSON).status_code == 202
+    other.report["weights_checked_at"] = "2026-01-02T03:04:05+00:00"
+    other.save()
+    assert "2026-01-02 03:04" in client_in.get(other.get_absolute_url()).content.decode()
+
+
 def test_a_model_under_way_is_not_quantized():
     with pytest.raises(AppError, match="not imported yet"):
         quantize(make_language_model(is_ready=False))

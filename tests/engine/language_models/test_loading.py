@@ -1,9 +1,11 @@
 """Loading models and tokenizers, the warm cache, precision, and first tokens."""
 
+import os
+
 import pytest
 import torch
 
-from tests.engine.tiny_models import tiny_model_folder, tiny_tokenizer
+from tests.engine.tiny_models import tiny_model, tiny_model_folder, tiny_tokenizer
 from workers.engine.language_models.loading import (
     first_token_id,
     language_model_load,
@@ -27,6 +29,18 @@ def test_the_same_model_is_handed_out_again_and_another_replaces_it(tmp_path):
     for other in others:
         assert language_model_load(folder, **other, device="cpu") is not first
     assert language_model_load(folder, quantization="fp32", device="cpu") is not first
+
+
+def test_other_weights_in_the_same_folder_are_read_anew(tmp_path):
+    folder = tiny_model_folder(tmp_path)
+    first = language_model_load(folder, quantization="fp32", device="cpu")
+    (folder / "weights.sha256").write_text("a hash")
+    noted = language_model_load(folder, quantization="fp32", device="cpu")
+    assert noted is not first
+    tiny_model(seed=1).save_pretrained(folder)
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    other = language_model_load(folder, quantization="fp32", device="cpu")
+    assert not torch.equal(other.lm_head.weight, noted.lm_head.weight)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from workers.engine.language_models.context_fit import tokenizer_check
 from workers.engine.language_models.describing import ModelDescription, model_describe
 from workers.engine.language_models.gguf_conversion import gguf_convert
-from workers.engine.language_models.hashing import files_sha256
+from workers.engine.language_models.hashing import weights_sha256
 from workers.engine.language_models.hub_download import hub_download
 from workers.engine.language_models.loading import published_quantization, tokenizer_load
-from workers.engine.language_models.model_files import WEIGHTS, decoder_only_check, folder_copy
+from workers.engine.language_models.model_files import WEIGHTS_SHA256, decoder_only_check, folder_copy
 from workers.engine.language_models.quantizing import quantized_footprint
 from workers.engine.language_models.sizes import footprint_in
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
@@ -58,12 +58,14 @@ def language_model_import(
             )
         described, quantization, footprint = _model_read(out, spec.quantization, progress)
     tokenizer_check(vocabulary_write(tokenizer, out), described.vocab_size)
+    sha256 = weights_sha256(out, progress)
+    (out / WEIGHTS_SHA256).write_text(sha256, "utf-8")
     return LanguageModelImportResult(
         **vars(described),
         bytes=sum(path.stat().st_size for path in out.iterdir()),
         licence=licence,
         revision=revision,
-        weights_sha256=weights_sha256(out, progress),
+        weights_sha256=sha256,
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         has_chat_template=bool(tokenizer.chat_template),
         quantization=quantization,
@@ -130,10 +132,3 @@ def complete_model_load(folder: str | Path) -> tuple[PreTrainedModel, list[str]]
             "The folder is incomplete, or holds a base model without its output head; choose another source.",
         )
     return model.eval(), sorted(report["unexpected_keys"])
-
-
-def weights_sha256(folder: str | Path, progress: Progress) -> str:
-    """SHA-256 over the safetensors files, in order of their names. Progress counts bytes."""
-    files = sorted(Path(folder).glob(WEIGHTS))
-    progress.phase("Hashing", sum(path.stat().st_size for path in files), "bytes")
-    return files_sha256(files, progress)

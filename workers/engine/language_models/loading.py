@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from workers.engine.language_models.model_files import WEIGHTS, WEIGHTS_SHA256
 from workers.engine.language_models.packing import packing_check
 from workers.engine.precision import lm_compute_dtype
 from workers.engine.specs.errors import BadArtifact, EngineError
@@ -36,8 +37,8 @@ for _noisy in (
     "bitsandbytes.backends.cpu.ops",  # misses a package of kernels from the Hub that nothing here asks for
 ):
     logging.getLogger(_noisy).setLevel(logging.ERROR)
-_last_loaded: dict[tuple[str, int, str, torch.dtype, str], PreTrainedModel] = {}
-"""At most one model by (folder, time of its configuration, quantization, compute precision, device)."""
+_last_loaded: dict[tuple[tuple, str, torch.dtype, str], PreTrainedModel] = {}
+"""At most one model by (identity of its files, quantization, compute precision, device)."""
 
 
 def language_model_load(
@@ -55,11 +56,21 @@ def language_model_load(
         raise BadArtifact(f"{Path(model_dir).name} holds no language model: it has no config.json.", "Import it again.")
     quantization = quantization_resolve(quantization, model_dir)
     compute = lm_compute_dtype(quantization, lm_dtype, device)
-    key = (str(config_path.resolve()), config_path.stat().st_mtime_ns, quantization, compute, device)
+    key = (_identity(config_path), quantization, compute, device)
     if key not in _last_loaded:
         _last_loaded.clear()  # before the next one is read: two would not fit
         _last_loaded[key] = _load(Path(model_dir), quantization, compute, device)
     return _last_loaded[key]
+
+
+def _identity(config_path: Path) -> tuple:
+    """The folder, the hash that its import wrote down, and name, size and time of configuration and weights: a warm child
+    reads a model anew when any of them is another."""
+    folder = config_path.resolve().parent
+    note = folder / WEIGHTS_SHA256
+    files = [config_path, *sorted(folder.glob(WEIGHTS))]
+    seen = tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return str(folder), note.read_text("utf-8") if note.exists() else "", seen
 
 
 def quantization_resolve(quantization: str, model_dir: str | Path) -> str:

@@ -21,6 +21,8 @@ from workers.engine.specs.errors import BadArtifact, EngineError
 FICLONE = 0x40049409
 """ioctl_ficlone(2)."""
 WEIGHTS = "*.safetensors"
+WEIGHTS_SHA256 = "weights.sha256"
+"""Written by the import: the hash of the weights beside it."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",

@@ -9,6 +9,8 @@ from workers.engine.specs.feature_language import FeatureLanguageInputs, Feature
 from workers.engine.specs.feature_map import FeatureMapInputs, FeatureMapSpec
 from workers.engine.specs.features import FeatureRunInputs, FeatureRunSpec
 from workers.engine.specs.language_models import (
+    LanguageModelCheckInputs,
+    LanguageModelCheckSpec,
     LanguageModelImportInputs,
     LanguageModelImportSpec,
     LanguageModelLookupInputs,
@@ -31,6 +33,7 @@ _PAIRS: tuple[tuple[type[Spec], type[Inputs]], ...] = (
     (LanguageModelImportSpec, LanguageModelImportInputs),
     (LanguageModelQuantizeSpec, LanguageModelQuantizeInputs),
     (VocabularyRebuildSpec, VocabularyRebuildInputs),
+    (LanguageModelCheckSpec, LanguageModelCheckInputs),
     (TokenPreviewSpec, TokenPreviewInputs),
     (TokenizeSpec, TokenizeInputs),
     (ActivationCacheSpec, ActivationCacheInputs),

@@ -257,3 +257,32 @@ class VocabularyRebuildResult(Result):
     """The folder holds vocabulary.parquet, as an import writes it."""
 
     tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelCheckSpec(Spec):
+    """Read a language model's weights again and hold them against the hash of the import."""
+
+    KIND: ClassVar[str] = "language_model_check"
+    QUEUE: ClassVar[str] = "io"
+    TITLE: ClassVar[str] = "Check language model"
+    ENGINE: ClassVar[str] = "language_models.checking:language_model_check"
+
+    language_model: int = option(
+        label="Language model", reference="language_models.LanguageModel", help="The model whose weights are read."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelCheckInputs(Inputs):
+    """Where the weights lie, and the hash that the import found."""
+
+    model_dir: str = ""
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelCheckResult(Result):
+    """The hash that was found, the import's. No files."""
+
+    weights_sha256: str

@@ -11,6 +11,7 @@ PRIORITIES: dict[str, int] = {
     "dataset_import": 20,
     "language_model_import": 20,
     "language_model_quantize": 25,
+    "language_model_check": 25,
     "tokenize": 30,
     "activation_cache": 40,
     "train": 50,
