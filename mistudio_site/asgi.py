@@ -1,5 +1,6 @@
 """The ASGI application: Django for HTTP, one consumer for live fragments. Importing it loads no torch."""
 
+import gc
 import os
 
 from channels.auth import AuthMiddlewareStack
@@ -12,6 +13,9 @@ http = get_asgi_application()
 
 from apps.core.live.consumer import LiveConsumer  # noqa: E402 - needs the app registry
 from apps.core.live.origin import SameOrigin  # noqa: E402
+from apps.core.live.rendering import renderers_discover  # noqa: E402
+
+renderers_discover()  # now, not in the first page's socket
 
 websocket = URLRouter([path("ws/live/", LiveConsumer.as_asgi())])
 
@@ -21,3 +25,6 @@ application = ProtocolTypeRouter(
         "websocket": SameOrigin(AuthMiddlewareStack(websocket)),
     }
 )
+
+gc.collect()
+gc.freeze()  # modules stay for good: full collections, each a pause for all pages, need not look them over

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.core.storage import data_path
@@ -150,3 +152,11 @@ def test_progress_is_told_in_words():
     job.phase_started_at = timezone.now() - timedelta(seconds=120)
     assert progress_words(job) == "tokenizing 41,200 / 100,000 rows, 2 min 51 s left"
     assert progress_words(job_make(waits_for="room on cuda:0")) == "waiting: room on cuda:0"
+
+
+def test_a_page_counts_the_active_jobs_once(client_in):
+    client_in.get("/jobs/")
+    with CaptureQueriesContext(connection) as asked:
+        page = client_in.get("/datasets/").text
+    assert page.count('id="jobs-active-') == 2
+    assert sum("COUNT" in query["sql"] and "jobs_job" in query["sql"] for query in asked) == 1

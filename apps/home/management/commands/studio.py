@@ -32,7 +32,12 @@ BEAT_EVERY_S = 3.0
 """DRAIN_S + GRACE_S: all is gone within 15 s."""
 
 
+FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+"""Each page is made in a thread of its own: with a heap for each of them, memory would grow for hours."""
+
+
 class Command(BaseCommand):
+    requires_system_checks = ()  # they import every page, and this process shows none
     help = "Start the studio: web pages, workers and sampler in one process tree. Ctrl-C drains and ends it."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -148,9 +153,9 @@ def _members(listener: socket.socket) -> list[Member]:
     ]
     settings_module = {"DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"]}
     return [
-        Member("web", daphne, pass_fds=(listener.fileno(),), environment=settings_module),
-        Member("workers", [*manage, "qcluster"], environment=settings_module),
-        Member("sampler", [*manage, "sampler"], environment=settings_module),
+        Member("web", daphne, pass_fds=(listener.fileno(),), environment=settings_module | FEW_ARENAS),
+        Member("workers", [*manage, "workers", "--skip-checks"], environment=settings_module),
+        Member("sampler", [*manage, "sampler", "--skip-checks"], environment=settings_module),
     ]
 
 
