@@ -16,6 +16,7 @@ pytestmark = pytest.mark.postgres
         "tests/supervisor",
         "tests/apps/jobs/test_services.py",
         "tests/apps/core/live/test_hub.py",
+        "tests/apps/core/live/test_access.py",
         "tests/apps/features/test_search.py",
         "tests/apps/features/test_list_indexes.py",
     ],
