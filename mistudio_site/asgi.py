@@ -1,5 +1,6 @@
 """The ASGI application: Django for HTTP, one consumer for live fragments. Importing it loads no torch."""
 
+import gc
 import os
 
 from channels.auth import AuthMiddlewareStack
@@ -15,6 +16,9 @@ http = get_asgi_application()
 
 from apps.core.live.consumer import LiveConsumer, NothingHere  # noqa: E402 - needs the app registry
 from apps.core.live.origin import SameOrigin  # noqa: E402
+from apps.core.live.rendering import renderers_discover  # noqa: E402
+
+renderers_discover()  # now, not in the first page's socket
 
 websocket = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NothingHere.as_asgi())])
 
@@ -24,3 +28,6 @@ application = ProtocolTypeRouter(
         "websocket": SameOrigin(AuthMiddlewareStack(websocket)),
     }
 )
+
+gc.collect()
+gc.freeze()  # modules stay for good: full collections, each a pause for all pages, need not look them over

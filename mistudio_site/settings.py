@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import sys
 from pathlib import Path
 
 import dj_database_url
@@ -21,8 +22,8 @@ FERNET_KEYS = env.read_list("MISTUDIO_FERNET_KEYS") or keys.fernet_keys(DATA_DIR
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.read_list("ALLOWED_HOSTS")]
 
 INSTALLED_APPS = [
-    "daphne",  # first: it replaces runserver
-    "django.contrib.admin",
+    *(["daphne"] if "runserver" in sys.argv else []),  # which it replaces; else it is 20 MB that few processes need
+    "django.contrib.admin.apps.SimpleAdminConfig",  # finds admin modules when urls.py asks, not in every process
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+admin.autodiscover()
+
 PAGES = [
     path("", include("apps.home.urls")),
     path("", include("apps.core.urls")),

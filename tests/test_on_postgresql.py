@@ -18,6 +18,7 @@ pytestmark = pytest.mark.postgres
         "tests/apps/core/test_troubles.py",
         "tests/apps/core/live/test_hub.py",
         "tests/apps/core/test_search.py",
+        "tests/apps/core/live/test_access.py",
         "tests/apps/features/test_search.py",
         "tests/apps/features/test_list_indexes.py",
         "tests/apps/test_odd_requests.py",

@@ -1,6 +1,7 @@
 """What base.html needs on every page: the navigation, the chosen theme, the version."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -52,16 +53,21 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
 )
 
 
+@lru_cache(64)
+def _navigation(app: str) -> list[tuple[str, list[dict[str, object]]]]:
+    """The groups of entries, as the pages of `app` show them."""
+    return [
+        (title, [{"item": item, "url": reverse(item.url_name), "is_current": app in item.apps} for item in items])
+        for title, items in NAVIGATION
+    ]
+
+
 def studio(request: HttpRequest) -> dict[str, object]:
     """Context of every page. The theme comes from a cookie, so that the first paint is right without a script."""
     chosen = request.COOKIES.get("theme", "")
     app = request.resolver_match.app_name if request.resolver_match else ""
-    groups = [
-        (title, [{"item": item, "url": reverse(item.url_name), "is_current": app in item.apps} for item in items])
-        for title, items in NAVIGATION
-    ]
     return {
-        "navigation": groups,
+        "navigation": _navigation(app),
         "theme": chosen if chosen in THEMES else "system",
         "keys_on": request.COOKIES.get("keys") != "off",
         "studio_version": __version__,

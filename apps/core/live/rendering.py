@@ -6,6 +6,7 @@ by the browser. Text in it is escaped by the template like anywhere else.
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 from django.utils.module_loading import autodiscover_modules
 
@@ -27,18 +28,21 @@ def renders(entity: str) -> Callable[[Renderer], Renderer]:
     return register
 
 
+@cache
 def renderers_discover() -> None:
-    """Import the `live` module of every installed app."""
+    """Import the `live` module of every installed app: where fragments are asked for, so not in workers and commands."""
     autodiscover_modules("live")
 
 
 def is_known(topic: str) -> bool:
     """Whether the topic has the right form and somebody renders its entity."""
+    renderers_discover()
     match = _TOPIC.fullmatch(topic)
     return match is not None and match.group(1) in _RENDERERS
 
 
 def fragment(topic: str) -> str | None:
     """The current HTML of a known topic; None when its row is gone. Reads the database."""
+    renderers_discover()
     entity, pk = topic.split("/", 1)
     return _RENDERERS[entity](pk)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from django import template
+from django.template import Context
 from django.utils import timezone
 
 from apps.core.templatetags.studio import duration
@@ -73,7 +74,10 @@ def progress_words(job: Job) -> str:
     return f"{words}, {duration(left)} left" if left is not None else words
 
 
-@register.inclusion_tag("jobs/active_count.html")
-def active_jobs(place: str) -> dict[str, object]:
-    """The number of active jobs beside the navigation's entry; the topic jobs/all keeps it current."""
-    return {"count": active_count(), "place": place}
+@register.inclusion_tag("jobs/active_count.html", takes_context=True)
+def active_jobs(context: Context, place: str) -> dict[str, object]:
+    """The number of active jobs beside the navigation's entry, counted once a page; the topic jobs/all keeps it current."""
+    request = context["request"]
+    if not hasattr(request, "active_jobs"):
+        request.active_jobs = active_count()
+    return {"count": request.active_jobs, "place": place}

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.core.storage import data_path
@@ -177,3 +179,11 @@ def test_steered_features_are_said_as_they_are_typed(client_in):
     page = client_in.get(job.get_absolute_url())
     words = {row.name: row.words for row in page.context["options"]}
     assert words["features"] == "1234567:3, 4:-0.5"
+
+
+def test_a_page_counts_the_active_jobs_once(client_in):
+    client_in.get("/jobs/")
+    with CaptureQueriesContext(connection) as asked:
+        page = client_in.get("/datasets/").text
+    assert page.count('id="jobs-active-') == 2
+    assert sum("COUNT" in query["sql"] and "jobs_job" in query["sql"] for query in asked) == 1

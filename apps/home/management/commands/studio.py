@@ -42,7 +42,12 @@ BUSY_MS = 2000
 """How long this process waits for SQLite's lock: it must hear signals meanwhile."""
 
 
+FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+"""Each page is made in a thread of its own: with a heap for each of them, memory would grow for hours."""
+
+
 class Command(BaseCommand):
+    requires_system_checks = ()  # they import every page, and this process shows none
     help = "Start the studio: web pages, workers and sampler in one process tree. Ctrl-C drains and ends it."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -186,9 +191,9 @@ def _members(listener: socket.socket) -> list[Member]:
     ]
     settings_module = {"DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"]}
     return [
-        Member("web", daphne, pass_fds=(listener.fileno(),), environment=settings_module),
-        Member("workers", [*manage, "qcluster"], environment=settings_module),
-        Member("sampler", [*manage, "sampler"], environment=settings_module),
+        Member("web", daphne, pass_fds=(listener.fileno(),), environment=settings_module | FEW_ARENAS),
+        Member("workers", [*manage, "workers", "--skip-checks"], environment=settings_module),
+        Member("sampler", [*manage, "sampler", "--skip-checks"], environment=settings_module),
     ]
 
 
