@@ -77,7 +77,9 @@ class RowTables:
             if value is None:
                 continue
             before, (found, is_one) = kind, _type_of(value)
-            kind, agrees = common_type(kind, found)
+            agrees = found.equals(kind)
+            if not agrees:
+                kind, agrees = common_type(kind, found)
             if not (agrees and is_one):
                 self.changes.note(name, self.rows + place, before, found, kind)
         try:
@@ -116,14 +118,16 @@ def _type_of(value: Any) -> tuple[pa.DataType, bool]:
     if isinstance(value, list):
         for inner in value:
             found, agrees = _type_of(inner)
-            kind, agree = common_type(kind, found)
-            all_agree &= agrees and agree
+            all_agree &= agrees
+            if not found.equals(kind):
+                kind, agrees = common_type(kind, found)
+                all_agree &= agrees
         return pa.list_(kind), all_agree
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         parts = {name: _type_of(inner) for name, inner in value.items()}
         kind = pa.struct([(name, found) for name, (found, _) in parts.items()])
         return kind, all(agrees for _, agrees in parts.values())
-    return pa.infer_type([value]), True
+    return (pa.string() if isinstance(value, str) else _plain(pa.infer_type([value]))), True
 
 
 def schemas_unify(first: pa.Schema, second: pa.Schema) -> pa.Schema:
