@@ -104,3 +104,12 @@ def test_a_better_named_column_that_comes_late_does_not_take_the_texts_place(tmp
     rows = [{"body": f"row {number}"} for number in range(1500)] + [{"body": "last", "text": "late"}]
     found = imported_with_log(file_made(tmp_path, "a.jsonl", _lines(rows)))
     assert found.result.text_column == "body" and found.texts[-1] == "last"
+
+
+def test_columns_of_json_text_in_parquet_are_read_as_values(tmp_path):
+    values = ['"plain"', json.dumps(PARTS), "null", '"é"', "{broken"]
+    text = pa.ExtensionArray.from_storage(pa.json_(), pa.array(values))
+    pq.write_table(pa.table({"text": text, "n": range(5)}), tmp_path / "a.parquet")
+    found = imported_with_log(tmp_path / "a.parquet")
+    assert found.texts == ["plain", "one\ntwo", "", "é", "{broken"]
+    assert found.column("n") == list(range(5))

@@ -1,5 +1,6 @@
 """Importing from a Hub on this machine: happy paths, refusals, and what is kept when an import ends early."""
 
+import json
 from collections import namedtuple
 
 import pyarrow as pa
@@ -87,6 +88,42 @@ def test_images_stay_bytes(hub, tmp_path):
     imported(tmp_path)
     found = pq.read_table(tmp_path / "out/rows/part-00000.parquet").column("image").to_pylist()
     assert found[0]["bytes"] == b"no image"
+
+
+def _one_file(hub, tmp_path, name, content):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / name).write_bytes(content)
+    hub.add(REPO_ID, tmp_path / "files", kind="dataset")
+
+
+def test_a_column_that_changes_its_type_on_the_hub_keeps_its_meaning_too(hub, tmp_path):
+    said = ["hi"] * 150 + [[{"type": "text", "text": "one"}, {"type": "text", "text": "two"}], "end"]
+    rows = [
+        {"messages": [{"role": "user", "content": words}], "n": n if n < 120 else "many"}
+        for n, words in enumerate(said)
+    ]
+    _one_file(hub, tmp_path, "train.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    progress = Progress()
+    result, texts = imported(tmp_path, progress)
+    assert result.is_conversation
+    assert texts == ["<|user|>\nhi\n"] * 150 + ["<|user|>\none\ntwo\n", "<|user|>\nend\n"]
+    warnings = " ".join(line["text"] for line in progress.lines if line["t"] == "event")
+    assert "'messages'" in warnings and "row 150," in warnings and "row 120," in warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.jsonl", b'{"text": "a"}\n{"text": '),
+        ("train.jsonl", b'{"text": "a", "x": ' + b"[" * 100_000),
+        ("train.csv", b'id,text\n1,"a\n2,b\n'),
+        ("train.csv", b"id,text\n1,caf\xe9\n"),
+        ("train.parquet", b"PAR1xxxxPAR1"),
+    ],
+)
+def test_a_file_on_the_hub_that_cannot_be_read_is_told_in_words(hub, tmp_path, name, content):
+    _one_file(hub, tmp_path, name, content)
+    assert "cannot be read" in refusal(tmp_path).message
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -94,7 +94,7 @@ def _check_signature(path: Path) -> None:
 
 
 def _tables(rows: Iterator[SizedRow], source: RowSource) -> Iterator[pa.Table]:
-    tables = RowTables(source.changes)
+    tables = RowTables(source.changes, source.notices)
     batch, taken = [], 0
     for size, row in rows:
         batch.append(row)

@@ -9,11 +9,13 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
+from workers.engine.datasets.column_names import table_named
 from workers.engine.datasets.hub_repository import (
     HubRepository,
     builder_errors,
     builder_open,
     dataset_errors,
+    file_errors,
     hub_repository,
     split_files,
     split_rows,
@@ -21,7 +23,9 @@ from workers.engine.datasets.hub_repository import (
 )
 from workers.engine.datasets.hub_source import STREAM_ROWS, stream_open
 from workers.engine.datasets.rows import column_texts
+from workers.engine.datasets.schemas import RowTables
 from workers.engine.datasets.text_column import is_conversation, text_column_choose
+from workers.engine.datasets.type_changes import TypeChanges
 from workers.engine.progress import Progress
 from workers.engine.specs.datasets import DatasetLookupInputs, DatasetLookupResult, DatasetLookupSpec, SplitSize
 from workers.engine.specs.errors import EngineError
@@ -106,10 +110,11 @@ def _split(repo_id: str, names: list[str], wanted: str) -> str:
 
 def _first_rows(builder: datasets.DatasetBuilder, split: str, repo_id: str) -> pa.Table:
     stream = stream_open(builder, split, repo_id)
-    tables = [pa.table(t.columns, names=t.column_names) for t in islice(stream.iter(batch_size=STREAM_ROWS), 1)]
+    with file_errors(repo_id):
+        tables = [pa.table(t.columns, names=t.column_names) for t in islice(stream.iter(batch_size=STREAM_ROWS), 1)]
     if not tables:
         raise EngineError(f"The split {split!r} of {repo_id} has no rows.", "Choose another.", code="empty_dataset")
-    return tables[0]
+    return RowTables(TypeChanges()).plain(table_named(tables[0], repo_id))
 
 
 def _text_column(rows: pa.Table) -> tuple[str, bool, float]:

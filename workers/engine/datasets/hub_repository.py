@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import datasets
+import pyarrow as pa
 from huggingface_hub import HfApi
 
 from workers.engine.hub import hub_errors, unknown_repository
-from workers.engine.specs.errors import EngineError
+from workers.engine.specs.errors import BadArtifact, EngineError
 
 # The library would sleep for minutes before it gives up; here the job queue tries again, and what arrived is kept.
 datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 3
@@ -116,6 +117,23 @@ def builder_errors(repo_id: str) -> Iterator[None]:
             f"{repo_id} is read by a script of its own, which is never run here.",
             "Choose a version of the dataset in Parquet.",
             code="dataset_script",
+        ) from error
+
+
+@contextmanager
+def file_errors(repo_id: str) -> Iterator[None]:
+    """What the libraries behind `datasets` say of a file that they cannot read, in words."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, RecursionError) as error:
+        raise BadArtifact(
+            f"A file of {repo_id} cannot be read: {str(error)[:300]}",
+            "Choose another revision or configuration; or download the file, correct it and import it from here.",
+        ) from error
+    except datasets.exceptions.DatasetGenerationError as error:
+        raise BadArtifact(
+            f"A file of {repo_id} cannot be read: {str(error.__cause__ or error)[:300]}",
+            "Choose another revision or configuration; or download the file, correct it and import it from here.",
         ) from error
 
 

@@ -19,6 +19,7 @@ from workers.engine.datasets.hub_repository import (
     builder_errors,
     builder_open,
     dataset_errors,
+    file_errors,
     hub_repository,
     split_files,
     split_rows,
@@ -80,10 +81,11 @@ def stream_open(builder: datasets.DatasetBuilder, split: str, repo_id: str) -> d
     """The split as Arrow tables, read as they are asked for."""
     files: Any = builder.config.data_files
     builder.config.data_files = DataFilesDict({split: files[split]})
-    with builder_errors(repo_id):
+    with file_errors(repo_id), builder_errors(repo_id):
         stream = builder.as_streaming_dataset(split)
     if len(files[split]) <= RESHARD_FILES:
-        stream = stream.reshard()
+        with file_errors(repo_id):
+            stream = stream.reshard()
     for name, feature in (stream.features or {}).items():
         if isinstance(feature, datasets.Image | datasets.Audio):
             stream = stream.cast_column(name, type(feature)(decode=False))
@@ -91,6 +93,6 @@ def stream_open(builder: datasets.DatasetBuilder, split: str, repo_id: str) -> d
 
 
 def _tables(stream: datasets.IterableDataset, repo_id: str) -> Iterator[pa.Table]:
-    with dataset_errors(repo_id):
+    with dataset_errors(repo_id), file_errors(repo_id):
         for table in stream.iter(batch_size=STREAM_ROWS):
             yield pa.table(table.columns, names=table.column_names)

@@ -24,6 +24,7 @@ from workers.engine.datasets.hub_source import hub_source
 from workers.engine.datasets.kept_rows import KeptRows
 from workers.engine.datasets.row_parts import RowParts
 from workers.engine.datasets.rows import Rows
+from workers.engine.datasets.schemas import RowTables
 from workers.engine.datasets.source import RowSource
 from workers.engine.datasets.text_column import is_conversation, text_column_choose, text_column_notes
 from workers.engine.disk import disk_require
@@ -136,11 +137,12 @@ def _tables_write(source: RowSource, parts: RowParts, spec: DatasetImportSpec, p
         total = min(total, cap) if total is not None else None
     progress.phase("Reading rows", total, "rows")
     copied, copied_bytes = parts.rows, 0
+    plain = RowTables(source.changes, source.notices, rows=copied)
     progress.reach(copied)
     if copied == cap:
         return
     for table in source.tables:
-        table = table_named(table, "The source")
+        table = plain.plain(table_named(table, "The source"))
         if not copied_bytes:
             text_column_choose(table.schema, spec.text_column)
         if cap is not None:

@@ -14,21 +14,15 @@ from workers.engine.datasets.json_array import json_array_rows
 from workers.engine.datasets.json_values import (
     MOST_VALUES,
     KeyTwice,
+    Storable,
     decoder_make,
     not_json,
-    object_of,
     row_too_many_values,
     values_most,
 )
 from workers.engine.datasets.source import RowSource, SizedRow
 from workers.engine.datasets.text_lines import ESCAPED_BYTE, decoded, lines
 from workers.engine.specs.errors import BadArtifact
-
-MOST_DEPTH = 24
-"""Deeper values cannot be columns and are kept as JSON text."""
-DEEP = f"Values nested more than {MOST_DEPTH} deep, which are kept as JSON text"
-
-LONG_NUMBER = "Whole numbers of more than 64 bits, which are kept as text"
 
 
 def jsonl_rows(path: Path, source: RowSource) -> Iterator[SizedRow]:
@@ -76,36 +70,4 @@ def _row(value: Any, path: Path, where: str, source: RowSource) -> dict[str, Any
             'Each row is an object such as {"text": "…"}, or a string.',
         )
     columns_check(len(value), f"{path.name}: {where}")
-    cleaner = _Cleaner(f"{path.name}, {where}", source)
-    return cleaner.object(value, 1)
-
-
-class _Cleaner:
-    """Makes one row of JSON storable."""
-
-    def __init__(self, place: str, source: RowSource) -> None:
-        self.place, self.source = place, source
-
-    def text(self, text: str) -> str:
-        """JSON may spell half of a surrogate pair, which no file can hold: it becomes U+FFFD."""
-        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def value(self, value: Any, depth: int) -> Any:
-        """The value with such texts and names, and not too deep."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            self.source.notices.add(LONG_NUMBER, self.place)
-            return str(value)
-        if not isinstance(value, list | dict):
-            return value
-        if depth > MOST_DEPTH:
-            self.source.notices.add(DEEP, self.place)
-            return self.text(json.dumps(value, ensure_ascii=False))
-        if isinstance(value, list):
-            return [self.value(inner, depth + 1) for inner in value]
-        return self.object(value, depth + 1)
-
-    def object(self, value: dict[str, Any], depth: int) -> dict[str, Any]:
-        """The object whose values lie at `depth`. Raises KeyTwice when two names become one."""
-        return object_of([(self.text(name), self.value(inner, depth)) for name, inner in value.items()])
+    return Storable(f"{path.name}, {where}", source.notices).object(value, 1)

@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from workers.engine.datasets.column_names import columns_check
+from workers.engine.datasets.json_values import Storable
+from workers.engine.datasets.notices import Notices
 from workers.engine.datasets.text_column import is_turn, is_turns
 from workers.engine.datasets.type_changes import TypeChanges
 from workers.engine.specs.errors import BadArtifact
@@ -31,6 +33,7 @@ class RowTables:
     """Makes tables of Python's rows, one after the other, each with the types of those before it in mind."""
 
     changes: TypeChanges
+    notices: Notices = field(default_factory=Notices)
     rows: int = 0
     types: dict[str, pa.DataType] = field(default_factory=dict)
 
@@ -40,6 +43,19 @@ class RowTables:
         columns_check(len({*self.types, *names}))
         table = pa.table({name: self._array(name, [row.get(name) for row in rows]) for name in names})
         self.rows += len(rows)
+        return table
+
+    def plain(self, table: pa.Table) -> pa.Table:
+        """The next rows, a table, with columns of JSON text (Arrow's extension type, which Hugging Face's reader makes of
+        fields that change their type) read as values."""
+        for place, column in enumerate(table.schema):
+            if _has_json(column.type):
+                storable = Storable(f"rows from {self.rows:,} on", self.notices)
+                values = [
+                    storable.value(_json_read(value, column.type), 1) for value in table.column(place).to_pylist()
+                ]
+                table = table.set_column(place, column.name, self._array(column.name, values))
+        self.rows += len(table)
         return table
 
     def _array(self, name: str, values: list[Any]) -> pa.Array:
@@ -61,7 +77,9 @@ class RowTables:
             if value is None:
                 continue
             before, (found, is_one) = kind, _type_of(value)
-            kind, agrees = common_type(kind, found)
+            agrees = found.equals(kind)
+            if not agrees:
+                kind, agrees = common_type(kind, found)
             if not (agrees and is_one):
                 self.changes.note(name, self.rows + place, before, found, kind)
         try:
@@ -73,6 +91,26 @@ class RowTables:
         return array
 
 
+def _has_json(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_has_json(part.type) for part in kind)
+    return _has_json(kind.value_type) if _is_list(kind) else isinstance(kind, pa.JsonType)
+
+
+def _json_read(value: Any, kind: pa.DataType) -> Any:
+    """A value with JSON text in it as Python has it; what is no JSON stays text."""
+    if value is None or not _has_json(kind):
+        return value
+    if pa.types.is_struct(kind):
+        return {part.name: _json_read(value[part.name], part.type) for part in kind}
+    if _is_list(kind):
+        return [_json_read(inner, kind.value_type) for inner in value]
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 def _type_of(value: Any) -> tuple[pa.DataType, bool]:
     """(the type that holds a value of JSON and all in it, whether none of that has to become text)."""
     kind: pa.DataType = pa.null()
@@ -80,14 +118,16 @@ def _type_of(value: Any) -> tuple[pa.DataType, bool]:
     if isinstance(value, list):
         for inner in value:
             found, agrees = _type_of(inner)
-            kind, agree = common_type(kind, found)
-            all_agree &= agrees and agree
+            all_agree &= agrees
+            if not found.equals(kind):
+                kind, agrees = common_type(kind, found)
+                all_agree &= agrees
         return pa.list_(kind), all_agree
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         parts = {name: _type_of(inner) for name, inner in value.items()}
         kind = pa.struct([(name, found) for name, (found, _) in parts.items()])
         return kind, all(agrees for _, agrees in parts.values())
-    return pa.infer_type([value]), True
+    return (pa.string() if isinstance(value, str) else _plain(pa.infer_type([value]))), True
 
 
 def schemas_unify(first: pa.Schema, second: pa.Schema) -> pa.Schema:

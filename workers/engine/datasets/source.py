@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from workers.engine.datasets.notices import Notices
 from workers.engine.datasets.type_changes import TypeChanges
 
 BATCH_ROWS = 1_000
@@ -16,22 +17,6 @@ MOST_COLUMNS = 2_000
 
 SizedRow = tuple[int, dict[str, Any]]
 """Bytes of the file that a row takes, and the row."""
-
-
-class Notices:
-    """What a reader put up with: counted, with the place where it was met first."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[int, str]] = {}
-
-    def add(self, what: str, place: str) -> None:
-        """One more of `what`, a plural noun with what was done about it."""
-        count, first = self._found.get(what, (0, place))
-        self._found[what] = (count + 1, first)
-
-    def sentences(self) -> list[str]:
-        """One for each kind, in order of appearance."""
-        return [f"{what}: {count:,} (the first: {place})." for what, (count, place) in self._found.items()]
 
 
 @dataclass
