@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from workers.engine.activations.positions import included_positions
+from workers.engine.activations.positions import included_positions, is_one_of
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import capture
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
@@ -104,8 +104,9 @@ def _token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, text:
 
 def _latents(model: PreTrainedModel, sae: Sae, ids: list[int]) -> tuple[Tensor, Tensor]:
     """f (T, F) on the CPU, 0 where nothing is read, and which positions (T,) are read."""
+    is_counted_1T = ~is_one_of(torch.tensor([ids]), sae.encode_spec.excluded_tokens)
     x_TD = capture(model, torch.tensor([ids]), sae.encode_spec.hook_site)[0]
-    is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold)[0]
+    is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold, is_counted_1T)[0]
     f_TF = torch.zeros(len(ids), sae.encode_spec.d_sae)
     f_TF[is_included_T.cpu()] = sae.encode_sparse(x_TD[is_included_T]).dense().cpu()
     return f_TF, is_included_T.cpu()
