@@ -49,11 +49,11 @@ def evaluation_metrics(evaluation: Evaluation) -> list[Metric]:
         Metric(
             "FVU with sinks",
             significant(evaluation.fvu_with_sinks),
-            tokens + report.get("sink_tokens", 0),
+            tokens + report.get("sink_tokens", 0) + report.get("special_tokens", 0),
             help="The same over every position but 0, sink tokens included: what other reports often give. The SAE was "
             "not trained on sink tokens.",
             formula="Σ‖x − x̂‖² / Σ‖x − mean(x)‖², mean per dimension",
-            note=f"{report.get('sink_tokens', 0):,} sink tokens",
+            note=f"{report.get('sink_tokens', 0):,} sink tokens{_special(report)}",
         ),
         Metric(
             "CE recovered",
@@ -73,6 +73,11 @@ def evaluation_metrics(evaluation: Evaluation) -> list[Metric]:
             formula="#{i : fᵢ > 0 for some token} / d_sae",
         ),
     ]
+
+
+def _special(report: dict[str, float]) -> str:
+    left_out = report.get("special_tokens", 0)
+    return f", {left_out:,} special tokens" if left_out else ""
 
 
 def _cross_entropies(report: dict[str, float]) -> str:

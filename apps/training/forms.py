@@ -16,6 +16,7 @@ SECTIONS = {
             "mixing_weights",
             "use_cache",
             "buffer_tokens",
+            "leave_out_special",
             "lm_dtype",
             "batch_contexts",
             "normalize_activations",

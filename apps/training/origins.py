@@ -108,8 +108,8 @@ def _widths(language_model: LanguageModel, site: HookSite, *, is_transcoder: boo
 def cache_that_fits(spec: TrainSpec, origin: Origin) -> ActivationCache | None:
     """A ready cache that holds what a training on text would harvest, the largest; None without one.
 
-    It has the same model, texts and hook site, pairs for a transcoder, and either every token of the texts or as many as
-    the steps take.
+    It has the same model, held alike, the same texts and hook site, the same handling of special tokens, pairs for a
+    transcoder, and either every token of the texts or as many as the steps take.
     """
     if not spec.use_cache or len(origin.hook_sites) != 1:
         return None
@@ -137,5 +137,10 @@ def _holds(cache: ActivationCache, spec: TrainSpec, origin: Origin) -> bool:
     has_all_text = cache.report.get("contexts", 0) >= sum(
         tokenization.contexts for tokenization in origin.tokenizations
     )
+    if bool(cache.report.get("excluded_tokens")) != spec.leave_out_special:
+        return False
+    held, held_then = origin.language_model.quantization, cache.report.get("quantization")
+    if held and held_then and held != held_then:
+        return False
     is_right_dtype = spec.lm_dtype in ("auto", cache.report.get("lm_dtype"))
     return is_right_dtype and (has_all_text or cache.tokens >= spec.steps * spec.batch_size)

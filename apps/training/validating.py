@@ -20,6 +20,19 @@ def tokens_there(origin: Origin) -> int:
     return sum(text.contexts * text.context_length for text in origin.tokenizations)
 
 
+def special_words(spec: TrainSpec, origin: Origin) -> str:
+    """How many of the tokens behind the first of a context are separators or otherwise special, and whether they are read; ""
+    where nobody counted."""
+    reports = [text.report for text in origin.tokenizations if text.report.get("special_share")]
+    if not reports:
+        return ""
+    tokens = sum(report["special_tokens"] for report in reports)
+    positions = sum(report["special_tokens"] / report["special_share"] for report in reports)
+    is_left_out = origin.cache.report.get("excluded_tokens") if origin.cache else spec.leave_out_special
+    said = f"{100 * tokens / positions:.3g} % of the tokens of {'these texts' if len(reports) > 1 else 'the text'}"
+    return f"{said}, {'left out' if is_left_out else 'read as any other'}"
+
+
 def sweep_require_distinct(spec: TrainSpec) -> None:
     """Refuse a new sweep two of whose SAEs would be the same: AppError "spec_invalid". Stored ones stay as they are."""
     for name in SWEPT:

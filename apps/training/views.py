@@ -46,7 +46,7 @@ from apps.training.selectors import (
     training_list,
     trainings_of,
 )
-from apps.training.validating import sweep_require_distinct, tokens_there, warnings_of
+from apps.training.validating import special_words, sweep_require_distinct, tokens_there, warnings_of
 from apps.training.what_if import USUAL_EXPANSION, what_if
 from apps.training.words import ARCHITECTURE_NAMES
 from workers.engine.specs.base import spec_load
@@ -136,6 +136,7 @@ def estimate_part(request: HttpRequest) -> HttpResponse:
         "d_in": sorted({d_in for d_in, _ in origin.widths}),
         "tokens": tokens,
         "passes": tokens / there if there else None,
+        "special_words": special_words(spec, origin),
         "warnings": warnings_of(spec, origin),
         "band": expected_l0(spec, origin),
         "earlier": earlier_saes(spec, origin),

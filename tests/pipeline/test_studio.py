@@ -83,7 +83,7 @@ def test_sigkill_of_the_studio_leaves_no_orphans(studio):
 def test_sigkill_of_the_studio_leaves_not_even_processes_that_hear_no_signal(studio):
     """A stopped cluster passes no signal on to its workers; their watchdog needs none."""
     studio.start()
-    cluster = next(p for p in studio.family() if p.ppid() == studio.process.pid and "qcluster" in p.cmdline())
+    cluster = next(p for p in studio.family() if p.ppid() == studio.process.pid and "workers" in p.cmdline())
     assert cluster.children()
     cluster.suspend()
     studio.process.kill()

@@ -8,7 +8,7 @@ from apps.core.selectors import row_of
 from apps.features.models import Feature, TriedText
 from apps.jobs.subjects import with_job
 from apps.language_models.vocabulary import vocabulary_of
-from apps.saes.reading import reading_notes
+from apps.saes.reading import read_as_of, reading_notes
 from workers.engine.specs.base import spec_load
 from workers.engine.specs.try_text import TriedText as ReadText
 from workers.engine.specs.try_text import TryTextResult, TryTextSpec
@@ -117,11 +117,14 @@ def _token_rows(texts: list[str], read: ReadText, rows: dict[int, Feature]) -> l
 
 def tried_before(spec: TryTextSpec) -> TriedText | None:
     """The newest answer to the same question that is still there, or the one under way."""
-    found = TriedText.objects.filter(sae=spec.sae, text=spec.text, other=spec.other)
+    found = TriedText.objects.select_related("sae__language_model").filter(
+        sae=spec.sae, text=spec.text, other=spec.other
+    )
     for tried in found[:5]:
         job = tried.job
         is_same = job is not None and spec_load(TryTextSpec, job.spec) == spec
-        if is_same and (tried.is_ready or job.is_active):
+        held, now = read_as_of(tried.report).quantization, tried.sae.language_model.quantization
+        if is_same and (tried.is_ready or job.is_active) and (not held or not now or held == now):
             return tried
     return None
 

@@ -183,3 +183,11 @@ def test_a_conversation_is_shown_turn_by_turn_and_escaped(client_in):
     for url in (dataset.get_absolute_url(), reverse("datasets:row", args=[dataset.pk, 0])):
         page = client_in.get(url).text
         assert '<li data-role="user">' in page and "&lt;b&gt;Hi" in page
+
+
+def test_a_tokenizations_page_shows_the_share_of_special_tokens(client_in):
+    tokenization = make_tokenization(special_tokens=30, special_share=0.125)
+    page = client_in.get(tokenization.get_absolute_url()).text
+    assert "separators and other special tokens inside the contexts" in page and "12.5 %" in page
+    older = make_tokenization()
+    assert "inside the contexts" not in client_in.get(older.get_absolute_url()).text

@@ -86,12 +86,23 @@ def test_a_training_on_text_finds_the_cache_that_holds_it():
         ({"hook_sites": ("3.resid_post", "2.resid_post")}, "one cache has one site"),
         ({"use_cache": False}, "none is looked for"),
         ({"lm_dtype": "bfloat16"}, "it was made in another precision"),
+        ({"leave_out_special": True}, "it holds special tokens too"),
     ],
 )
 def test_a_cache_is_passed_over_when(change, why):
     cache = cache_make()
     spec = text_spec_make(cache, **{"use_cache": True, "steps": 30, **change})
     assert cache_that_fits(spec, origin_of(spec)) is None, why
+
+
+def test_a_cache_of_a_model_that_was_held_otherwise_is_passed_over():
+    cache = cache_make()
+    cache.report |= {"quantization": "fp32"}
+    cache.save()
+    spec = text_spec_make(cache, use_cache=True, steps=30)
+    for held, found in (("fp32", cache), ("nf4", None)):
+        type(cache.language_model).objects.update(quantization=held)
+        assert cache_that_fits(spec, origin_of(spec)) == found
 
 
 def test_a_cache_of_the_whole_text_serves_any_number_of_steps():

@@ -3,7 +3,7 @@
 import pytest
 
 from apps.training.origins import origin_of
-from apps.training.validating import tokens_there, warnings_of
+from apps.training.validating import special_words, tokens_there, warnings_of
 from tests.apps.training.worlds import cache_make, spec_make, text_spec_make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_data_dir")]
@@ -48,3 +48,14 @@ def test_tokens_of_a_text_are_its_contexts():
     cache = cache_make()
     assert tokens_there(origin_of(spec_make(cache))) == 3_000
     assert tokens_there(origin_of(text_spec_make(cache))) == 100 * 32
+
+
+def test_the_share_of_special_tokens_is_said_and_whether_they_are_read():
+    cache = cache_make()
+    spec = text_spec_make(cache)
+    assert special_words(spec, origin_of(spec)) == ""
+    cache.tokenization.report |= {"special_tokens": 120, "special_share": 0.12}
+    cache.tokenization.save()
+    for options, words in (({}, "read as any other"), ({"leave_out_special": True}, "left out")):
+        spec = text_spec_make(cache, **options)
+        assert special_words(spec, origin_of(spec)) == f"12 % of the tokens of the text, {words}"

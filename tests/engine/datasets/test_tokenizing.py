@@ -112,6 +112,16 @@ def test_special_tokens_in_the_text_stay_text(tokenized):
     assert (stored == EOS).sum() <= result.join_tokens
 
 
+def test_the_share_of_separators_inside_contexts_is_counted(tokenized):
+    short, _, _ = tokenized([f"{number} is" for number in range(60)])
+    long, folder, _ = tokenized([f"{number} is a number among others " * 20 for number in range(60)])
+    for result, parts in ((long, _parts(folder)),):
+        inside = np.concatenate([tokens[:, 1:].ravel() for tokens in parts])
+        assert result.special_tokens == (inside == EOS).sum() + (inside == BOS).sum() > 0
+        assert result.special_share == result.special_tokens / len(inside)
+    assert short.special_share > 3 * long.special_share
+
+
 def test_the_side_of_a_document_depends_on_its_text_alone():
     texts = [f"document {n}" for n in range(4000)]
     share = np.mean([_is_heldout(text, 5.0) for text in texts])

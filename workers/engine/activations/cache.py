@@ -54,6 +54,8 @@ class ActivationCache:
     target_mean: Tensor | None = None
     """(E,) float32."""
     target_mean_norm: float | None = None
+    excluded_tokens: tuple[int, ...] = ()
+    """Ids of the special tokens that were left out."""
     lm_dtype: str = ""
     quantization: str = ""
     """What the language model computed in and how it was held; "" where the cache does not say."""
@@ -82,6 +84,7 @@ class ActivationCache:
                 d_out=numbers.d_out,
                 target_mean=statistics["target_mean"] if numbers.d_out else None,
                 target_mean_norm=numbers.target_mean_norm,
+                excluded_tokens=numbers.excluded_tokens,
                 lm_dtype=numbers.lm_dtype,
                 quantization=numbers.quantization,
                 target_shards=tuple(shard["targets"] for shard in shards) if numbers.d_out else (),

@@ -26,7 +26,8 @@ from workers.engine.activations.sinks import SAMPLE_SEED, as_they_lie, median_no
 from workers.engine.activations.texts import Texts
 from workers.engine.disk import disk_require
 from workers.engine.hooks.sites import hook_point
-from workers.engine.language_models.loading import language_model_load, quantization_resolve
+from workers.engine.language_models.loading import language_model_load, quantization_resolve, tokenizer_load
+from workers.engine.language_models.special_tokens import special_token_ids
 from workers.engine.progress import Progress
 from workers.engine.specs.activations import (
     HELD_OUT_TOKENS,
@@ -44,11 +45,12 @@ HELD_OUT_SHARE = 1 / 8
 
 @dataclass
 class Counts:
-    """Positions so far: run, left out as first, left out as sinks; and the time it took."""
+    """Positions so far: run, left out as first, left out as sinks, as special tokens; and the time it took."""
 
     run: int = 0
     first: int = 0
     sinks: int = 0
+    special: int = 0
     seconds: float = 0.0
 
 
@@ -60,9 +62,10 @@ class Reading:
     sites: tuple[HookSite, ...]
     """The site, and mlp_out beside it in a paired cache."""
     batch_contexts: int
+    excluded_tokens: tuple[int, ...] = ()
 
     def run(self, texts: Texts, order_N2: np.ndarray) -> Iterator[Harvested]:
-        return harvest(self.model, texts, order_N2, self.sites, self.batch_contexts)
+        return harvest(self.model, texts, order_N2, self.sites, self.batch_contexts, self.excluded_tokens)
 
     def limits(self, sink_threshold: float) -> tuple[float | None, ...]:
         """The site's own; targets go with their inputs."""
@@ -89,7 +92,8 @@ def activation_cache(
     sites = (spec.hook_site,) if spec.hook_site_out is None else (spec.hook_site, spec.hook_site_out)
     widths = [hook_point(model, site).width for site in sites]
     disk_require(inputs.out_dir, tokens_to_run * sum(widths) * torch.bfloat16.itemsize)
-    reading = Reading(model, sites, spec.batch_contexts)
+    excluded_tokens = special_token_ids(tokenizer_load(inputs.model_dir)) if spec.leave_out_special else ()
+    reading = Reading(model, sites, spec.batch_contexts, excluded_tokens)
     writer = ShardWriter(inputs.out_dir, *widths)
     try:
         median, sample_contexts = _measure(reading, texts, progress)
@@ -110,6 +114,8 @@ def activation_cache(
         sink_tokens=counts.sinks,
         sink_threshold=SINK_FACTOR * median,
         sink_sample_contexts=sample_contexts,
+        special_tokens=counts.special,
+        excluded_tokens=excluded_tokens,
         median_norm=median,
         mean_norm=writer.mean_norms[0],
         d_in=widths[0],
@@ -147,7 +153,7 @@ def _measure(reading: Reading, texts: Texts, progress: Progress) -> tuple[float,
     norms, is_token = [], []
     for batch in reading.run(texts, order_N2):
         norms.append(batch.norms[0])
-        is_token.append(batch.is_token_BT)
+        is_token.append(batch.is_counted_BT)
         progress.advance(len(batch.is_token_BT))
     return median_norm(norms, is_token), len(order_N2)
 
@@ -170,6 +176,7 @@ def _fill(
         counts.run += int(batch.is_token_BT.sum())
         counts.first += len(included_BT)
         counts.sinks += batch.sink_count(included_BT)
+        counts.special += batch.special_count()
         counts.seconds = time.perf_counter() - started
         progress.reach(counts.run, f"{counts.run / counts.seconds:,.0f} tokens/s")
     return counts

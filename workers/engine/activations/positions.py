@@ -5,6 +5,8 @@ sees them: the forward pass needs no mask.
 Shapes: B contexts, T tokens in a context, D d_in.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,11 +16,18 @@ def position_norms(x_BTD: Tensor) -> Tensor:
     return x_BTD.float().norm(dim=-1)
 
 
+def is_one_of(ids: Tensor, token_ids: Sequence[int]) -> Tensor:
+    """Boolean mask of the shape of `ids`: True where a token is one of `token_ids`."""
+    if not token_ids:
+        return torch.zeros_like(ids, dtype=torch.bool)
+    return torch.isin(ids, torch.tensor(token_ids, dtype=ids.dtype, device=ids.device))
+
+
 def included_positions(x: Tensor, sink_threshold: float | None, is_token_BT: Tensor | None = None) -> Tensor:
     """Boolean mask (B, T): True for positions other than 0 whose norm does not exceed `sink_threshold` (None: no limit).
 
     `x` holds activations (B, T, D) or their norms (B, T), of whole contexts: column 0 is position 0. `is_token_BT` marks
-    the places that are tokens (`Contexts.is_token`); None: all are.
+    the places that are tokens (`Contexts.is_token`) and not left out for their id (`is_one_of`); None: all.
     """
     norms_BT = position_norms(x) if x.ndim == 3 else x
     limit = torch.inf if sink_threshold is None else sink_threshold

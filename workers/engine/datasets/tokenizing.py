@@ -25,6 +25,7 @@ from workers.engine.datasets.statistics import Statistics
 from workers.engine.datasets.text_column import is_conversation
 from workers.engine.disk import disk_require
 from workers.engine.language_models.loading import first_token_id, tokenizer_load
+from workers.engine.language_models.special_tokens import special_token_ids
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.progress import Progress
 from workers.engine.specs.errors import EngineError
@@ -33,6 +34,8 @@ from workers.engine.text.conversations import Turn, conversation_text
 
 BATCH_DISK_BYTES = 64 * 2**20
 """Room asked for before each batch of rows."""
+COUNTED_CONTEXTS = 8192
+"""Contexts whose tokens are looked at together."""
 DROPPED_SCHEMA = pa.schema([("row", pa.int64()), ("reason", pa.string())])
 
 
@@ -172,6 +175,7 @@ def _result(
     inputs: TokenizeInputs, tokenizer: PreTrainedTokenizerBase, work: Tokenizing, *, edited: int
 ) -> TokenizeResult:
     train, heldout = work.packers["train"], work.packers["heldout"]
+    special, positions = _special_tokens(inputs.out_dir, special_token_ids(tokenizer))
     return TokenizeResult(
         contexts=train.contexts,
         heldout_contexts=heldout.contexts,
@@ -197,7 +201,22 @@ def _result(
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         tokens_sha256=_tokens_sha256(inputs.out_dir),
         bytes=sum(path.stat().st_size for path in Path(inputs.out_dir).iterdir()),
+        special_tokens=special,
+        special_share=special / positions if positions else None,
     )
+
+
+def _special_tokens(out_dir: str, special_ids: Sequence[int]) -> tuple[int, int]:
+    """How many tokens of both parts, but the first of each context, are special, and how many there are."""
+    special = positions = 0
+    for part in PARTS:
+        contexts = Contexts.open(out_dir, part)
+        for start in range(0, len(contexts), COUNTED_CONTEXTS):
+            some = contexts[start : start + COUNTED_CONTEXTS]
+            is_token = some.is_token[:, 1:]
+            special += int((np.isin(some.tokens[:, 1:], special_ids) & is_token).sum())
+            positions += int(is_token.sum())
+    return special, positions
 
 
 def _tokens_sha256(out_dir: str) -> str:

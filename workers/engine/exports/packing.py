@@ -95,6 +95,8 @@ def readme_of(encode: EncodeSpec) -> str:
             f"Position 0 and tokens with a norm above {encode.sink_threshold:.4g} were left out of its training: "
             "its latents mean nothing there."
         )
+    if encode.excluded_tokens:
+        sinks += " So were special tokens (`metadata.excluded_tokens` has their ids)."
     read, answered = encode.hook_site, encode.site_out
     sites = f"layer {read.layer}, {read.site}"
     if encode.is_transcoder:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from workers.engine.activations.positions import included_positions
+from workers.engine.activations.positions import included_positions, is_one_of
 from workers.engine.datasets.contexts import PARTS, Contexts
 from workers.engine.features.read_contexts import ReadContext, context_read, read_contexts
 from workers.engine.formats.saelens import sae_read
@@ -108,7 +108,7 @@ def ablate(spec: AblateSpec, inputs: AblateInputs, progress: Progress) -> Ablate
 @torch.no_grad()
 def context_ablate(model: PreTrainedModel, sae: Sae, latent: int, read: ReadContext) -> Ablated:
     """One context with `latent` subtracted wherever it fires; the result is on the CPU."""
-    f_T = _activations(sae, latent, read.x_TD)
+    f_T = _activations(sae, latent, read)
     fires_T = f_T > 0
     if not fires_T.any() or len(read.ids_T) < 2:
         return Ablated(read.ids_T, f_T.cpu(), torch.zeros(max(0, len(read.ids_T) - 1)), None)
@@ -139,9 +139,10 @@ def effect(deltas: Sequence[Tensor]) -> AblationEffect:
     )
 
 
-def _activations(sae: Sae, latent: int, x_TD: Tensor) -> Tensor:
-    """The latent's activation (T,) float32, 0 at position 0 and at sink tokens."""
-    is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold)[0]
+def _activations(sae: Sae, latent: int, read: ReadContext) -> Tensor:
+    """The latent's activation (T,) float32, 0 at position 0, at sink tokens and at special ones that the SAE passes by."""
+    x_TD, is_counted_1T = read.x_TD, ~is_one_of(read.ids_T[None], sae.encode_spec.excluded_tokens)
+    is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold, is_counted_1T)[0]
     fired = sae.encode_sparse(x_TD[is_included_T])
     own = fired.latent_N == latent
     f_P = x_TD.new_zeros(fired.tokens, dtype=torch.float32)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from workers.engine.activations.positions import included_positions
+from workers.engine.activations.positions import included_positions, is_one_of
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.features.firings import FIRING, Firings
 from workers.engine.hooks.capture import capture_sites
@@ -121,8 +121,15 @@ class Reading:
         """Forward pass and encoders; nothing is kept before all of it succeeded."""
         sites = list(dict.fromkeys(each.sae.encode_spec.hook_site for each in self.each))
         x = dict(zip(sites, capture_sites(self._model, torch.from_numpy(batch.tokens).long(), sites)))
-        is_token_BT = torch.from_numpy(batch.is_token)
-        return [self._encoded(each.sae, x[each.sae.encode_spec.hook_site], is_token_BT) for each in self.each]
+        ids_BT, is_token_BT = torch.from_numpy(batch.tokens), torch.from_numpy(batch.is_token)
+        return [
+            self._encoded(
+                each.sae,
+                x[each.sae.encode_spec.hook_site],
+                is_token_BT & ~is_one_of(ids_BT, each.sae.encode_spec.excluded_tokens),
+            )
+            for each in self.each
+        ]
 
     def _encoded(self, sae: Sae, x_BTD: Tensor, is_token_BT: Tensor) -> Fired:
         is_included_BT = included_positions(x_BTD, sae.encode_spec.sink_threshold, is_token_BT)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from workers.engine.activations.positions import included_positions
+from workers.engine.activations.positions import included_positions, is_one_of
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import capture
 from workers.engine.language_models.context_fit import longest_context
@@ -105,6 +105,7 @@ def _token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, text:
 
 def _latents(model: PreTrainedModel, sae: Sae, ids: list[int]) -> tuple[Tensor, Tensor]:
     """f (T, F) on the CPU, 0 where nothing is read, and which positions (T,) are read."""
+    is_counted_1T = ~is_one_of(torch.tensor([ids]), sae.encode_spec.excluded_tokens)
     x_TD = capture(model, torch.tensor([ids]), sae.encode_spec.hook_site)[0]
     if not x_TD.isfinite().all():
         raise EngineError(
@@ -112,7 +113,7 @@ def _latents(model: PreTrainedModel, sae: Sae, ids: list[int]) -> tuple[Tensor, 
             "Choose float32 as the model's precision; if it stays so, the model's weights are damaged.",
             code="activations_not_finite",
         )
-    is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold)[0]
+    is_included_T = included_positions(x_TD[None], sae.encode_spec.sink_threshold, is_counted_1T)[0]
     f_TF = torch.zeros(len(ids), sae.encode_spec.d_sae)
     f_TF[is_included_T.cpu()] = sae.encode_sparse(x_TD[is_included_T]).dense().cpu()
     return f_TF, is_included_T.cpu()

@@ -82,6 +82,7 @@ def cfg_of(spec: EncodeSpec, metadata: dict[str, Any]) -> dict[str, Any]:
         "hook_head_index": None,
         "model_from_pretrained_kwargs": {},
         "sink_threshold": spec.sink_threshold,
+        "excluded_tokens": list(spec.excluded_tokens),
     }
     return cfg | {"metadata": metadata | ours}
 
@@ -120,6 +121,7 @@ def encode_spec_of(cfg: dict[str, Any]) -> EncodeSpec:
             k=_k_of(cfg) if architecture == "topk" else None,
             rescale_acts_by_decoder_norm=bool(cfg.get("rescale_acts_by_decoder_norm", False)),
             sink_threshold=metadata.get("sink_threshold"),
+            excluded_tokens=tuple(metadata.get("excluded_tokens") or ()),
             d_out=int(cfg["d_out"]) if is_transcoder else None,
             hook_site_out=_hook_site_out(metadata) if is_transcoder else None,
         )

@@ -29,7 +29,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from workers.engine import metrics
-from workers.engine.activations.positions import included_positions
+from workers.engine.activations.positions import included_positions, is_one_of
 from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.datasets.contexts import Contexts
 from workers.engine.formats.saelens import sae_read
@@ -57,12 +57,14 @@ class Reconstruction:
         self._sae, self._trained_length = sae, trained_length
         self.fvu, self.fvu_with_sinks, self.fvu_as_trained = FvuMeter(), FvuMeter(), FvuMeter()
         self.fired_F = torch.zeros(sae.encode_spec.d_sae, dtype=torch.long)
-        self.tokens = self.sink_tokens = 0
+        self.tokens = self.sink_tokens = self.special_tokens = 0
 
     def add(self, batch: Batch, read: SitesRead) -> None:
         """Count some contexts."""
-        _, is_token_BT = batch
-        included_BT = included_positions(read.x_BTD, self._sae.encode_spec.sink_threshold, is_token_BT)
+        ids_BT, is_token_BT = batch
+        spec = self._sae.encode_spec
+        is_special_BT = is_token_BT & is_one_of(ids_BT, spec.excluded_tokens)
+        included_BT = included_positions(read.x_BTD, spec.sink_threshold, is_token_BT & ~is_special_BT)
         x_PD, y_PE = (v[:, 1:][is_token_BT[:, 1:]].float() for v in (read.x_BTD, read.y_BTE))
         is_included_P = included_BT[:, 1:][is_token_BT[:, 1:]]
         answer_PE = self._sae.reconstruct(x_PD)
@@ -75,7 +77,9 @@ class Reconstruction:
         self.fired_F += self._sae.encode_sparse(x_PD[is_included_P]).counts().cpu()
         tokens = int(is_included_P.sum())
         self.tokens += tokens
-        self.sink_tokens += len(x_PD) - tokens
+        special_tokens = int(is_special_BT[:, 1:].sum())
+        self.special_tokens += special_tokens
+        self.sink_tokens += len(x_PD) - tokens - special_tokens
 
 
 @torch.no_grad()
@@ -122,6 +126,7 @@ def evaluate(spec: EvaluateSpec, inputs: EvaluateInputs, progress: Progress) -> 
     return EvaluateResult(
         tokens=seen.tokens,
         sink_tokens=seen.sink_tokens,
+        special_tokens=seen.special_tokens,
         fvu=seen.fvu.value(),
         fvu_with_sinks=seen.fvu_with_sinks.value(),
         l0=metrics.l0(seen.fired_F, seen.tokens),
@@ -173,11 +178,12 @@ class Predictions:
     def add(self, batch: Batch, read: SitesRead) -> None:
         """Count some contexts: three passes above the SAE's sites."""
         ids_BT, is_token_BT = batch
+        is_counted_BT = is_token_BT & ~is_one_of(ids_BT, self._spec.excluded_tokens)
         with resumed(self._model, read.passed):
             clean_BTV = next_logits(self._model, ids_BT)
             self._sums["clean"] += ce_sum(clean_BTV, ids_BT, is_token_BT)
             for name, answer in self._answers.items():
-                with spliced(self._model, self._spec, answer, is_token_BT):
+                with spliced(self._model, self._spec, answer, is_counted_BT):
                     changed_BTV = next_logits(self._model, ids_BT)
                 self._sums[name] += ce_sum(changed_BTV, ids_BT, is_token_BT)
                 self._sums[f"kl_{name}"] += kl_sum(clean_BTV, changed_BTV, ids_BT, is_token_BT)

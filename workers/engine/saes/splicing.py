@@ -64,7 +64,7 @@ def zeros_of(spec: EncodeSpec) -> Answer:
 def spliced(model: PreTrainedModel, spec: EncodeSpec, answer: Answer, is_token_BT: Tensor) -> Iterator[None]:
     """While open, included positions of each pass go on with `answer`; all others are let through bit by bit.
 
-    Passes are of whole contexts, with `is_token_BT` the places that are tokens.
+    Passes are of whole contexts, with `is_token_BT` the places that are tokens and not passed by for their id.
     """
     read = _Remembered()
 

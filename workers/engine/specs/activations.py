@@ -88,6 +88,13 @@ class ActivationCacheSpec(Spec):
         advanced=True,
         help="bfloat16 is about 3 times as fast on recent processors; activations differ in the third digit.",
     )
+    leave_out_special: bool = option(
+        False,
+        label="Leave out special tokens",
+        advanced=True,
+        help="Separators between documents and other special tokens are read by the model and passed by everywhere else: they "
+        "enter neither training nor measurements, now or later. Where documents are short they are a good part of all tokens.",
+    )
     batch_contexts: int = option(
         16, label="Contexts at once", minimum=1, maximum=1024, advanced=True, help="Contexts in each forward pass."
     )
@@ -159,5 +166,9 @@ class ActivationCacheResult(Result):
     target_mean_norm: float | None = None
     sink_sample_contexts: int | None = None
     """Contexts of that sample; None in caches from when the first contexts of the text were the sample."""
+    special_tokens: int = 0
+    """Tokens left out because they are special, first positions not counted."""
+    excluded_tokens: tuple[int, ...] = ()
+    """Their ids; empty where they are kept."""
     held_out_tokens: int = 0
     """Rows of held-out.safetensors; 0 in older caches."""

@@ -35,6 +35,8 @@ class EncodeSpec(Record):
     """TopK: selection and values by pre-activation × decoder norm, as SAELens has it."""
     sink_threshold: float | None = None
     """Tokens with a larger norm, and position 0, are passed by: never encoded, measured or replaced."""
+    excluded_tokens: tuple[int, ...] = ()
+    """Ids of special tokens that are passed by in the same way; empty where they are read as any other token."""
     d_out: int | None = None
     """Transcoders: width of what they answer; None for autoencoders."""
     hook_site_out: HookSite | None = None

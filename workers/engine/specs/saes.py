@@ -83,6 +83,8 @@ class EvaluateResult(Result):
     """KL(clean ‖ SAE), mean over the same predictions as the cross-entropies, in nats; None in older evaluations."""
     kl_zero: float | None = None
     kl_recovered: float | None = None
+    special_tokens: int = 0
+    """Left out because the SAE passes special tokens by."""
     fvu_as_trained: float | None = None
     """FVU of the positions that a context of the training has, where the contexts here are longer; else None."""
     read_as: ReadAs | None = None

@@ -248,6 +248,10 @@ class TokenizeResult(Result):
     tokenizer_sha256: str
     tokens_sha256: str
     bytes: int
+    special_tokens: int | None = None
+    """Special tokens at other places than the first of a stored context, separators among them; None where not counted."""
+    special_share: float | None = None
+    """Of all stored tokens at such places."""
 
 
 PREVIEW_CHARACTERS = 10_000

@@ -178,6 +178,14 @@ class TrainSpec(Spec):
         advanced=True,
         help="Tokens harvested and shuffled together, besides the shuffled order of contexts.",
     )
+    leave_out_special: bool = option(
+        False,
+        label="Leave out special tokens",
+        only_for=("source", ("text",)),
+        advanced=True,
+        help="Separators between documents and other special tokens are read by the model and passed by everywhere else: they "
+        "enter neither training nor measurements, now or later. Where documents are short they are a good part of all tokens.",
+    )
     lm_dtype: str = option(
         "auto", label="Model precision", choices=LM_DTYPES, advanced=True, help="Precision of the language model."
     )

@@ -83,9 +83,9 @@ def calibrate(batches: Iterable[Harvested], sites: CapturedSites, how: str) -> C
     rows: list[list[Tensor]] = [[] for _ in sites.all]
     tokens: list[Tensor] = []
     for batch in batches:
-        is_token_BT = batch.is_token_BT.clone()
+        tokens.append(batch.is_counted_BT)
+        is_token_BT = batch.is_counted_BT
         is_token_BT[:, 0] = False
-        tokens.append(batch.is_token_BT)
         for number, (x_BTD, norms_BT) in enumerate(zip(batch.x, batch.norms)):
             rows[number].append(x_BTD[is_token_BT].bfloat16())
             norms[number].append(norms_BT)

@@ -7,7 +7,7 @@ leaves open, or memory forced to be otherwise, is `effective`: it stands in ever
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,14 @@ class Run:
     def sae(self, member: Member) -> Sae:
         """The member as it would be finished now, on the CPU."""
         site, trainer = self.site(member), self.trainers[member.index]
-        return trainer.sae.finished(
+        sae = trainer.sae.finished(
             site.factor,
             site.hook_site,
             site.sink_threshold,
             target_factor=site.target_factor,
             weights=trainer.averaged_weights(),
         )
+        return replace(sae, encode_spec=replace(sae.encode_spec, excluded_tokens=site.excluded_tokens))
 
     def effective(self) -> dict[str, Any]:
         """What the Spec leaves open, as JSON values."""

@@ -38,6 +38,8 @@ class SiteActivations:
     mean_norm: float
     """Of the normalised activations."""
     sink_threshold: float | None
+    excluded_tokens: tuple[int, ...] = ()
+    """Ids of special tokens that are left out."""
 
 
 class Source(ABC):
@@ -94,6 +96,7 @@ class CacheSource(Source):
                 target_mean_E=batches.target_mean_E,
                 mean_norm=batches.normalizing.mean_norm,
                 sink_threshold=inputs.sink_threshold,
+                excluded_tokens=self._cache.excluded_tokens,
             ),
         )
 
@@ -112,6 +115,7 @@ class CacheSource(Source):
             "source": "cache",
             "cache_tokens": self._cache.tokens,
             "cache_sha256": self._cache.sha256,
+            "excluded_tokens": list(self._cache.excluded_tokens),
             "lm_dtype": self._cache.lm_dtype,
             "quantization": self._cache.quantization,
             "factor": normalizing.factor,
@@ -161,6 +165,7 @@ class TextSource(Source):
             "quantization": quantization_resolve(self._inputs.quantization, self._inputs.model_dir),
             "contexts": list(reader.texts.sizes),
             "text_tokens": reader.texts.token_count,
+            "excluded_tokens": list(reader.excluded_tokens),
             "sink_thresholds": list(calibration.thresholds),
             "sink_share": calibration.sinks / calibration.tokens,
             "factors": [each.factor for each in calibration.normalizing],
@@ -215,6 +220,7 @@ class TextSource(Source):
             target_mean_E=target_mean_E,
             mean_norm=normalizing.mean_norm,
             sink_threshold=calibration.thresholds[number],
+            excluded_tokens=self._reader.excluded_tokens,
         )
 
     def _paired(self, rows: tuple[Tensor, ...]) -> tuple[Batch, ...]:

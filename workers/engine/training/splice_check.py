@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from workers.engine import metrics
 from workers.engine.activations.context_order import ContextOrder
+from workers.engine.activations.positions import is_one_of
 from workers.engine.activations.sinks import SAMPLE_SEED
 from workers.engine.activations.texts import Texts
 from workers.engine.hooks.resuming import Passed, resumed
@@ -82,7 +83,11 @@ class SpliceCheck:
         encode, sae = sae.encode_spec, sae.to(self._device)
         if self._clean_ce is None:
             self._clean_ce = sum(ce_sum(self._clean(number), *batch) for number, batch in enumerate(self._batches))
-        key = (encode.hook_site, encode.site_out, encode.sink_threshold)
+        key = (
+            encode.hook_site,
+            encode.site_out,
+            encode.sink_threshold,
+        )  # what is excluded is the same for all of a training
         if key not in self._zeros:
             self._zeros[key] = self._losses(encode, zeros_of(encode))
         zero, own = self._zeros[key], self._losses(encode, sae.reconstruct)
@@ -95,7 +100,8 @@ class SpliceCheck:
         """With `answer` in place of the activations."""
         ce = kl = 0.0
         for number, (ids_BT, is_token_BT) in enumerate(self._batches):
-            with resumed(self._model, self._below(number, encode)), spliced(self._model, encode, answer, is_token_BT):
+            is_counted_BT = is_token_BT & ~is_one_of(ids_BT, encode.excluded_tokens)
+            with resumed(self._model, self._below(number, encode)), spliced(self._model, encode, answer, is_counted_BT):
                 changed_BTV = next_logits(self._model, ids_BT)
             ce += ce_sum(changed_BTV, ids_BT, is_token_BT)
             kl += kl_sum(self._clean(number), changed_BTV, ids_BT, is_token_BT)

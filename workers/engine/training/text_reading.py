@@ -13,7 +13,8 @@ from workers.engine.activations.harvest import Harvested, harvest
 from workers.engine.activations.sinks import contexts_drawn, sample_order
 from workers.engine.activations.texts import Texts
 from workers.engine.hooks.sites import hook_point
-from workers.engine.language_models.loading import language_model_load
+from workers.engine.language_models.loading import language_model_load, tokenizer_load
+from workers.engine.language_models.special_tokens import special_token_ids
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.training import TrainInputs, TrainSpec
@@ -45,12 +46,14 @@ class TextReader:
                 f"The texts hold {self.texts.position_count} tokens, fewer than one batch of {spec.batch_size}.",
                 "Choose a smaller batch or tokenize more text.",
             )
+        self.excluded_tokens = special_token_ids(tokenizer_load(inputs.model_dir)) if spec.leave_out_special else ()
         self.captured = CapturedSites.of(spec)
         self.widths = tuple(hook_point(self.model, site).width for site in self.captured.all)
 
     def harvest(self, order_N2: np.ndarray, texts: Texts | None = None) -> Iterator[Harvested]:
         """One forward pass after another over contexts of the training part, or of `texts`."""
-        return harvest(self.model, texts or self.texts, order_N2, self.captured.all, self._batch_contexts)
+        texts, sites = texts or self.texts, self.captured.all
+        return harvest(self.model, texts, order_N2, sites, self._batch_contexts, self.excluded_tokens)
 
     def calibrate(self, progress: Progress) -> Calibration:
         """Measure what is measured once. Raises Stopped for a wish."""
