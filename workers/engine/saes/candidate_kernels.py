@@ -6,7 +6,7 @@ As in kernels.py, each row of a result is computed by one thread in one order.
 import numpy as np
 from numpy import ndarray
 
-from workers.engine.saes.compiled import BLOCK, INFINITY, ZERO, compiled, compiled_sums, inlined, reached_by
+from workers.engine.saes.compiled import BLOCK, INFINITY, ZERO, compiled, compiled_sums, inlined, reached_by, take_row
 
 
 @compiled_sums
@@ -82,7 +82,6 @@ def _bound_row(
     share, norm, low, high, scale = of_columns
     columns, width = len(p), len(top_lower)
     value, slack = np.empty(width, np.float32), np.empty(width, np.float32)
-    bits = value.view(np.int32)
     top_lower[:] = ZERO
     top_upper[:] = ZERO
     for start in range(0, columns, width):
@@ -95,12 +94,7 @@ def _bound_row(
             scale[start:stop],
         )
         lowers, uppers = lower[start:stop], upper[start:stop]
-        if is_half:
-            for j in range(len(row)):
-                bits[j] = np.int32(row[j]) << 16
-        else:
-            for j in range(len(row)):
-                value[j] = row[j]
+        take_row(row, is_half, value[: len(row)])
         for j in range(len(row)):
             slack[j] = share * abs(value[j]) + radius * norms[j]
         for j in range(len(row)):

@@ -43,3 +43,15 @@ def reached_by(keys: ndarray, k: int, slack: int) -> int:
             if count <= k + slack:
                 break
     return np.int32(low)
+
+
+@inlined
+def take_row(p: ndarray, is_half: bool, row: ndarray) -> None:
+    """Into `row`, float32, the numbers of `p`: those of bfloat16 by their bits when is_half."""
+    bits = row.view(np.int32)
+    if is_half:
+        for j in range(len(row)):
+            bits[j] = np.int32(p[j]) << 16
+    else:
+        for j in range(len(row)):
+            row[j] = p[j]

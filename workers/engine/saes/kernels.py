@@ -24,7 +24,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from workers.engine.saes.candidate_kernels import dot_in_float64, largest, list_candidates
-from workers.engine.saes.compiled import BLOCK, INFINITY_BITS, NAN_KEY, compiled, compiled_sums, reached_by
+from workers.engine.saes.compiled import BLOCK, INFINITY_BITS, NAN_KEY, compiled, compiled_sums, reached_by, take_row
 from workers.engine.saes.sparse_rows import Interval, SparseRows
 
 
@@ -33,23 +33,25 @@ class NumbaRows(SparseRows):
 
     NAME = "numba"
 
-    def top_k(self, p_CF: Tensor, weight_F: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def top_k(self, p_CF: Tensor, weight_F: Tensor, k: int, bias_F: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        bias_F = torch.zeros_like(weight_F) if bias_F is None else bias_F
         latent_CK = torch.empty(len(p_CF), k, dtype=torch.long)
         p_CK = torch.empty(len(p_CF), k)
-        arrays = [t.numpy() for t in (p_CF.float(), weight_F, latent_CK, p_CK)]
-        _in_parts(len(p_CF), lambda first, last: _top_k(first, last, *arrays))
+        arrays = [t.numpy() for t in (bias_F, weight_F, latent_CK, p_CK)]
+        p, is_half = _numbers(p_CF)
+        _in_parts(len(p), lambda first, last: _top_k(first, last, p, is_half, *arrays))
         return latent_CK, p_CK
 
     def above(self, p_CF: Tensor, floor_F: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        p, floor = p_CF.float().numpy(), floor_F.numpy()
+        (p, is_half), floor = _numbers(p_CF), floor_F.numpy()
         ends = np.empty(len(p), np.int64)
-        _in_parts(len(p), lambda first, last: _count_above(first, last, p, floor, ends))
+        _in_parts(len(p), lambda first, last: _count_above(first, last, p, is_half, floor, ends))
         np.cumsum(ends, out=ends)
         pairs = int(ends[-1])
         row_N, column_N = torch.empty(2, pairs, dtype=torch.long)
         p_N = torch.empty(pairs)
         lists = [t.numpy() for t in (row_N, column_N, p_N)]
-        _in_parts(len(p), lambda first, last: _list_above(first, last, p, floor, ends, *lists))
+        _in_parts(len(p), lambda first, last: _list_above(first, last, p, is_half, floor, ends, *lists))
         return row_N, column_N, p_N
 
     def dot(self, row_N: Tensor, starts_B: Tensor, column_N: Tensor, x_BD: Tensor, W_FD: Tensor) -> Tensor:
@@ -59,9 +61,7 @@ class NumbaRows(SparseRows):
         return dot_N
 
     def candidates(self, interval: Interval, scale_F: Tensor, k: int | None) -> tuple[Tensor, Tensor]:
-        p_CF = interval.p_CF
-        is_half = p_CF.dtype == torch.bfloat16
-        p = (p_CF.view(torch.int16) if is_half else p_CF.float()).numpy()
+        p, is_half = _numbers(interval.p_CF)
         share = np.float32(interval.share)
         radius = interval.radius_C.numpy()
         of_columns = [t.numpy() for t in (interval.norm_F, interval.low_F, interval.high_F, scale_F)]
@@ -83,6 +83,12 @@ class NumbaRows(SparseRows):
         return torch.from_numpy(largest(row_N.numpy(), value_N.numpy(), k))
 
 
+def _numbers(p_CF: Tensor) -> tuple[ndarray, bool]:
+    """As NumPy knows them: bfloat16 by its bits, which are the upper ones of a float32, and whether they are such."""
+    is_half = p_CF.dtype == torch.bfloat16
+    return (p_CF.view(torch.int16) if is_half else p_CF.float()).numpy(), is_half
+
+
 def _in_parts(count: int, work: Callable[[int, int], Any]) -> list[Any]:
     """What work(first, last) answers on equal parts of `count`, one for each thread that PyTorch uses."""
     threads = min(torch.get_num_threads(), count)
@@ -102,8 +108,17 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @compiled
-def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray, values: ndarray) -> None:
-    """The k columns of each row with the largest p · weight; among equals the first ones found.
+def _top_k(
+    first: int,
+    last: int,
+    p: ndarray,
+    is_half: bool,
+    bias: ndarray,
+    weight: ndarray,
+    latents: ndarray,
+    values: ndarray,
+) -> None:
+    """The k columns of each row with the largest (p + bias) · weight; among equals the first ones found.
 
     Floats are compared by their bits, as integers in the same order, so that NaN has a place: the largest. Columns j,
     j + width, j + 2 width, … are a block. The k largest maxima of blocks are k entries, so the k-th largest entry is no
@@ -112,14 +127,14 @@ def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray,
     columns, k = p.shape[1], latents.shape[1]
     blocks = max(1, min(BLOCK, columns // (4 * k)))
     width = (columns + blocks - 1) // blocks
-    score = np.empty(columns, np.float32)
+    row, score = np.empty(columns, np.float32), np.empty(columns, np.float32)
     keys = score.view(np.int32)
     maxima = np.empty(width, np.int32)
     found, found_keys = np.empty(columns, np.int32), np.empty(columns, np.int32)
     for b in range(first, last):
-        row = p[b]
+        take_row(p[b], is_half, row)
         for j in range(columns):
-            score[j] = row[j] * weight[j]
+            score[j] = (row[j] + bias[j]) * weight[j]
         maxima[:] = -NAN_KEY - 1
         for start in range(0, columns, width):
             # a slice, since indices that might be negative keep a loop from becoming vectors
@@ -147,9 +162,10 @@ def _top_k(first: int, last: int, p: ndarray, weight: ndarray, latents: ndarray,
 
 
 @compiled
-def _count_above(first: int, last: int, p: ndarray, floor: ndarray, counts: ndarray) -> None:
+def _count_above(first: int, last: int, p: ndarray, is_half: bool, floor: ndarray, counts: ndarray) -> None:
+    row = np.empty(p.shape[1], np.float32)
     for b in range(first, last):
-        row = p[b]
+        take_row(p[b], is_half, row)
         count = np.int32(0)
         for j in range(len(row)):
             count += np.int32(not row[j] <= floor[j])
@@ -158,15 +174,28 @@ def _count_above(first: int, last: int, p: ndarray, floor: ndarray, counts: ndar
 
 @compiled
 def _list_above(
-    first: int, last: int, p: ndarray, floor: ndarray, ends: ndarray, rows: ndarray, columns: ndarray, values: ndarray
+    first: int,
+    last: int,
+    p: ndarray,
+    is_half: bool,
+    floor: ndarray,
+    ends: ndarray,
+    rows: ndarray,
+    columns: ndarray,
+    values: ndarray,
 ) -> None:
     n = ends[first - 1] if first else 0
+    row, hits = np.empty(p.shape[1], np.float32), np.empty(p.shape[1], np.int32)
     for b in range(first, last):
-        row = p[b]
+        take_row(p[b], is_half, row)
+        count = 0
         for j in range(len(row)):
-            if not row[j] <= floor[j]:
-                rows[n], columns[n], values[n] = b, j, row[j]
-                n += 1
+            # written always and kept sometimes: a branch would be guessed wrong too often
+            hits[count] = j
+            count += np.int64(not row[j] <= floor[j])
+        for hit in hits[:count]:
+            rows[n], columns[n], values[n] = b, hit, row[hit]
+            n += 1
 
 
 @compiled_sums

@@ -37,9 +37,11 @@ class SparseRows:
 
     NAME: ClassVar[str] = "torch"
 
-    def top_k(self, p_CF: Tensor, weight_F: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k columns of each row with the largest p · weight (C, K), and their p. NaN counts as the largest."""
-        column_CK = (p_CF * weight_F).topk(k, dim=-1, sorted=False).indices
+    def top_k(self, p_CF: Tensor, weight_F: Tensor, k: int, bias_F: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The k columns of each row with the largest (p + bias) · weight (C, K), and their p, without the bias. NaN counts as
+        the largest."""
+        score_CF = p_CF if bias_F is None else p_CF + bias_F
+        column_CK = (score_CF * weight_F).topk(k, dim=-1, sorted=False).indices
         return column_CK, p_CF.gather(1, column_CK)
 
     def above(self, p_CF: Tensor, floor_F: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -94,9 +94,12 @@ class TopKTrainingSae(TrainingSae):
         """The k latents of each token with the largest p_i ‖W_dec,i‖, found in matmul_dtype, and their p in float32."""
         W_enc, W_dec, b_enc, _ = self.parameters
         norm_F = W_dec.norm(dim=-1)
-        chunks = self._chunks.of(centred_BD, W_enc, b_enc, self.matmul_dtype)
-        latents, values = zip(*(self.rows.top_k(p_CF, norm_F, self.spec.k) for _, p_CF in chunks))
+        # products with a bias take longer than a bias in the search
+        chunks = self._chunks.of(centred_BD, W_enc, None, self.matmul_dtype)
+        latents, values = zip(*(self.rows.top_k(p_CF, norm_F, self.spec.k, b_enc) for _, p_CF in chunks))
         pairs = ActivePairs.of_each(torch.cat(latents), self.d_sae, self.rows)
+        if self.matmul_dtype == torch.float32:
+            return pairs, torch.cat(values).view(-1).add_(pairs.of_latent(b_enc))
         return pairs, self._exact(centred_BD, pairs, torch.cat(values).view(-1))
 
     def _exact(self, centred_BD: Tensor, pairs: ActivePairs, p_N: Tensor) -> Tensor:
