@@ -9,7 +9,8 @@ block 15 of SmolLM2-135M (tests/bench/harvest.py says where it comes from).
     sae_part  `naive` keeps all activations of a part of the text, dense, then takes density, mean, maximum and the strongest 20
               contexts of each latent; `ours` encodes, keeps every firing on disk and describes all latents: statistics,
               histograms, examples in groups, near misses, top tokens, neighbours, scores. `encoder` is the product of all
-              tokens with all latents that both need: `ratio_beyond_encoder` leaves it out of both. `naive_describe` adds to
+              tokens with all latents in float32, as naive has it, `rough_encoder` the one that ours has, in `dtype`:
+              `ratio_beyond_encoder` leaves each out of its own. `naive_describe` adds to
               naive the rest of what both can show of a latent, by plain NumPy one latent at a time: mean square, both
               histograms, top tokens, windows of the top and of the groups; `ratio_same_results` counts it. Silent windows,
               near misses, neighbours and scores are ours alone
@@ -44,6 +45,7 @@ from workers.engine.features.firings import Firings
 from workers.engine.features.reading import Reading, SaeFirings
 from workers.engine.hooks.capture import capture
 from workers.engine.language_models.loading import language_model_load
+from workers.engine.precision import matmul_dtype_for
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.encode import EncodeSpec
@@ -195,11 +197,16 @@ class FeatureRunBench:
         flat, W_DF = self.x_NTD.flatten(0, 1), self.sae.W_enc
         self.dtypes = dict.fromkeys(("naive", "ours", "encoder"), name_of(flat.dtype))
         product = torch.empty(BATCH_CONTEXTS * T, D_SAE)
+        dtype = matmul_dtype_for("cpu")
+        rough_W_DF, rough_product = W_DF.to(dtype), product.to(dtype)
         found = seconds(
             {
                 "naive": lambda: naive(self.sae, self.x_NTD),
                 "encode_and_keep": lambda: encode_and_keep(self.sae, self.x_NTD, self.scratch / "kept"),
                 "encoder": lambda: [torch.mm(part, W_DF, out=product) for part in flat.split(len(product))],
+                "rough_encoder": lambda: [
+                    torch.mm(part.to(dtype), rough_W_DF, out=rough_product) for part in flat.split(len(product))
+                ],
             }
         )
         each = {name: took / len(flat) for name, took in found.items()} | {"describe": self.describe_s()}
@@ -209,7 +216,7 @@ class FeatureRunBench:
             **{f"{name}_us": 1e6 * took for name, took in each.items()},
             "ratio_vs_naive": each["naive"] / ours,
             "ratio_same_results": (each["naive"] + each["naive_describe"]) / ours,
-            "ratio_beyond_encoder": (each["naive"] - each["encoder"]) / (ours - each["encoder"]),
+            "ratio_beyond_encoder": (each["naive"] - each["encoder"]) / (ours - each["rough_encoder"]),
         }
 
     def with_lm(self) -> dict[str, float]:
@@ -301,6 +308,7 @@ def main() -> None:
             dtypes = {"ours": "float32", "naive": "float32"} if case == "memory" else bench().dtypes
             found = {key: float(f"{value:.4g}") for key, value in measured.items()}
             known = {"tokens": options.tokens, "dtypes": dtypes, "d_sae": D_SAE, "threads": torch.get_num_threads()}
+            known["rough"] = str(matmul_dtype_for("cpu")).removeprefix("torch.")
             print(json.dumps({"bench": "feature_run", "case": case, **known, **found}), flush=True)
 
 
