@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def cache_write(folder: Path, x: torch.Tensor, targets: torch.Tensor | None = No
     save_file({name: part[:HELD_OUT].clone() for name, part in kept.items()}, folder / "held-out.safetensors")
     names = {"activations": "mean", "targets": "target_mean"}
     save_file({names[name]: part.float().mean(0) for name, part in kept.items()}, folder / STATISTICS_NAME)
-    (folder / NUMBERS_NAME).write_text(json.dumps(_numbers(kept).to_json()))
+    (folder / NUMBERS_NAME).write_text(json.dumps(asdict(_numbers(kept))))
     return folder
 
 
