@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 
 from apps.core.errors import AppError
 from apps.core.storage import data_path
-from apps.language_models.vocabulary import VOCABULARY_NAME, Vocabulary, vocabulary_read
+from apps.language_models.vocabulary import Vocabulary, vocabulary_read
 from workers.engine.specs.features import NAMES, NEAR_GROUP, TOP_GROUP, ZERO_GROUP
-from workers.engine.text.spelling import Spelling
+from workers.engine.text.spelling import VOCABULARY_NAME, Spelling
 from workers.engine.text.tokens import token_texts
 from workers.engine.text.words import word_at, words
 

@@ -7,7 +7,11 @@ from django.http import HttpRequest
 from apps.core.row_admin import RowAdmin
 from apps.language_models import services
 from apps.language_models.models import LanguageModel, LanguageModelLookup
-from workers.engine.specs.language_models import LanguageModelCheckSpec, LanguageModelQuantizeSpec
+from workers.engine.specs.language_models import (
+    LanguageModelCheckSpec,
+    LanguageModelQuantizeSpec,
+    VocabularyRebuildSpec,
+)
 
 
 @admin.register(LanguageModel)
@@ -32,6 +36,7 @@ class LanguageModelAdmin(RowAdmin):
         "delete_rows",
         "import_again",
         "check_weights",
+        "rebuild_vocabulary",
         "quantize_to_int8",
         "quantize_to_nf4",
         "quantize_as_published",
@@ -61,6 +66,16 @@ class LanguageModelAdmin(RowAdmin):
         def start(row: LanguageModel) -> str:
             services.language_model_check(spec=LanguageModelCheckSpec(language_model=row.pk), user=request.user)
             return "is being checked"
+
+        self.each(request, rows, start)
+
+    @admin.action(description="Rebuild vocabulary", permissions=["change"])
+    def rebuild_vocabulary(self, request: HttpRequest, rows: QuerySet[LanguageModel]) -> None:
+        """Store the vocabularies again, as this version of the studio reads them."""
+
+        def start(row: LanguageModel) -> str:
+            services.vocabulary_rebuild(spec=VocabularyRebuildSpec(language_model=row.pk), user=request.user)
+            return "has its vocabulary stored again"
 
         self.each(request, rows, start)
 

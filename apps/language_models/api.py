@@ -38,6 +38,7 @@ from workers.engine.specs.language_models import (
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
     LanguageModelQuantizeSpec,
+    VocabularyRebuildSpec,
 )
 
 ASKED = {"least": 1, "most": 10_000_000}
@@ -116,6 +117,14 @@ def language_model_quantize(request: HttpRequest, pk: int) -> Any:
 def _quantize(request: HttpRequest, found: LanguageModel) -> Any:
     spec = spec_from_json(LanguageModelQuantizeSpec, {**request.json, "language_model": found.pk})
     services.language_model_quantize(spec=spec, user=request.user)
+    return accepted(found.job, found.get_absolute_url())
+
+
+@api("POST")
+def vocabulary_rebuild(request: HttpRequest, pk: int) -> Any:
+    """Store the vocabulary again, with the copies beside the model's feature runs."""
+    found = language_model_ready(pk)
+    services.vocabulary_rebuild(spec=VocabularyRebuildSpec(language_model=found.pk), user=request.user)
     return accepted(found.job, found.get_absolute_url())
 
 

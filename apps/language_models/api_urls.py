@@ -13,5 +13,6 @@ urlpatterns = [
     path("/<int:pk>/architecture", api.language_model_architecture, name="model-architecture"),
     path("/<int:pk>/memory", api.language_model_memory, name="model-memory"),
     path("/<int:pk>/check", api.language_model_check, name="model-check"),
+    path("/<int:pk>/vocabulary", api.vocabulary_rebuild, name="model-vocabulary"),
     path("/<int:pk>/quantize", api.language_model_quantize, name="model-quantize"),
 ]

@@ -21,7 +21,6 @@ from apps.language_models.selectors import (
     language_model_ready,
     work_with_language_model,
 )
-from apps.language_models.vocabulary import VOCABULARY_NAME, vocabulary_is_current
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.hub_ids import hub_id
 from workers.engine.specs.language_models import (
@@ -32,6 +31,7 @@ from workers.engine.specs.language_models import (
     VocabularyRebuildSpec,
     quantization_check,
 )
+from workers.engine.text.spelling import VOCABULARY_NAME, spelling_is_current
 
 
 def language_model_lookup(
@@ -133,6 +133,14 @@ def language_model_rename(*, language_model: LanguageModel, name: str) -> Langua
     return language_model
 
 
+def vocabulary_rebuild(*, spec: VocabularyRebuildSpec, user: AbstractBaseUser | None = None) -> LanguageModel:
+    """Queue a job that stores a ready model's vocabulary again. AppError "already_active"."""
+    language_model = language_model_ready(spec.language_model)
+    with transaction.atomic():
+        job_enqueue(spec=spec, subject=language_model, user=user)
+    return language_model
+
+
 def vocabularies_rebuild() -> list[Job]:
     """Queue a job for each ready model whose vocabulary another version of the studio stored, or that has lost it; one that is
     queued or runs already does it."""
@@ -141,7 +149,7 @@ def vocabularies_rebuild() -> list[Job]:
         folder = language_model_folder(language_model.pk)
         spec = VocabularyRebuildSpec(language_model=language_model.pk)
         is_under_way = language_model.jobs.filter(kind=spec.KIND, state__in=ACTIVE).exists()
-        if folder.is_dir() and not is_under_way and not vocabulary_is_current(folder / VOCABULARY_NAME):
+        if folder.is_dir() and not is_under_way and not spelling_is_current(folder / VOCABULARY_NAME):
             jobs.append(job_enqueue(spec=spec, subject=language_model))
     return jobs
 

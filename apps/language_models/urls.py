@@ -14,6 +14,7 @@ urlpatterns = [
     path("<int:pk>/sites/<int:layer>/<slug:site>/", views.site_part, name="site"),
     path("<int:pk>/quantize/", views.language_model_quantize_page, name="quantize"),
     path("<int:pk>/check/", views.language_model_check_submit, name="check"),
+    path("<int:pk>/vocabulary/", views.vocabulary_rebuild_submit, name="vocabulary-rebuild"),
     path("<int:pk>/rename/", views.language_model_rename_submit, name="rename"),
     path("<int:pk>/delete/", views.language_model_delete_page, name="delete"),
 ]

@@ -34,6 +34,7 @@ from workers.engine.specs.language_models import (
     LanguageModelImportSpec,
     LanguageModelLookupSpec,
     LanguageModelQuantizeSpec,
+    VocabularyRebuildSpec,
 )
 
 LOOKUP_IDS = "lookup_%s"
@@ -162,6 +163,12 @@ def language_model_quantize_page(request: HttpRequest, pk: int) -> HttpResponse:
 def language_model_check_submit(request: HttpRequest, pk: int) -> HttpResponse:
     """Read the weights again, to see whether they are still those of the import."""
     return redirect(services.language_model_check(spec=LanguageModelCheckSpec(language_model=pk), user=request.user))
+
+
+@require_POST
+def vocabulary_rebuild_submit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Store the vocabulary again, as this version of the studio reads it."""
+    return redirect(services.vocabulary_rebuild(spec=VocabularyRebuildSpec(language_model=pk), user=request.user))
 
 
 @require_POST

@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 
 from apps.core.errors import AppError
 from apps.language_models.selectors import language_model_folder
-from workers.engine.text.spelling import Spelling
+from workers.engine.text.spelling import VOCABULARY_NAME, Spelling
 from workers.engine.text.tokens import token_texts
 
-VOCABULARY_NAME = "vocabulary.parquet"
 REBUILD_HINT = "Wait for the job “Rebuild vocabulary”, which the studio's start queues; or restart the studio."
 
 
@@ -66,11 +65,3 @@ def vocabulary_read(path: Path) -> Vocabulary:
 @lru_cache(maxsize=8)
 def _read(path: Path, changed_ns: int) -> Vocabulary:
     return Vocabulary(path)
-
-
-def vocabulary_is_current(path: Path) -> bool:
-    """Whether a vocabulary is there and was stored as this version of the studio reads it."""
-    try:
-        return Spelling.load(pq.read_schema(path).metadata) is not None
-    except (OSError, pa.ArrowInvalid):
-        return False

@@ -22,7 +22,12 @@ from tests.apps.training.worlds import (
     state_set,
 )
 from workers.engine.specs.datasets import DatasetLookupSpec
-from workers.engine.specs.language_models import LanguageModelLookupSpec, LanguageModelQuantizeSpec
+from workers.engine.specs.language_models import (
+    LanguageModelCheckSpec,
+    LanguageModelLookupSpec,
+    LanguageModelQuantizeSpec,
+    VocabularyRebuildSpec,
+)
 from workers.runners.train import TrainRunner
 
 
@@ -58,4 +63,6 @@ def everything_make() -> Sae:
     make_preset("named", kind="labeling", options=PROMPT)
     dataset_lookup(spec=DatasetLookupSpec(repo_id="owner/stories"))
     language_model_lookup(spec=LanguageModelLookupSpec(repo_id="owner/tiny"))
+    for spec in (LanguageModelCheckSpec(language_model=lm.pk), VocabularyRebuildSpec(language_model=lm.pk)):
+        state_set(job_enqueue(spec=spec, subject=lm), State.SUCCEEDED)
     return sae

@@ -222,4 +222,4 @@ def test_a_real_child_that_fails_leaves_the_dataset_unready_with_its_words(tmp_p
     assert not dataset.is_ready
     assert (dataset.job.state, dataset.job.error_code) == (State.FAILED, "bad_artifact")
     assert "line 1" in dataset.job.error_message
-    assert not list(data_path("tmp").glob(f"job-{dataset.job.pk}*"))
+    assert not list(data_path("tmp").glob(f"job-{dataset.job.pk}-*"))

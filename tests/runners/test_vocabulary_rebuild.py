@@ -7,14 +7,14 @@ from apps.features.models import FeatureTerm
 from apps.jobs.models import Job
 from apps.jobs.states import State
 from apps.language_models.services import vocabularies_rebuild
-from apps.language_models.vocabulary import vocabulary_is_current, vocabulary_of
+from apps.language_models.vocabulary import vocabulary_of
 from tests.apps.features import worlds
 from tests.apps.prepared import make_language_model, vocabulary_write
 from tests.engine.tiny_models import tiny_tokenizer
 from workers.engine.language_models.vocabulary import vocabulary_rebuild
 from workers.engine.progress import Progress
 from workers.engine.specs.language_models import VocabularyRebuildInputs
-from workers.engine.text.spelling import Spelling, TokenScheme
+from workers.engine.text.spelling import Spelling, TokenScheme, spelling_is_current
 from workers.runners.registry import runner_for
 
 pytestmark = pytest.mark.django_db
@@ -65,13 +65,14 @@ def test_the_job_stores_the_spelling_and_the_model_stays_ready(tmp_path):
 
 
 def test_copies_beside_feature_runs_and_the_words_of_features_follow(tmp_path, monkeypatch):
-    """The row says what an older version read of an added token; a label stays."""
+    """The row says what an older version read of an added token; a label and the names of the run stay."""
     monkeypatch.setattr(worlds, "VOCABULARY", ["<|end|>", "Öl", *worlds.VOCABULARY[2:]])
     monkeypatch.setattr(worlds, "SPELLING", Spelling(TokenScheme.BYTE_LEVEL))
     sae = worlds.sae_make()
     finished = worlds.finished_run_make(sae)
     sae.features.filter(index=1).update(label="oil")
-    assert "\ufffdl" in sae.features.get(index=1).top_tokens
+    named = sae.features.get(index=1).auto_name
+    FeatureTerm.objects.filter(sae=sae, kind=FeatureTerm.Kind.FIRES_ON).delete()
     old(sae.language_model)
     vocabulary_write(data_path("features", finished.pk), worlds.VOCABULARY, None)
     (job,) = vocabularies_rebuild()
@@ -79,10 +80,10 @@ def test_copies_beside_feature_runs_and_the_words_of_features_follow(tmp_path, m
     vocabulary_write(tmp_path / "out", worlds.VOCABULARY, Spelling(TokenScheme.BYTE_LEVEL, frozenset({"Öl"})))
     runner = runner_for(job.kind)
     runner.finish(job, job.loaded_spec, runner.result(tokens=8), str(tmp_path / "out"))
-    assert vocabulary_is_current(data_path("features", finished.pk, NAME))
+    assert spelling_is_current(data_path("features", finished.pk, NAME))
     row = sae.features.get(index=1)
-    assert (row.top_tokens, row.label, row.run_id) == ("Öl .", "oil", finished.pk)
-    assert FeatureTerm.objects.filter(sae=sae, text__icontains="l").exists()
+    assert (row.auto_name, row.label, row.run_id) == (named, "oil", finished.pk)
+    assert FeatureTerm.objects.get(sae=sae, kind=FeatureTerm.Kind.FIRES_ON, text="Öl").features.tolist() == [1]
 
 
 def test_a_model_without_its_tokenizer_fails_in_words(tmp_path):

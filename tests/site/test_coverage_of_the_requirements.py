@@ -97,6 +97,12 @@ KINDS = {
         "language_model_check",
         "language_models.LanguageModel",
     ),
+    "vocabulary_rebuild": (
+        ("language_models:vocabulary-rebuild", [1]),
+        "models/1/vocabulary",
+        "vocabulary_rebuild",
+        "language_models.LanguageModel",
+    ),
     "tokenize": (("datasets:tokenize", [1]), "datasets/1/tokenize", "tokenize", "datasets.Tokenization"),
     "language_model_import": (
         ("language_models:new", []),

@@ -10,12 +10,13 @@ from apps.features.run_rows import rows_write, terms_write
 from apps.jobs.models import Job
 from apps.language_models.models import LanguageModel
 from apps.language_models.selectors import language_model_folder, language_model_ready
-from apps.language_models.vocabulary import VOCABULARY_NAME
+from workers.engine.specs.features import NAMES
 from workers.engine.specs.language_models import (
     VocabularyRebuildInputs,
     VocabularyRebuildResult,
     VocabularyRebuildSpec,
 )
+from workers.engine.text.spelling import VOCABULARY_NAME
 from workers.runners.base import Runner
 
 
@@ -43,8 +44,9 @@ class VocabularyRebuildRunner(Runner):
                 continue
             _replace(made, folder)
             if run.sae.features.filter(run=run).exists():
-                rows_write(run, folder, run.sae.d_sae)
                 terms_write(run.sae_id, folder)
+                if (folder / NAMES).exists():  # a run of an older version gave its features no names
+                    rows_write(run, folder, run.sae.d_sae)
         _replace(made, language_model_folder(language_model.pk))
 
 

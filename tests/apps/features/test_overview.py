@@ -34,7 +34,7 @@ def test_each_feature_that_fires_is_a_point_that_leads_to_it(client_in, sae):
     assert drawn["link_base"] + points["links"][1] == sae.features.get(index=2).get_absolute_url()
     assert points["labels"][1].startswith("2 sunshine<br>density 0.002")
     assert "1</data> of" in page and "are dead" in page
-    assert "silent on all" in page and "10,000</data> tokens of the feature run" in page
+    assert "silent on all" in page and 'title="10,000">10k</data> tokens of the feature run' in page
 
 
 def test_dense_features_are_counted_and_listed(client_in, sae):

@@ -92,7 +92,7 @@ def test_a_retry_with_changed_settings_is_a_new_run(capsys):
         call_command("training_retry", str(run.pk), "--set", "kk=9")
     with pytest.raises(CommandError, match="Write --set k=16"):
         call_command("training_retry", str(run.pk), "--set", "k")
-    with pytest.raises(CommandError, match="Only failed or cancelled"):
+    with pytest.raises(CommandError, match="Only failed and cancelled"):
         call_command("training_retry", str(run.pk))
 
 

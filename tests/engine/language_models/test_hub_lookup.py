@@ -7,6 +7,7 @@ import pytest
 from tests.engine.tiny_models import D_MLP, D_MODEL, FAMILIES, LAYERS, MAX_CONTEXT, VOCAB_SIZE, tiny_model_folder
 from workers.engine.language_models.hub_lookup import language_model_lookup
 from workers.engine.language_models.importing import language_model_import
+from workers.engine.language_models.model_files import WEIGHTS_SHA256
 from workers.engine.progress import Progress
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.language_models import (
@@ -65,8 +66,8 @@ def test_a_look_up_says_what_an_import_will_say_but_downloads_the_configuration_
     (out := tmp_path / "out").mkdir()
     inputs = LanguageModelImportInputs(job_dir=str(tmp_path / "job"), out_dir=str(out))
     imported = language_model_import(LanguageModelImportSpec(repo_id=REPO_ID), inputs, Progress())
-    vocabulary = (out / "vocabulary.parquet").stat().st_size
-    numbers = {name: getattr(imported, name) for name in SAME_NUMBERS} | {"bytes": imported.bytes - vocabulary}
+    added = sum((out / name).stat().st_size for name in ("vocabulary.parquet", WEIGHTS_SHA256))
+    numbers = {name: getattr(imported, name) for name in SAME_NUMBERS} | {"bytes": imported.bytes - added}
     assert {name: getattr(found, name) for name in SAME_NUMBERS} == numbers
     assert (found.layers, found.d_model, found.d_mlp) == (LAYERS, D_MODEL, D_MLP)
     assert (found.vocab_size, found.max_context, found.licence) == (VOCAB_SIZE, MAX_CONTEXT, "mit")

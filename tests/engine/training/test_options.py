@@ -74,6 +74,7 @@ ELSEWHERE = {
     "mixing": "test_text.py",
     "mixing_weights": "test_text.py",
     "hook_sites": "test_text.py",
+    "leave_out_special": "test_special_tokens.py",
     "buffer_tokens": "test_text.py",
     "lm_dtype": "test_text.py",
     "batch_contexts": "test_text.py",

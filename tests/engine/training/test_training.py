@@ -97,7 +97,8 @@ def test_thresholds_are_calibrated_on_held_out_activations_to_the_wanted_l0(arch
     trained = train(spec(architecture, steps=200), where, Progress()).saes[0]
     held_out = load_file(cache / "held-out.safetensors")["activations"].float()
     measured = (sae_read(sae_folder(where)).encode(held_out) > 0).sum(1).double().mean().item()
-    assert trained.calibrated_l0 == pytest.approx(measured)
+    # both products are float32, summed in another order: a value at the threshold may fall on either side
+    assert trained.calibrated_l0 == pytest.approx(measured, rel=2e-3)
     assert measured == pytest.approx(4, rel=0.05)
 
 

@@ -31,7 +31,7 @@ from workers.engine.formats.saelens import sae_read
 from workers.engine.language_models.context_fit import contexts_check
 from workers.engine.language_models.loading import language_model_load
 from workers.engine.language_models.reading_as import read_as
-from workers.engine.language_models.stored_vocabulary import VOCABULARY_NAME, vocabulary_read
+from workers.engine.language_models.stored_vocabulary import vocabulary_read
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import BadArtifact
@@ -44,6 +44,7 @@ from workers.engine.specs.features import (
     FeatureRunSpec,
 )
 from workers.engine.tensor_file import tensor_file_create, tensor_file_open
+from workers.engine.text.spelling import VOCABULARY_NAME
 from workers.engine.text.tokens import token_pieces, token_texts
 
 READING = "reading"

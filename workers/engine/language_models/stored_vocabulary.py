@@ -9,8 +9,6 @@ import pyarrow.parquet as pq
 from workers.engine.specs.errors import BadArtifact
 from workers.engine.text.spelling import Spelling
 
-VOCABULARY_NAME = "vocabulary.parquet"
-
 
 @dataclass(frozen=True)
 class StoredVocabulary:

@@ -9,14 +9,13 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.engine.language_models.loading import tokenizer_load
 from workers.engine.language_models.spelling import spelling_of
-from workers.engine.language_models.stored_vocabulary import VOCABULARY_NAME
 from workers.engine.progress import Progress
 from workers.engine.specs.language_models import (
     VocabularyRebuildInputs,
     VocabularyRebuildResult,
     VocabularyRebuildSpec,
 )
-from workers.engine.text.spelling import SPELLING_KEY
+from workers.engine.text.spelling import SPELLING_KEY, VOCABULARY_NAME
 
 
 def vocabulary_write(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> int:

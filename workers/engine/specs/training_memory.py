@@ -49,7 +49,7 @@ class StepBlocks:
 
 
 BLOCKS = {
-    "topk": StepBlocks(chunk=1.3, width=5.5, weights=0.4),
+    "topk": StepBlocks(chunk=0.7, width=5.5, weights=0.4),
     "batchtopk": StepBlocks(chunk=3.9, width=5.5, weights=0.4),
     "matryoshka": StepBlocks(chunk=3.8, width=6.5, weights=0.4),
     "standard": StepBlocks(chunk=3.3, pairs=1.6, width=1.3, weights=0.1),

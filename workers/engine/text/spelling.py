@@ -5,10 +5,13 @@ the vocabulary; pages and commands read it from there. Standard library only.
 """
 
 import json
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Self
 
+VOCABULARY_NAME = "vocabulary.parquet"
 SPELLING_SCHEMA = 1
 SPELLING_KEY = b"mistudio.spelling"
 """Under this key of the schema's metadata vocabulary.parquet holds `Spelling.dump`."""
@@ -69,3 +72,23 @@ class Spelling:
             return None
         scheme, literal = TokenScheme(stored["scheme"]), frozenset(stored["literal"])
         return cls(scheme, literal, stored["mark"], stored["has_bytes"])
+
+
+def spelling_is_current(path: Path) -> bool:
+    """Whether a vocabulary file holds a Spelling of this schema. Looks at the footer alone, where Parquet keeps metadata as it
+    is: the studio's start asks this of every model and needs no Parquet library for it.
+
+    Format: … footer, 4 bytes with the footer's length, little-endian, "PAR1".
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 8))
+            tail = file.read()
+            if len(tail) < 8 or tail[4:] != b"PAR1":
+                return False
+            file.seek(max(0, size - 8 - struct.unpack("<I", tail[:4])[0]))
+            footer = file.read()
+    except OSError:
+        return False
+    return SPELLING_KEY in footer and b'{"schema": %d,' % SPELLING_SCHEMA in footer

@@ -77,6 +77,7 @@ class SpliceCheck:
     @torch.no_grad()
     def measure(self, sae: Sae) -> dict[str, float]:
         """{"ce_recovered", "kl_recovered"}: 1 when the SAE costs the language model nothing, 0 when it is as bad as zeros.
+        What has no value, since zeros cost nothing, is left out.
 
         One pass above the site for each batch of contexts; the first measure at a site takes one or two whole ones more.
         """
@@ -91,10 +92,11 @@ class SpliceCheck:
         if key not in self._zeros:
             self._zeros[key] = self._losses(encode, zeros_of(encode))
         zero, own = self._zeros[key], self._losses(encode, sae.reconstruct)
-        return {
+        recovered = {
             "ce_recovered": metrics.ce_recovered(self._clean_ce, own.ce, zero.ce),
             "kl_recovered": metrics.kl_recovered(own.kl, zero.kl),
         }
+        return {name: value for name, value in recovered.items() if metrics.known(value) is not None}
 
     def _losses(self, encode: EncodeSpec, answer: Answer) -> _Losses:
         """With `answer` in place of the activations."""
