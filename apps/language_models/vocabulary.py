@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from apps.core.errors import AppError
 from apps.language_models.selectors import language_model_folder
-from workers.engine.text.spelling import Spelling
+from workers.engine.text.spelling import FirstToken, Spelling
 from workers.engine.text.tokens import token_texts
 
 VOCABULARY_NAME = "vocabulary.parquet"
@@ -32,6 +32,7 @@ class Vocabulary:
                 status=409,
             )
         self.spelling: Spelling = spelling
+        self.first_token = FirstToken.load(table.schema.metadata)
         ids = table["token_id"].to_numpy()
         self._tokens: pa.ChunkedArray = table["token"]
         self._place = np.full(int(ids.max(initial=-1)) + 1, -1, dtype=np.int64)
@@ -71,6 +72,7 @@ def _read(path: Path, changed_ns: int) -> Vocabulary:
 def vocabulary_is_current(path: Path) -> bool:
     """Whether a vocabulary is there and was stored as this version of the studio reads it."""
     try:
-        return Spelling.load(pq.read_schema(path).metadata) is not None
+        metadata = pq.read_schema(path).metadata
+        return Spelling.load(metadata) is not None and FirstToken.load(metadata) is not None
     except (OSError, pa.ArrowInvalid):
         return False

@@ -22,6 +22,7 @@ from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import replaced
 from workers.engine.hooks.sites import hook_point
 from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.language_models.token_ids import prompt_ids
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import EngineError, SpecInvalid
@@ -50,14 +51,16 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     rows_ID = _decoder_rows(sae, spec)
     strengths = raw_strengths(spec, inputs.max_activations, rows_ID.norm(dim=-1).tolist())
     delta_D = (torch.tensor(strengths) @ torch.nn.functional.normalize(rows_ID, dim=-1)).to(model.device)
-    prompt_ids = _prompt_ids(tokenizer, model, spec)
+    ids = prompt_ids(tokenizer, spec.prompt, prepend_bos=inputs.prepend_bos)
+    _length_check(model, ids, spec)
+    ids_1T = torch.tensor([ids], device=model.device)
 
     progress.phase("writing without steering", spec.max_new_tokens, "tokens")
-    baseline_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
+    baseline_ids = _generate(model, tokenizer, ids_1T, spec, progress)
     progress.phase("writing with steering", spec.max_new_tokens, "tokens")
     added = AddedVector(delta_D)
     with replaced(model, sae.encode_spec.site_out, added) as replacement:
-        steered_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
+        steered_ids = _generate(model, tokenizer, ids_1T, spec, progress)
     if replacement.calls == 0 or added.positions == 0 or added.delta_norm_sum == 0:
         raise SteeringHadNoEffect(
             "The steering hook changed nothing.", "Give the features a strength, and more than one token of prompt."
@@ -74,6 +77,8 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
         steered_positions=added.positions,
         differs=baseline_ids != steered_ids,
         seconds=time.monotonic() - began,
+        prompt_tokens=_tokens(tokenizer, ids),
+        prompt_ids=tuple(ids),
     )
 
 
@@ -163,9 +168,10 @@ class _HeedWishes(StoppingCriteria):
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
-def _prompt_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, spec: SteerSpec) -> torch.Tensor:
-    """The first token and the prompt as (1, T). SpecInvalid when prompt and continuation exceed the model's context."""
-    ids = [first_token_id(tokenizer), *tokenizer(spec.prompt, add_special_tokens=False)["input_ids"]]
+def _length_check(model: PreTrainedModel, ids: list[int], spec: SteerSpec) -> None:
+    """Raise SpecInvalid for a prompt without tokens, or when it exceeds the model's context with its continuation."""
+    if not ids:
+        raise SpecInvalid("The prompt has no tokens.", "Write some words.", field="prompt")
     room = getattr(model.config, "max_position_embeddings", None)
     if room is not None and len(ids) + spec.max_new_tokens > room:
         raise SpecInvalid(
@@ -173,14 +179,13 @@ def _prompt_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, spec
             "Shorten the prompt, or ask for fewer new tokens.",
             field="max_new_tokens",
         )
-    return torch.tensor([ids], device=model.device)
 
 
 @torch.inference_mode()
 def _generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompt_ids: torch.Tensor,
+    prompt_1T: torch.Tensor,
     spec: SteerSpec,
     progress: Progress,
 ) -> list[int]:
@@ -190,12 +195,12 @@ def _generate(
     if spec.temperature > 0:
         sampling = {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": spec.top_k}
     out_ids = model.generate(
-        prompt_ids,
-        attention_mask=torch.ones_like(prompt_ids),
+        prompt_1T,
+        attention_mask=torch.ones_like(prompt_1T),
         max_new_tokens=spec.max_new_tokens,
         repetition_penalty=spec.repetition_penalty,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else first_token_id(tokenizer),
-        stopping_criteria=StoppingCriteriaList([_HeedWishes(progress, prompt_ids.shape[1])]),
+        stopping_criteria=StoppingCriteriaList([_HeedWishes(progress, prompt_1T.shape[1])]),
         **sampling,
     )
-    return out_ids[0, prompt_ids.shape[1] :].tolist()
+    return out_ids[0, prompt_1T.shape[1] :].tolist()

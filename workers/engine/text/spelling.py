@@ -12,6 +12,8 @@ from typing import Any, Self
 SPELLING_SCHEMA = 1
 SPELLING_KEY = b"mistudio.spelling"
 """Under this key of the schema's metadata vocabulary.parquet holds `Spelling.dump`."""
+FIRST_TOKEN_KEY = b"mistudio.first_token"
+"""And under this one `FirstToken.dump`."""
 SPACE_MARK = "▁"
 WORD_PART = "##"
 END_OF_WORD = "</w>"
@@ -69,3 +71,23 @@ class Spelling:
             return None
         scheme, literal = TokenScheme(stored["scheme"]), frozenset(stored["literal"])
         return cls(scheme, literal, stored["mark"], stored["has_bytes"])
+
+
+@dataclass(frozen=True)
+class FirstToken:
+    """The token that a context begins with where its tokenization asks for one."""
+
+    token_id: int | None
+    """None where the tokenizer has neither a first nor a last token."""
+    is_put_by_tokenizer: bool
+    """Whether the model's own tokenizer puts it before every text, as the model was then trained to expect."""
+
+    def dump(self) -> str:
+        """As it is stored beside a vocabulary."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def load(cls, metadata: dict[bytes, bytes] | None) -> Self | None:
+        """From a Parquet schema's metadata; None where none is stored."""
+        stored = (metadata or {}).get(FIRST_TOKEN_KEY)
+        return None if stored is None else cls(**json.loads(stored))
