@@ -20,6 +20,7 @@ class ContextSample:
     index: int
     first_row: int
     tokens: list[str]
+    ids: list[int]
     spelling: Spelling
 
 
@@ -46,6 +47,6 @@ def contexts_sample(
         ) from None
     meant = tokens if lengths is None else [ids[:length] for ids, length in zip(tokens, lengths)]
     return [
-        ContextSample(start + offset, int(row), vocabulary.raw(ids.tolist()), vocabulary.spelling)
+        ContextSample(start + offset, int(row), vocabulary.raw(ids), ids.tolist(), vocabulary.spelling)
         for offset, (ids, row) in enumerate(zip(meant, first_rows))
     ]

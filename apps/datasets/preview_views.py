@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.core.asking import whole_or_none
+from apps.core.errors import AppError
 from apps.core.pages import form_start, spec_page
 from apps.core.spec_forms import SpecForm, spec_form
 from apps.datasets.context_diagram import context_diagram
@@ -16,6 +17,7 @@ from apps.datasets.previews import preview_context
 from apps.datasets.selectors import dataset_get
 from apps.datasets.tokenization_selectors import preview_get, usual_tokenizer
 from apps.datasets.tokenization_services import token_preview_start, tokenization_create
+from apps.language_models.vocabulary import vocabulary_of
 from workers.engine.specs.errors import SpecInvalid
 from workers.engine.specs.tokenization import TokenizeSpec, TokenPreviewSpec
 
@@ -45,10 +47,31 @@ def beside_context(form: SpecForm, values: Any) -> dict[str, Any]:
         "placed": PLACED,
         "diagram": context_diagram(vars(cut)),
         "takes_tokens_out": cut.takes_tokens_out,
+        "first_token": first_token_words(form, prepends=cut.prepend_bos),
         "first_row": str(whole_or_none(values.get("first_row")) or 0),
         "row_count": str(whole_or_none(values.get("row_count")) or 1),
         "text": values.get("text", ""),
     }
+
+
+def first_token_words(form: SpecForm, *, prepends: bool) -> str:
+    """Which token contexts would begin with, and whether the chosen model's own tokenizer puts it; "" where unknown."""
+    language_model = form.cleaned_data.get("language_model") or form["language_model"].value()
+    try:
+        vocabulary = vocabulary_of(int(getattr(language_model, "pk", language_model)))
+    except (AppError, TypeError, ValueError):
+        return ""
+    first = vocabulary.first_token
+    if first is None:
+        return ""
+    if first.token_id is None:
+        return "This tokenizer has neither a first (BOS) nor a last (EOS) token to begin contexts with."
+    own = f"The model's own tokenizer {'puts it' if first.is_put_by_tokenizer else 'puts none'} before a text."
+    (raw,) = vocabulary.raw([first.token_id])
+    begins = (
+        f"Each context begins with {raw} (id {first.token_id})." if prepends else f"No {raw} is put before contexts."
+    )
+    return f"{begins} {own}"
 
 
 def _drawable(form: SpecForm) -> TokenizeSpec:

@@ -25,6 +25,9 @@ class ShownRow:
     dropped: str
     is_clipped: bool
     special: int
+    ids: list[int]
+    is_refused: bool
+    """A conversation that the chat template refused."""
 
     @property
     def kept(self) -> int:
@@ -78,6 +81,8 @@ def shown_rows(preview: TokenPreview) -> list[ShownRow]:
             DROP_REASONS.get(row["drop_reason"], ""),
             row["is_clipped"],
             sum(token in special for token in row["tokens"]),
+            row["token_ids"],
+            row.get("is_refused", False),
         )
         for row in preview.report["rows"]
     ]

@@ -51,8 +51,12 @@ class MarkToken:
 
 
 def mark_tokens(tokenization: Tokenization) -> list[MarkToken]:
-    """The tokenizer's first token and its end-of-text token, those that it has."""
-    known = [("First token", "bos_token_id"), ("End of text", "eos_token_id")]
+    """What each context begins with, and the tokenizer's own first and end-of-text tokens, those that it has."""
+    known = [
+        ("Contexts begin with", "first_token_id"),
+        ("First token (BOS)", "bos_token_id"),
+        ("End of text (EOS)", "eos_token_id"),
+    ]
     found = [(words, tokenization.report[name]) for words, name in known if tokenization.report.get(name) is not None]
     texts = vocabulary_of(tokenization.language_model_id).raw(token_id for _, token_id in found) if found else []
     return [MarkToken(words, token_id, visible(text)) for (words, token_id), text in zip(found, texts)]

@@ -100,6 +100,15 @@ def dataset_statistics(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def begins_with_first_token(tokenization: Tokenization | None) -> bool:
+    """Whether its contexts begin with the tokenizer's first token, as those of an SAE of unknown origin are taken to. Reports
+    of older versions count the first tokens put in front."""
+    if tokenization is None:
+        return True
+    report = tokenization.report
+    return report["first_token_id"] is not None if "first_token_id" in report else bool(report.get("bos_tokens", 1))
+
+
 def preview_get(pk: int) -> TokenPreview:
     """The preview; NotFound otherwise, and after a day."""
     return row_of(TokenPreview.objects.select_related("dataset", "language_model"), "preview", pk)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from apps.core.errors import AppError
 from apps.language_models.selectors import language_model_folder
-from workers.engine.text.spelling import VOCABULARY_NAME, Spelling
+from workers.engine.text.spelling import VOCABULARY_NAME, FirstToken, Spelling
 from workers.engine.text.tokens import token_texts
 
 REBUILD_HINT = "Wait for the job “Rebuild vocabulary”, which the studio's start queues; or restart the studio."
@@ -31,6 +31,7 @@ class Vocabulary:
                 status=409,
             )
         self.spelling: Spelling = spelling
+        self.first_token = FirstToken.load(table.schema.metadata)
         ids = table["token_id"].to_numpy()
         self._tokens: pa.ChunkedArray = table["token"]
         self._place = np.full(int(ids.max(initial=-1)) + 1, -1, dtype=np.int64)

@@ -17,9 +17,12 @@ def result_context(experiment: Experiment) -> dict[str, Any]:
     context |= {"spec": experiment_spec(experiment), "rows": steered_rows(experiment)}
     if baseline is None or steered is None:
         return context
-    runs = compare(baseline.tokens, steered.tokens, vocabulary_of(experiment.sae.language_model_id).spelling)
+    spelling = vocabulary_of(experiment.sae.language_model_id).spelling
+    runs = compare(baseline.tokens, steered.tokens, spelling)
     return {
         **context,
+        "spelling": spelling,
+        "prompt": {name: experiment.report.get(f"prompt_{name}") for name in ("tokens", "ids")},
         "texts": [("Baseline", runs[0], baseline), ("Steered", runs[1], steered)],
         "metrics": _metrics(experiment),
         "read_as": read_as_of(experiment.report).words,

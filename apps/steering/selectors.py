@@ -77,6 +77,7 @@ def experiment_json(experiment: Experiment) -> dict[str, Any]:
         "delta_norm": experiment.delta_norm,
         "activation_norm": experiment.activation_norm,
         "raw_strengths": experiment.report.get("raw_strengths"),
+        "prompt_ids": experiment.report.get("prompt_ids"),
         "hook_calls": experiment.report.get("hook_calls"),
         "steered_positions": experiment.report.get("steered_positions"),
         "read_as": experiment.report.get("read_as"),

@@ -19,7 +19,7 @@ from workers.engine.specs.activations import ActivationCacheSpec
 from workers.engine.specs.datasets import DatasetImportSpec
 from workers.engine.specs.language_models import LanguageModelImportSpec
 from workers.engine.specs.tokenization import PreviewRow, TokenizeSpec, TokenPreviewResult, TokenPreviewSpec
-from workers.engine.text.spelling import SPELLING_KEY, Spelling, TokenScheme
+from workers.engine.text.spelling import FIRST_TOKEN_KEY, SPELLING_KEY, FirstToken, Spelling, TokenScheme
 
 BYTE_LEVEL = Spelling(TokenScheme.BYTE_LEVEL)
 VOCABULARY = ["<s>", "</s>", "The", "Ġcat", "Ġsat", "<b>", "Ċ", "Ġon"]
@@ -117,7 +117,9 @@ def vocabulary_write(folder: Path, tokens: list[str], spelling: Spelling | None 
     """vocabulary.parquet as an import writes it; as older versions did without `spelling`."""
     table = pa.table({"token_id": pa.array(range(len(tokens)), pa.int32()), "token": tokens})
     if spelling is not None:
-        table = table.replace_schema_metadata({SPELLING_KEY: spelling.dump()})
+        table = table.replace_schema_metadata(
+            {SPELLING_KEY: spelling.dump(), FIRST_TOKEN_KEY: FirstToken(0, False).dump()}
+        )
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / "vocabulary.parquet")
 

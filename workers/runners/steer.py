@@ -1,6 +1,7 @@
 """Steering: the features' max activations and paths before; the two texts and what was measured after."""
 
 from apps.core.storage import data_path
+from apps.datasets.tokenization_selectors import begins_with_first_token
 from apps.jobs.models import Job
 from apps.jobs.services import subject_ready
 from apps.steering.models import Experiment, Generation
@@ -22,6 +23,7 @@ class SteerRunner(Runner):
             sae_dir=str(data_path("saes", experiment.sae_id)),
             model_dir=str(data_path("models", experiment.sae.language_model_id)),
             quantization=held_as(experiment.sae.language_model),
+            prepend_bos=begins_with_first_token(experiment.sae.tokenization),
             max_activations=max_activations_of(spec),
         )
 

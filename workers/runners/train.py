@@ -16,6 +16,7 @@ from apps.core.live.publishing import publish
 from apps.core.live.topics import SAES, topic
 from apps.core.storage import artifact_place, artifact_remove, data_path, relative
 from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_selectors import begins_with_first_token
 from apps.jobs.models import Job
 from apps.jobs.services import event_write, subject_ready
 from apps.jobs.states import Wish
@@ -156,7 +157,7 @@ def provenance_of(origin: Origin, cache: ActivationCache | None) -> dict[str, An
         "hf_hook_name": modules[str(origin.hook_sites[0])],
         "hf_hook_names": modules,
         "context_size": first.context_length,
-        "prepend_bos": first.report.get("bos_token_id") is not None,
+        "prepend_bos": begins_with_first_token(first),
         "dataset_path": ", ".join(public_name(text.dataset) for text in origin.tokenizations),
         **_text_provenance(first),
         "more_texts": [_text_provenance(text) for text in origin.tokenizations[1:]],

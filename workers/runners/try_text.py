@@ -1,6 +1,7 @@
 """Try text: paths before, the answer into the row after; no file is written."""
 
 from apps.core.storage import data_path
+from apps.datasets.tokenization_selectors import begins_with_first_token
 from apps.features.artifacts import run_folder
 from apps.features.models import TriedText
 from apps.jobs.models import Job
@@ -23,6 +24,7 @@ class TryTextRunner(Runner):
         return TryTextInputs(
             **where,
             sae_dir=str(data_path("saes", tried.sae_id)),
+            prepend_bos=begins_with_first_token(tried.sae.tokenization),
             run_dir=str(run_folder(run.pk)) if run else "",
             model_dir=str(data_path("models", tried.sae.language_model_id)),
             quantization=held_as(tried.sae.language_model),

@@ -42,20 +42,21 @@ def token_strip(
     breaks: bool = False,
     label: str = "",
     kept: Sequence[bool] | None = None,
+    ids: Sequence[int] | None = None,
     by_words: bool = False,
 ) -> dict[str, object]:
     """{% token_strip example.tokens example.spelling example.values scale=maximum peak=example.peak %}.
 
     `spelling` is that of the tokens' vocabulary. `scale` is the value shown at full strength: the feature's maximum, or the
-    strip's own when absent. `peak` is the position of the outlined token. `breaks` shows line breaks as such. `kept` (without
-    values) says of each token whether it stays: those that do not are struck through. `by_words` shows words instead of tokens,
-    each with the maximum of its tokens' values; the peak's word is outlined.
+    strip's own when absent. `peak` is the position of the outlined token. `breaks` shows line breaks as such. Without values,
+    `kept` says of each token whether it stays (those that do not are struck through), and with `ids` each tells its own.
+    `by_words` shows words instead of tokens, each with the maximum of its tokens' values; the peak's word is outlined.
     """
     strip = Strip.of_words if by_words else Strip.of_tokens
     return {
         "spans": spans(strip(tokens, spelling, values, peak), scale)
-        if kept is None
-        else kept_spans(tokens, spelling, kept),
+        if kept is None and ids is None
+        else kept_spans(tokens, spelling, kept, ids),
         "breaks": breaks,
         "label": label,
         "is_plain": values is None,
@@ -118,12 +119,18 @@ def _spelled(tokens: Sequence[str]) -> str:
     return f"token{'s' if len(tokens) > 1 else ''} {' '.join(tokens)}"
 
 
-def kept_spans(tokens: Sequence[str], spelling: Spelling, kept: Sequence[bool]) -> list[Span]:
-    """A span for each token; those not kept are marked as removed."""
+def kept_spans(
+    tokens: Sequence[str], spelling: Spelling, kept: Sequence[bool] | None = None, ids: Sequence[int] | None = None
+) -> list[Span]:
+    """A span for each token, with its spelling where something is `kept` and its id where known; those not kept are marked as
+    removed."""
     texts = token_texts(tokens, spelling)
+    spelled = [f" · token {raw}" for raw in tokens] if kept is not None else [""] * len(tokens)
+    numbers = [f" · id {token_id}" for token_id in ids] if ids is not None else [""] * len(tokens)
+    stays = kept if kept is not None else [True] * len(tokens)
     return [
-        Span(visible(text), tip=f"{visible(text)} · token {raw}", breaks="\n" in text, is_removed=not stays)
-        for text, raw, stays in zip(texts, tokens, kept)
+        Span(visible(text), tip=f"{visible(text)}{raw}{number}", breaks="\n" in text, is_removed=not is_kept)
+        for text, raw, number, is_kept in zip(texts, spelled, numbers, stays)
     ]
 
 

@@ -58,6 +58,8 @@ class TokenRow:
 
     text: str
     raw: str
+    token_id: int | None
+    """None in answers of older versions."""
     is_included: bool
     features: tuple[tuple[int, float, str], ...]
 
@@ -105,13 +107,16 @@ def _token_rows(texts: list[str], read: ReadText, rows: dict[int, Feature]) -> l
         TokenRow(
             visible(text),
             raw,
+            token_id,
             included,
             tuple(
                 (index, value, rows[index].label if index in rows else "")
                 for index, value in zip(features.indices, features.values)
             ),
         )
-        for text, raw, included, features in zip(texts, read.tokens, read.is_included, read.strongest)
+        for text, raw, token_id, included, features in zip(
+            texts, read.tokens, read.token_ids or [None] * len(texts), read.is_included, read.strongest
+        )
     ]
 
 

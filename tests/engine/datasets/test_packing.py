@@ -1,6 +1,7 @@
 """Packing: every token is accounted for, and the contexts spell the documents in their order."""
 
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -100,3 +101,44 @@ def test_the_temporary_file_is_gone(tmp_path):
     contexts = Contexts.open(tmp_path, "train")
     np.testing.assert_array_equal(contexts.tokens, [[FIRST, 1, 2, 3]])
     assert contexts.first_row.tolist() == [7]
+
+
+@given(
+    batches=st.lists(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), max_size=6), max_size=5),
+    cutting=st.one_of(cuttings(is_packed=True), cuttings(is_packed=False)),
+)
+def test_one_first_token_begins_each_context_and_no_separator_is_doubled(batches, cutting):
+    """Id 0 begins contexts and parts documents, and documents hold it too, as where BOS and EOS are one."""
+    first = None if cutting.first_id is None else 0
+    cutting = replace(cutting, first_id=first, separator_id=None if cutting.separator_id is None else 0, fill_id=9)
+    with tempfile.TemporaryDirectory() as folder:
+        packer, contexts = _cut(folder, batches, cutting)
+        rows = [row[:length].tolist() for row, length in zip(contexts.tokens, contexts.lengths)]
+        assert _account(packer, contexts) == 0 and packer.tokens == sum(map(len, rows))
+        assert first is None or all(row[0] == 0 for row in rows)
+        assert packer.first_tokens <= len(rows) * (first is not None)
+        if cutting.is_packed:
+            assert all(len(row) == cutting.context_length for row in rows)
+            stream = _joined([document for batch in batches for document in batch], cutting.separator_id)
+            assert rows == list(_windows(stream, cutting))
+
+
+def _joined(documents, separator):
+    """The documents one behind the other, a separator between two of which neither brings it."""
+    stream = []
+    for document in documents:
+        if stream and separator is not None and separator not in (stream[-1], document[0]):
+            stream.append(separator)
+        stream += document
+    return stream
+
+
+def _windows(stream, cutting):
+    """Contexts of a stream, one token after the other: behind a first token, or from one that stands there."""
+    while stream:
+        needs_first = cutting.first_id is not None and stream[0] != cutting.first_id
+        taken = cutting.context_length - needs_first
+        if len(stream) < taken:
+            return
+        yield [cutting.first_id, *stream[:taken]] if needs_first else stream[:taken]
+        stream = stream[taken - cutting.overlap :]

@@ -1,25 +1,26 @@
 """From rows of text to documents of token ids: what a tokenization stores and what its preview shows, by one path.
 
 1. Rows that the curator excluded, and rows without text, make no document.
-2. The rest is cleaned (text/cleaning.py); too little text left makes no document.
-3. The tokenizer cuts it, without special tokens of its own. Text that spells one ("<|endoftext|>") is cut as
-   ordinary text, so that a web page about tokenizers cannot forge the end of a document; only what a chat template
-   wrote is read with its special tokens.
+2. The rest is cleaned (text/cleaning.py), of a conversation what stands between the control tokens of its template; too
+   little text left makes no document.
+3. It is cut into ids (language_models/token_ids.py): control tokens are those that a chat template wrote. Where each
+   context begins with the first token, a document that begins with it too has lost it here.
 4. Documents with too few tokens are dropped; the token filter (text/token_filters.py) takes tokens out; documents
    with too large a share of those are dropped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from workers.engine.language_models.loading import first_token_id
 from workers.engine.language_models.spelling import spelling_of
+from workers.engine.language_models.token_ids import token_cutter
 from workers.engine.specs.tokenization import TokenizeSpec
-from workers.engine.text.cleaning import text_clean
-from workers.engine.text.conversations import Turn, conversation_text
+from workers.engine.text.cleaning import LEAST_CHARACTERS, text_cleaned
+from workers.engine.text.control_marks import OWN, REFUSED, plain
 from workers.engine.text.spelling import Spelling
 from workers.engine.text.token_filters import TokenFilter
 from workers.engine.text.tokens import token_pieces
@@ -41,6 +42,8 @@ class Document:
     is_kept: list[bool] = field(default_factory=list)
     drop_reason: str = ""
     """A key of DROP_REASONS; "" for a document that is stored."""
+    is_refused: bool = False
+    """A conversation that the chat template refused; it is written as role-tagged blocks."""
 
     @property
     def kept_ids(self) -> list[int]:
@@ -51,13 +54,16 @@ class Document:
 
 
 class DocumentCutter:
-    """Cuts rows as a TokenizeSpec says, with one tokenizer. `is_chat`: the texts were written by its chat template."""
+    """Cuts rows as a TokenizeSpec says, with one tokenizer. `is_chat`: the texts are as a ConversationWriter wrote them."""
 
     def __init__(self, spec: TokenizeSpec, tokenizer: PreTrainedTokenizerBase, *, is_chat: bool = False) -> None:
         self.spec, self.tokenizer, self.is_chat = spec, tokenizer, is_chat
         self.filter = TokenFilter(
             spec.token_filter, spec.remove_punctuation, spec.remove_stop_words, spec.custom_characters
         )
+        self._plain = plain if is_chat else str
+        self._ids = token_cutter(tokenizer).written_ids if is_chat else token_cutter(tokenizer).ids
+        self._first_id = first_token_id(tokenizer) if spec.prepend_bos else None
 
     @cached_property
     def spelling(self) -> Spelling:
@@ -66,27 +72,42 @@ class DocumentCutter:
 
     def cut(self, start: int, texts: Sequence[str], excluded: frozenset[int] = frozenset()) -> Iterator[list[Document]]:
         """The rows from `start` on, in order, in groups of bounded length; dropped ones are among them."""
-        for group in _bounded([self._prepared(row, text, excluded) for row, text in enumerate(texts, start)]):
+        prepared = [self._prepared(row, text, excluded) for row, text in enumerate(texts, start)]
+        for group in _bounded(prepared):
             yield self._cut(group)
 
-    def _prepared(self, row: int, text: str, excluded: frozenset[int]) -> Document:
+    def _prepared(self, row: int, text: str, excluded: frozenset[int]) -> "_Prepared":
+        is_refused = self.is_chat and text.startswith(REFUSED)
+        document = Document(row, self._plain(text), "", is_refused=is_refused)
         if row in excluded:
-            return Document(row, text, "", drop_reason="excluded")
-        if not text.strip():
-            return Document(row, text, "", drop_reason="empty")
-        cleaned = text_clean(text, self.spec.cleaning)
-        if cleaned is None:
-            return Document(row, text, "", drop_reason="cleaned")
-        return Document(row, text, cleaned)
+            return _Prepared(replace(document, drop_reason="excluded"))
+        if not document.source.strip():
+            return _Prepared(replace(document, drop_reason="empty"))
+        cleaned = self._cleaned(text[is_refused:])
+        document = replace(document, text=self._plain(cleaned))
+        if len(document.text) < LEAST_CHARACTERS[self.spec.cleaning]:
+            return _Prepared(replace(document, text="", drop_reason="cleaned"))
+        return _Prepared(document, cleaned)
 
-    def _cut(self, group: list[Document]) -> list[Document]:
-        alive = [document for document in group if not document.drop_reason]
-        ids = iter(self._encode([document.text for document in alive]))
-        return [document if document.drop_reason else self._judged(document, next(ids)) for document in group]
+    def _cleaned(self, text: str) -> str:
+        """The text, of a conversation what stands between the template's control tokens."""
+        if not self.is_chat:
+            return text_cleaned(text, self.spec.cleaning)
+        parts, at = [], 0
+        for own in OWN.finditer(text):
+            parts += [text_cleaned(text[at : own.start()], self.spec.cleaning), own[0]]
+            at = own.end()
+        return "".join([*parts, text_cleaned(text[at:], self.spec.cleaning)])
+
+    def _cut(self, group: list["_Prepared"]) -> list[Document]:
+        ids = iter(self._ids([one.marked for one in group if not one.document.drop_reason]))
+        return [one.document if one.document.drop_reason else self._judged(one.document, next(ids)) for one in group]
 
     def _judged(self, document: Document, token_ids: list[int]) -> Document:
+        if token_ids and token_ids[0] == self._first_id:
+            token_ids = token_ids[1:]
         kept = self._kept(token_ids)
-        return Document(document.row, document.source, document.text, token_ids, kept, self._reason(token_ids, kept))
+        return replace(document, token_ids=token_ids, is_kept=kept, drop_reason=self._reason(token_ids, kept))
 
     def _reason(self, token_ids: list[int], kept: list[bool]) -> str:
         if not token_ids:
@@ -103,50 +124,24 @@ class DocumentCutter:
         raw = self.tokenizer.convert_ids_to_tokens(token_ids)
         return self.filter.is_kept_each(token_pieces([token or "" for token in raw], self.spelling))
 
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        if self.tokenizer.is_fast:
-            backend = self.tokenizer.backend_tokenizer
-            backend.no_truncation()
-            backend.no_padding()
-            backend.encode_special_tokens = not self.is_chat
-            # Without offsets: the ids are all that is wanted.
-            return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
-        return self.tokenizer(
-            texts,
-            add_special_tokens=False,
-            split_special_tokens=not self.is_chat,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )["input_ids"]
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A document before it is cut; `marked` is its text with the template's marks."""
+
+    document: Document
+    marked: str = ""
 
 
-def conversation_writer(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[Turn]], str]:
-    """Writes turns as the tokenizer's chat template says; what the template refuses becomes role-tagged blocks."""
-
-    def write(turns: Sequence[Turn]) -> str:
-        if not turns:
-            return ""
-        said = [{"role": turn.role, "content": turn.content} for turn in turns]
-        try:
-            return tokenizer.apply_chat_template(said, tokenize=False)
-        except (TemplateError, ValueError, TypeError):
-            return conversation_text(turns)
-
-    return write
-
-
-def _bounded(documents: list[Document]) -> Iterator[list[Document]]:
+def _bounded(documents: list[_Prepared]) -> Iterator[list[_Prepared]]:
     """The documents in order, in groups of bounded total length (or one long document alone)."""
-    group: list[Document] = []
+    group: list[_Prepared] = []
     characters = 0
     for document in documents:
-        if group and characters + len(document.text) > BATCH_CHARACTERS:
+        if group and characters + len(document.marked) > BATCH_CHARACTERS:
             yield group
             group, characters = [], 0
         group.append(document)
-        characters += len(document.text)
+        characters += len(document.marked)
     if group:
         yield group

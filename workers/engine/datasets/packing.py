@@ -1,8 +1,10 @@
 """Cuts documents of any length into contexts of one length, without losing count of a token.
 
-Packed: the documents of a part form one stream, a separator between each two of them (if wanted). Windows of P tokens are
-cut from it, each beginning P - S tokens after the one before, S being the overlap; each window, behind the first token
-(BOS, if wanted), is a context of T = P + 1 (or P). What is left at the end and fills no window is dropped.
+Packed: the documents of a part form one stream, a separator between each two of them (if wanted, and unless one of the two
+brings it). Windows of P tokens are cut from it, each beginning P - S tokens after the one before, S being the overlap; each
+window, behind the first token (BOS, if wanted), is a context of T = P + 1 (or P). A window that begins with the first token
+itself, as where BOS and separator are one, gets no second one and takes T tokens. What is left at the end and fills no window
+is dropped.
 
 One document per context: windows are cut from each document alone. The last one of a document ends with it, so contexts
 are ragged: `lengths` says how many of the T places are tokens, those behind are filled with the separator and mean nothing.
@@ -52,18 +54,14 @@ class ContextPacker:
     def __init__(self, folder: str | Path, part: Part, cutting: Cutting) -> None:
         self.folder, self.part, self.cutting = Path(folder), part, cutting
         self.contexts = self.tokens = self.documents = self.document_tokens = 0
-        self.separators = self.repeated = self.truncated = 0
+        self.separators = self.repeated = self.truncated = self.first_tokens = 0
+        self._last_id: int | None = None
         self._rest = np.empty(0, np.int32)
         self._rest_rows = np.empty(0, np.int64)
         self._raw_path = self.folder / f"{part}.tokens"
         self._raw = self._raw_path.open("wb")
         self._first_rows: list[np.ndarray] = []
         self._lengths: list[np.ndarray] = []
-
-    @property
-    def first_tokens(self) -> int:
-        """First tokens put before the stored contexts."""
-        return self.contexts if self.cutting.first_id is not None else 0
 
     @property
     def dropped(self) -> int:
@@ -103,49 +101,95 @@ class ContextPacker:
 
     def _add_packed(self, flat: np.ndarray, lengths: np.ndarray, rows: np.ndarray) -> None:
         if self.cutting.separator_id is not None:
-            is_first = self.documents == 0
-            starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-            joined_at = starts[1:] if is_first else starts
-            flat = np.insert(flat, joined_at, self.cutting.separator_id)
-            lengths = lengths + 1
-            lengths[0] -= is_first
-            self.separators += len(joined_at)
+            flat, lengths = self._separated(flat, lengths)
         stream = np.concatenate([self._rest, flat])
         stream_rows = np.concatenate([self._rest_rows, np.repeat(rows, lengths)])
+        starts, stop = self._whole_windows(stream)
+        if len(starts):
+            self.repeated += self.cutting.overlap * (len(starts) if self.contexts else len(starts) - 1)
+            sizes = self.cutting.window + self._brings_first(stream, starts)
+            self._store(stream, starts, sizes, stream_rows[starts])
+        self._rest, self._rest_rows = stream[stop:].copy(), stream_rows[stop:].copy()
+
+    def _separated(self, flat: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The documents with separators before those that need one, and their lengths with them."""
+        starts = np.cumsum(lengths) - lengths
+        last = -1 if self._last_id is None else self._last_id
+        before = np.concatenate([[last], flat[starts[1:] - 1]])
+        self._last_id = int(flat[-1])
+        is_needed = (before != self.cutting.separator_id) & (flat[starts] != self.cutting.separator_id)
+        is_needed[0] &= last >= 0
+        self.separators += int(is_needed.sum())
+        return np.insert(flat, starts[is_needed], self.cutting.separator_id), lengths + is_needed
+
+    def _whole_windows(self, stream: np.ndarray) -> tuple[np.ndarray, int]:
+        """Where the full windows of a stream begin, and where the next one would."""
         window, step = self.cutting.window, self.cutting.step
-        count = max(0, (len(stream) - window) // step + 1)
-        if count:
-            windows = np.lib.stride_tricks.sliding_window_view(stream, window)[: count * step : step]
-            self.repeated += self.cutting.overlap * (count if self.contexts else count - 1)
-            self._store(windows, np.full(count, window), stream_rows[: count * step : step])
-        self._rest, self._rest_rows = stream[count * step :].copy(), stream_rows[count * step :].copy()
+        if self.cutting.first_id is None or not (stream == self.cutting.first_id).any():
+            count = max(0, (len(stream) - window) // step + 1)
+            return np.arange(count) * step, count * step
+        starts, at = [], 0
+        while at < len(stream):
+            more = int(stream[at] == self.cutting.first_id)
+            if at + window + more > len(stream):
+                break
+            starts.append(at)
+            at += step + more
+        return np.array(starts, np.int64), at
+
+    def _brings_first(self, flat: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Which windows begin with the first token themselves."""
+        if self.cutting.first_id is None:
+            return np.zeros(len(starts), bool)
+        return flat[starts] == self.cutting.first_id
 
     def _add_alone(self, flat: np.ndarray, lengths: np.ndarray, rows: np.ndarray) -> None:
+        stops = np.cumsum(lengths)
+        if self.cutting.first_id is not None and (flat == self.cutting.first_id).any():
+            cut = [self._windows_alone(flat, int(stop - length), int(stop)) for stop, length in zip(stops, lengths)]
+            counts = np.array([len(windows) for windows in cut])
+            starts, sizes = np.array([window for windows in cut for window in windows], np.int64).T
+        else:
+            counts, starts, sizes = self._even_windows_alone(lengths, stops)
+        if self.cutting.is_truncating:
+            self.truncated += int((lengths - sizes).sum())
+        else:
+            self.repeated += int(self.cutting.overlap * (counts - 1).sum())
+        self._store(flat, starts, sizes, np.repeat(rows, counts))
+
+    def _windows_alone(self, flat: np.ndarray, at: int, stop: int) -> list[tuple[int, int]]:
+        """(start, size) of the windows of one document in which the first token occurs."""
+        windows = []
+        while True:
+            size = min(self.cutting.window + int(flat[at] == self.cutting.first_id), stop - at)
+            windows.append((at, size))
+            if self.cutting.is_truncating or at + size >= stop:
+                return windows
+            at += size - self.cutting.overlap
+
+    def _even_windows_alone(self, lengths: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Windows of each document, where they begin, and their sizes, when none begins with the first token."""
         window, step = self.cutting.window, self.cutting.step
         counts = np.ones_like(lengths)
-        if self.cutting.is_truncating:
-            self.truncated += int(np.maximum(lengths - window, 0).sum())
-        else:
+        if not self.cutting.is_truncating:
             counts += np.maximum(-(-(lengths - window) // step), 0)
-            self.repeated += int(self.cutting.overlap * (counts - 1).sum())
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        starts = np.repeat(np.cumsum(lengths) - lengths, counts) + place * step
-        sizes = np.minimum(np.repeat(np.cumsum(lengths), counts) - starts, window)
-        windows = np.full((len(starts), window), self.cutting.fill_id, np.int32)
-        is_token = np.arange(window) < sizes[:, None]
-        windows[is_token] = flat[(starts[:, None] + np.arange(window))[is_token]]
-        self._store(windows, sizes, np.repeat(rows, counts))
+        starts = np.repeat(stops - lengths, counts) + place * step
+        return counts, starts, np.minimum(np.repeat(stops, counts) - starts, window)
 
-    def _store(self, windows: np.ndarray, sizes: np.ndarray, first_rows: np.ndarray) -> None:
-        """Contexts from windows (n, P) of which `sizes` (n,) places are tokens."""
-        has_first = self.cutting.first_id is not None
-        contexts = np.empty((len(windows), self.cutting.context_length), np.int32)
-        if has_first:
+    def _store(self, flat: np.ndarray, starts: np.ndarray, sizes: np.ndarray, first_rows: np.ndarray) -> None:
+        """Contexts from the windows of `flat` that begin at `starts` (n,) and have `sizes` (n,) tokens."""
+        gets_first = ~self._brings_first(flat, starts) & (self.cutting.first_id is not None)
+        contexts = np.full((len(starts), self.cutting.context_length), self.cutting.fill_id, np.int32)
+        place = np.arange(self.cutting.context_length) - gets_first[:, None]
+        is_token = (place >= 0) & (place < sizes[:, None])
+        contexts[is_token] = flat[(starts[:, None] + place)[is_token]]
+        if self.cutting.first_id is not None:
             contexts[:, 0] = self.cutting.first_id
-        contexts[:, int(has_first) :] = windows
-        lengths = (sizes + has_first).astype(np.int32)
+        lengths = (sizes + gets_first).astype(np.int32)
         self._raw.write(contexts.data)
         self._first_rows.append(first_rows.astype(np.int64))
         self._lengths.append(lengths)
         self.contexts += len(contexts)
         self.tokens += int(lengths.sum())
+        self.first_tokens += int(gets_first.sum())

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.engine.datasets.documents import Document, DocumentCutter
 from workers.engine.datasets.rows import column_texts
-from workers.engine.datasets.tokenizing import cutter_open, rows_open
+from workers.engine.datasets.tokenizing import cutter_open, cutting_of, rows_open, texts_edited
 from workers.engine.language_models.loading import tokenizer_load
 from workers.engine.progress import Progress
 from workers.engine.specs.tokenization import (
@@ -36,7 +36,7 @@ def token_preview(spec: TokenPreviewSpec, inputs: TokenPreviewInputs, progress: 
     clipped = [text[:PREVIEW_CHARACTERS] for text in texts]
     documents = [d for group in cutter.cut(start, clipped, frozenset(inputs.excluded_rows)) for d in group]
     rows = tuple(_shown(document, tokenizer, len(text)) for document, text in zip(documents, texts))
-    return TokenPreviewResult(rows=rows)
+    return TokenPreviewResult(rows=rows, first_token_id=cutting_of(spec, tokenizer).first_id)
 
 
 def _rows_cutter(
@@ -46,7 +46,7 @@ def _rows_cutter(
     cutter, write = cutter_open(spec, rows, column, tokenizer)
     found = column_texts(rows.slice(spec.first_row, spec.row_count).column(column).combine_chunks(), write)
     edits = {edited.row: edited.text for edited in inputs.edited_rows}
-    return cutter, spec.first_row, [edits.get(row, text.text) for row, text in enumerate(found, spec.first_row)]
+    return cutter, spec.first_row, texts_edited(spec.first_row, [text.text for text in found], edits)
 
 
 def _shown(document: Document, tokenizer: PreTrainedTokenizerBase, characters: int) -> PreviewRow:
@@ -59,6 +59,7 @@ def _shown(document: Document, tokenizer: PreTrainedTokenizerBase, characters: i
         is_kept=tuple(document.is_kept or [True] * len(tokens)),
         drop_reason=document.drop_reason,
         is_clipped=characters > PREVIEW_CHARACTERS,
+        is_refused=document.is_refused,
     )
 
 

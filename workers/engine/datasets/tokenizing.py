@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
 from workers.engine.datasets.contexts import PARTS, Contexts
-from workers.engine.datasets.documents import Document, DocumentCutter, conversation_writer
+from workers.engine.datasets.documents import Document, DocumentCutter
 from workers.engine.datasets.packing import ContextPacker, Cutting
 from workers.engine.datasets.rows import Rows
 from workers.engine.datasets.statistics import Statistics
@@ -26,10 +26,12 @@ from workers.engine.datasets.text_column import is_conversation
 from workers.engine.disk import disk_require
 from workers.engine.language_models.loading import first_token_id, tokenizer_load
 from workers.engine.language_models.special_tokens import special_token_ids
+from workers.engine.language_models.token_ids import ConversationWriter
 from workers.engine.language_models.tokenizer_hash import tokenizer_sha256
 from workers.engine.progress import Progress
 from workers.engine.specs.errors import EngineError
 from workers.engine.specs.tokenization import DROP_REASONS, TokenizeInputs, TokenizeResult, TokenizeSpec
+from workers.engine.text.control_marks import words_of_user
 from workers.engine.text.conversations import Turn, conversation_text
 
 BATCH_DISK_BYTES = 64 * 2**20
@@ -45,10 +47,11 @@ class Tokenizing:
     def __init__(self, spec: TokenizeSpec, out_dir: str | Path, tokenizer: PreTrainedTokenizerBase) -> None:
         self.spec = spec
         cutting = cutting_of(spec, tokenizer)
+        self.first_id = cutting.first_id
         self.packers = {part: ContextPacker(out_dir, part, cutting) for part in PARTS}
         self.statistics = Statistics(out_dir, len(tokenizer))
         self.dropped_rows: Counter[str] = Counter()
-        self.filtered_tokens = self.dropped_document_tokens = 0
+        self.filtered_tokens = self.dropped_document_tokens = self.refused_rows = 0
         self._dropped = pq.ParquetWriter(Path(out_dir) / "dropped.parquet", DROPPED_SCHEMA)
 
     @property
@@ -62,6 +65,7 @@ class Tokenizing:
         dropped = [document for document in group if document.drop_reason]
         self.dropped_rows.update(document.drop_reason for document in dropped)
         self.dropped_document_tokens += sum(len(document.token_ids) for document in dropped)
+        self.refused_rows += sum(document.is_refused for document in group if document.drop_reason != "excluded")
         if dropped:
             rows, reasons = [d.row for d in dropped], [d.drop_reason for d in dropped]
             self._dropped.write_table(pa.table([rows, reasons], schema=DROPPED_SCHEMA))
@@ -101,11 +105,12 @@ def tokenize(spec: TokenizeSpec, inputs: TokenizeInputs, progress: Progress) -> 
     progress.phase("Tokenizing", len(rows), "rows")
     for start, found in rows.text_batches(column, write=write):
         disk_require(inputs.out_dir, BATCH_DISK_BYTES)
-        texts = [edits.get(row, text.text) for row, text in enumerate(found, start)]
+        texts = texts_edited(start, [text.text for text in found], edits)
         for group in cutter.cut(start, texts, excluded):
             work.add(group)
         progress.advance(len(texts), f"{work.document_tokens:,} tokens")
     work.close()
+    _tell_refused(write, work, progress)
     _check_enough(spec, work, progress)
     return _result(inputs, tokenizer, work, edited=len(edits.keys() - excluded))
 
@@ -129,8 +134,13 @@ def cutter_open(
     """What cuts the column's rows, and what writes its conversations: the chat template where there is one."""
     has_template = spec.chat_template and bool(tokenizer.chat_template)
     is_chat = has_template and is_conversation(rows.schema.field(column).type)
-    write = conversation_writer(tokenizer) if is_chat else conversation_text
+    write = ConversationWriter(tokenizer) if is_chat else conversation_text
     return DocumentCutter(spec, tokenizer, is_chat=is_chat), write
+
+
+def texts_edited(start: int, texts: Sequence[str], edits: dict[int, str]) -> list[str]:
+    """The texts of the rows from `start` on, with the curator's in place of a row's own: words, never control tokens."""
+    return [words_of_user(edits[row]) if row in edits else text for row, text in enumerate(texts, start)]
 
 
 def cutting_of(spec: TokenizeSpec, tokenizer: PreTrainedTokenizerBase) -> Cutting:
@@ -152,6 +162,17 @@ def cutting_of(spec: TokenizeSpec, tokenizer: PreTrainedTokenizerBase) -> Cuttin
 def is_heldout(digest: bytes, heldout_pct: float) -> bool:
     """Whether a document is held out: the SHA-256 of its text, read as a fraction of 1, lies below the share."""
     return int.from_bytes(digest[:8], "big") < heldout_pct / 100 * 2**64
+
+
+def _tell_refused(write: Callable[[Sequence[Turn]], str], work: Tokenizing, progress: Progress) -> None:
+    """A warning when conversations were not written as the template says."""
+    if isinstance(write, ConversationWriter) and work.refused_rows:
+        reason = write.refused.most_common(1)[0][0]
+        progress.event(
+            f"The chat template refused {work.refused_rows:,} of {write.written:,} conversations ({reason}): they are "
+            "written as role-tagged blocks, without control tokens. The preview marks them.",
+            level="warning",
+        )
 
 
 def _check_enough(spec: TokenizeSpec, work: Tokenizing, progress: Progress) -> None:
@@ -185,6 +206,7 @@ def _result(
         heldout_documents=heldout.documents,
         dropped_rows={reason: work.dropped_rows[reason] for reason in DROP_REASONS},
         edited_rows=edited,
+        refused_rows=work.refused_rows,
         document_tokens=work.document_tokens,
         join_tokens=work.total("separators"),
         bos_tokens=work.total("first_tokens"),
@@ -194,6 +216,7 @@ def _result(
         dropped_tokens=work.total("dropped"),
         dropped_document_tokens=work.dropped_document_tokens,
         duplicate_documents=work.statistics.duplicates,
+        first_token_id=work.first_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         vocab_size=len(tokenizer),

@@ -1,6 +1,7 @@
 """Try a text: what an SAE reads in it, token by token. A warm child runs this, so the language model stays loaded.
 
-A text is read as in training: the model's first token, then the text; position 0 and sink tokens carry no features.
+A text is read as the SAE's training read contexts: behind the first token where those begin with it; position 0 and sink
+tokens carry no features.
 Activations are those of feature runs (unit gauge), so they can be held against a feature's maximum.
 
 Shapes: T tokens of a text, D d_in, F d_sae.
@@ -18,8 +19,9 @@ from workers.engine.activations.positions import included_positions, is_one_of
 from workers.engine.formats.saelens import sae_read
 from workers.engine.hooks.capture import capture
 from workers.engine.language_models.context_fit import longest_context
-from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.language_models.loading import language_model_load, tokenizer_load
 from workers.engine.language_models.reading_as import read_as
+from workers.engine.language_models.token_ids import prompt_ids
 from workers.engine.progress import Progress
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import BadArtifact, EngineError, SpecInvalid
@@ -55,7 +57,8 @@ def try_text(spec: TryTextSpec, inputs: TryTextInputs, progress: Progress) -> Tr
     progress.phase("reading", len(spec.texts), "texts")
     texts, latents, strengths = [], [], []
     for field, text in zip(("text", "other"), spec.texts):
-        ids = _token_ids(tokenizer, model, text, field)
+        ids = prompt_ids(tokenizer, text, prepend_bos=inputs.prepend_bos)
+        _length_check(model, ids, field)
         f_TF, is_included_T = _latents(model, sae, ids)
         texts.append(_tried(spec, tokenizer, ids, f_TF, is_included_T))
         latents.append(f_TF)
@@ -93,14 +96,15 @@ def _strength(rank_by: str, f_PF: Tensor, rarity_F: Tensor | None) -> Tensor:
     return f_PF.amax(0) if rarity_F is None else f_PF.amax(0) * rarity_F
 
 
-def _token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, text: str, field: str) -> list[int]:
-    ids = [first_token_id(tokenizer), *tokenizer(text, add_special_tokens=False)["input_ids"]]
+def _length_check(model: PreTrainedModel, ids: list[int], field: str) -> None:
+    """Raise SpecInvalid for a text of no tokens, or of more than the model has positions."""
+    if not ids:
+        raise SpecInvalid("The text has no tokens.", "Write some words.", field=field)
     room = longest_context(model.config)
     if room is not None and len(ids) > room:
         raise SpecInvalid(
             f"The text has {len(ids):,} tokens; the model has {room:,} positions.", "Shorten it.", field=field
         )
-    return ids
 
 
 def _latents(model: PreTrainedModel, sae: Sae, ids: list[int]) -> tuple[Tensor, Tensor]:
@@ -129,6 +133,7 @@ def _tried(
         strongest.append(TokenFeatures(indices=tuple(indices[fires].tolist()), values=tuple(values[fires].tolist())))
     return TriedText(
         tokens=tuple(token or "" for token in tokenizer.convert_ids_to_tokens(ids)),
+        token_ids=tuple(ids),
         is_included=tuple(is_included_T.tolist()),
         strongest=tuple(strongest),
         firing=int((f_TF > 0).any(0).sum()),

@@ -9,18 +9,19 @@ from transformers import PreTrainedTokenizerBase
 
 from workers.engine.language_models.loading import tokenizer_load
 from workers.engine.language_models.spelling import spelling_of
+from workers.engine.language_models.token_ids import first_token_of
 from workers.engine.progress import Progress
 from workers.engine.specs.language_models import (
     VocabularyRebuildInputs,
     VocabularyRebuildResult,
     VocabularyRebuildSpec,
 )
-from workers.engine.text.spelling import SPELLING_KEY, VOCABULARY_NAME
+from workers.engine.text.spelling import FIRST_TOKEN_KEY, SPELLING_KEY, VOCABULARY_NAME
 
 
 def vocabulary_write(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> int:
-    """Write columns token_id (int32) and token (string) for ids 0, 1, …, with the spelling in the schema's metadata; returns
-    the number of rows.
+    """Write columns token_id (int32) and token (string) for ids 0, 1, …, with spelling and first token in the schema's
+    metadata; returns the number of rows.
 
     Strings are the tokenizer's own ("Ġthe", "▁the", "<s>"); an id without a token gets "". Rows of the embedding beyond
     the tokenizer's last id have no name and no row.
@@ -28,7 +29,9 @@ def vocabulary_write(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> 
     size = max(tokenizer.get_vocab().values()) + 1
     tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
     table = pa.table({"token_id": pa.array(range(size), pa.int32()), "token": pa.array(tokens, pa.string())})
-    table = table.replace_schema_metadata({SPELLING_KEY: spelling_of(tokenizer).dump()})
+    table = table.replace_schema_metadata(
+        {SPELLING_KEY: spelling_of(tokenizer).dump(), FIRST_TOKEN_KEY: first_token_of(tokenizer).dump()}
+    )
     pq.write_table(table, Path(folder) / VOCABULARY_NAME)
     return size
 

@@ -105,12 +105,14 @@ class SteerSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class SteerInputs(Inputs):
-    """`max_activations` are those of the steered features, in their order, from the SAE's latest feature run."""
+    """`prepend_bos`: whether the contexts that the SAE was trained on begin with the first token. `max_activations` are those
+    of the steered features, in their order, from the SAE's latest feature run."""
 
     sae_dir: str = ""
     model_dir: str = ""
     quantization: str = "auto"
     """How the language model is held: a key of QUANTIZATIONS, "auto" as published."""
+    prepend_bos: bool = True
     max_activations: tuple[float, ...] = ()
 
 
@@ -135,3 +137,6 @@ class SteerResult(Result):
     seconds: float
     read_as: ReadAs | None = None
     """None in results from before it was kept."""
+    prompt_tokens: tuple[str, ...] = ()
+    """Raw token strings of the prompt as the model read it."""
+    prompt_ids: tuple[int, ...] = ()

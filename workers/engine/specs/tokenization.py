@@ -85,7 +85,8 @@ class TokenizeSpec(Spec):
     prepend_bos: bool = option(
         True,
         label="First token (BOS)",
-        help="Begin each context with the tokenizer's first token, as most models were trained.",
+        help="Begin each context with the tokenizer's first token, as most models were trained. There is exactly one: a chat "
+        "template's own, or an end-of-text token of the same id, is not doubled.",
         source="SAELens prepend_bos",
     )
     separate_documents: bool = option(
@@ -223,12 +224,14 @@ class TokenizeResult(Result):
     """Rows that made no document, by a key of DROP_REASONS; all keys are there."""
     edited_rows: int
     """Rows cut with the curator's text in place of their own."""
+    refused_rows: int = 0
+    """Conversations that the chat template refused: they are written as role-tagged blocks."""
     document_tokens: int
     """Tokens that the tokenizer made of all text it was given, both parts, dropped documents too."""
     join_tokens: int
-    """End-of-text tokens put between documents."""
+    """End-of-text tokens put between documents that do not bring one."""
     bos_tokens: int
-    """First tokens put before each stored context."""
+    """First tokens put before stored contexts; a separator of the same id at a context's beginning stands for it."""
     repeated_tokens: int
     """Tokens stored once more because contexts overlap."""
     filtered_tokens: int
@@ -241,6 +244,8 @@ class TokenizeResult(Result):
     """Tokens of documents dropped as short or junk."""
     duplicate_documents: int
     """Documents whose text stood in an earlier document already."""
+    first_token_id: int | None = None
+    """What each context begins with; None: with text."""
     bos_token_id: int | None
     eos_token_id: int | None
     vocab_size: int
@@ -301,6 +306,8 @@ class PreviewRow(Record):
     drop_reason: str
     """A key of DROP_REASONS, "" when the row makes a document."""
     is_clipped: bool
+    is_refused: bool = False
+    """A conversation that the chat template refused: it is written as role-tagged blocks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,3 +315,5 @@ class TokenPreviewResult(Result):
     """`rows` in order; past the dataset's end there are fewer than asked for."""
 
     rows: tuple[PreviewRow, ...]
+    first_token_id: int | None = None
+    """What each context would begin with; None: with text."""

@@ -85,6 +85,8 @@ class TryTextSpec(Spec):
 @dataclass(frozen=True, kw_only=True)
 class TryTextInputs(Inputs):
     sae_dir: str = ""
+    prepend_bos: bool = True
+    """Whether the contexts that the SAE was trained on begin with the first token."""
     run_dir: str = ""
     """Files of the SAE's newest feature run; empty without one."""
     model_dir: str = ""
@@ -105,12 +107,14 @@ class TriedText(Record):
     """One text as it was read. `tokens`, `is_included` and `strongest` have an entry for each token."""
 
     tokens: tuple[str, ...]
-    """Raw token strings; the first is the model's first token, put before every text."""
+    """Raw token strings; the first is the model's first token where the SAE's contexts begin with it."""
     is_included: tuple[bool, ...]
     """False for position 0 and for sink tokens: no feature is read there."""
     strongest: tuple[TokenFeatures, ...]
     firing: int
     """Features that fire somewhere in it."""
+    token_ids: tuple[int, ...] = ()
+    """What the model read."""
 
 
 @dataclass(frozen=True, kw_only=True)

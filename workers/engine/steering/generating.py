@@ -23,8 +23,9 @@ from workers.engine.hooks.capture import replaced
 from workers.engine.hooks.sites import hook_point
 from workers.engine.language_models.context_fit import longest_context
 from workers.engine.language_models.finite_output import finite_output
-from workers.engine.language_models.loading import first_token_id, language_model_load, tokenizer_load
+from workers.engine.language_models.loading import language_model_load, tokenizer_load
 from workers.engine.language_models.reading_as import read_as
+from workers.engine.language_models.token_ids import prompt_ids
 from workers.engine.progress import ENDING_WISHES, Progress, Stopped
 from workers.engine.saes.sae import Sae
 from workers.engine.specs.errors import EngineError, SpecInvalid
@@ -55,15 +56,17 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
     rows_ID = _decoder_rows(sae, spec)
     strengths = raw_strengths(spec, inputs.max_activations, rows_ID.norm(dim=-1).tolist())
     delta_D = (torch.tensor(strengths) @ torch.nn.functional.normalize(rows_ID, dim=-1)).to(model.device)
-    prompt_ids = _prompt_ids(tokenizer, model, spec)
+    ids = prompt_ids(tokenizer, spec.prompt, prepend_bos=inputs.prepend_bos)
+    _length_check(model, ids, spec)
+    ids_1T = torch.tensor([ids], device=model.device)
 
     progress.phase("writing without steering", spec.max_new_tokens, "tokens")
     with finite_output(model):
-        baseline_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
+        baseline_ids = _generate(model, tokenizer, ids_1T, spec, progress)
     progress.phase("writing with steering", spec.max_new_tokens, "tokens")
     added = AddedVector(delta_D)
     with replaced(model, sae.encode_spec.site_out, added) as replacement, finite_output(model):
-        steered_ids = _generate(model, tokenizer, prompt_ids, spec, progress)
+        steered_ids = _generate(model, tokenizer, ids_1T, spec, progress)
     if replacement.calls == 0 or added.positions == 0 or added.delta_norm_sum == 0:
         raise SteeringHadNoEffect(
             "The steering hook changed nothing.", "Give the features a strength, and more than one token of prompt."
@@ -84,8 +87,10 @@ def steer(spec: SteerSpec, inputs: SteerInputs, progress: Progress) -> SteerResu
             model,
             inputs.quantization,
             inputs.model_dir,
-            context_length=prompt_ids.shape[1] + max(len(baseline_ids), len(steered_ids)),
+            context_length=len(ids) + max(len(baseline_ids), len(steered_ids)),
         ),
+        prompt_tokens=_tokens(tokenizer, ids),
+        prompt_ids=tuple(ids),
     )
 
 
@@ -175,9 +180,10 @@ class _HeedWishes(StoppingCriteria):
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
-def _prompt_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, spec: SteerSpec) -> torch.Tensor:
-    """The first token and the prompt as (1, T). SpecInvalid when prompt and continuation exceed the model's context."""
-    ids = [first_token_id(tokenizer), *tokenizer(spec.prompt, add_special_tokens=False)["input_ids"]]
+def _length_check(model: PreTrainedModel, ids: list[int], spec: SteerSpec) -> None:
+    """Raise SpecInvalid for a prompt without tokens, or when it exceeds the model's context with its continuation."""
+    if not ids:
+        raise SpecInvalid("The prompt has no tokens.", "Write some words.", field="prompt")
     room = longest_context(model.config)
     if room is not None and len(ids) + spec.max_new_tokens > room:
         raise SpecInvalid(
@@ -185,14 +191,13 @@ def _prompt_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, spec
             "Shorten the prompt, or ask for fewer new tokens.",
             field="max_new_tokens",
         )
-    return torch.tensor([ids], device=model.device)
 
 
 @torch.inference_mode()
 def _generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompt_ids: torch.Tensor,
+    prompt_1T: torch.Tensor,
     spec: SteerSpec,
     progress: Progress,
 ) -> list[int]:
@@ -201,9 +206,9 @@ def _generate(
     config = generation_config(spec, model, tokenizer)
     with generating_by(model, config):
         out_ids = model.generate(
-            prompt_ids,
-            attention_mask=torch.ones_like(prompt_ids),
+            prompt_1T,
+            attention_mask=torch.ones_like(prompt_1T),
             generation_config=config,
-            stopping_criteria=StoppingCriteriaList([_HeedWishes(progress, prompt_ids.shape[1])]),
+            stopping_criteria=StoppingCriteriaList([_HeedWishes(progress, prompt_1T.shape[1])]),
         )
-    return out_ids[0, prompt_ids.shape[1] :].tolist()
+    return out_ids[0, prompt_1T.shape[1] :].tolist()

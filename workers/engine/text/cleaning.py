@@ -27,14 +27,19 @@ CHARACTER_RUN = re.compile(r"(\S)\1{4,}")
 
 def text_clean(text: str, level: str) -> str | None:
     """`text` cleaned by a level of CLEANINGS ("none" leaves it as it is); None when too little of it is left."""
+    text = text_cleaned(text, level)
+    return text if len(text) >= LEAST_CHARACTERS[level] else None
+
+
+def text_cleaned(text: str, level: str) -> str:
+    """`text` cleaned by a level, however little is left."""
     if level == "none":
         return text
     if level in ("standard", "aggressive"):
         text = _standard(text)
     if level == "aggressive":
         text = _aggressive(text)
-    text = WHITE_SPACE.sub(" ", CONTROL.sub("", text)).strip()
-    return text if len(text) >= LEAST_CHARACTERS[level] else None
+    return WHITE_SPACE.sub(" ", CONTROL.sub("", text)).strip()
 
 
 def _standard(text: str) -> str:

@@ -15,6 +15,8 @@ VOCABULARY_NAME = "vocabulary.parquet"
 SPELLING_SCHEMA = 1
 SPELLING_KEY = b"mistudio.spelling"
 """Under this key of the schema's metadata vocabulary.parquet holds `Spelling.dump`."""
+FIRST_TOKEN_KEY = b"mistudio.first_token"
+"""And under this one `FirstToken.dump`."""
 SPACE_MARK = "▁"
 WORD_PART = "##"
 END_OF_WORD = "</w>"
@@ -74,9 +76,31 @@ class Spelling:
         return cls(scheme, literal, stored["mark"], stored["has_bytes"])
 
 
+@dataclass(frozen=True)
+class FirstToken:
+    """The token that a context begins with where its tokenization asks for one."""
+
+    token_id: int | None
+    """None where the tokenizer has neither a first nor a last token."""
+    is_put_by_tokenizer: bool
+    """Whether the model's own tokenizer puts it before every text, as the model was then trained to expect."""
+
+    def dump(self) -> str:
+        """As it is stored beside a vocabulary."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def load(cls, metadata: dict[bytes, bytes] | None) -> Self | None:
+        """From a Parquet schema's metadata; None where none is stored."""
+        stored = (metadata or {}).get(FIRST_TOKEN_KEY)
+        return None if stored is None else cls(**json.loads(stored))
+
+
 def spelling_is_current(path: Path) -> bool:
-    """Whether a vocabulary file holds a Spelling of this schema. Looks at the footer alone, where Parquet keeps metadata as it
-    is: the studio's start asks this of every model and needs no Parquet library for it.
+    """Whether a vocabulary file holds a Spelling of this schema and a FirstToken.
+
+    Looks at the footer alone, where Parquet keeps metadata as it is: the studio's start asks this of every model and needs no
+    Parquet library for it.
 
     Format: … footer, 4 bytes with the footer's length, little-endian, "PAR1".
     """
@@ -91,4 +115,4 @@ def spelling_is_current(path: Path) -> bool:
             footer = file.read()
     except OSError:
         return False
-    return SPELLING_KEY in footer and b'{"schema": %d,' % SPELLING_SCHEMA in footer
+    return all(known in footer for known in (SPELLING_KEY, FIRST_TOKEN_KEY, b'{"schema": %d,' % SPELLING_SCHEMA))
