@@ -79,9 +79,9 @@ class Commonalities:
             return "Peaks on line breaks and blanks"
         quoted = [f"“{word}” ({share_words(share)})" for word, share in peak_words[:NAMED]]
         if peak_words and peak_words[0][1] > HARDLY_A_WORD:
-            return f"Peaks on {_listed(quoted)}"
+            return f"Peaks on {listed(quoted)}"
         if has_clauses:
-            return f"Peaks on many different words, such as {_listed([f'“{word}”' for word, _ in peak_words[:NAMED]])}"
+            return f"Peaks on many different words, such as {listed([f'“{word}”' for word, _ in peak_words[:NAMED]])}"
         return f"Its strongest peaks share nothing that can be told by words alone: {distinct} words at {len(centre_S)} peaks"
 
     def _clauses(self, centre_S: np.ndarray, share_S: np.ndarray, is_one_word: bool) -> list[str]:
@@ -162,6 +162,6 @@ def _how(share: float) -> str:
     return "always" if share >= ALWAYS else "mostly"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from spacy.glossary import GLOSSARY
 
+from workers.engine.features.commonalities import listed
 from workers.engine.features.parsing import ParsedTokens
 from workers.engine.features.peaks import NONE, Alignment, ExampleContexts, Neighbourhood, Peaks
 from workers.engine.specs.feature_language import FeatureLanguage, LemmaGroup
@@ -149,7 +150,7 @@ def _peaks(
         word, count = found["words"][0]
         return f"Peaks {_how(count, examples)} on “{word}” ({count} of {examples} examples)"
     pos, count = found["pos"][0]
-    kind, such_as = _plural(explained.get(pos) or pos), _listed([f"“{lemma}”" for lemma in lemmas])
+    kind, such_as = _plural(explained.get(pos) or pos), listed([f"“{lemma}”" for lemma in lemmas])
     if count > MOST * at_words:
         return f"Peaks {_how(count, at_words)} on {kind} ({count} of {at_words} examples at words) such as {such_as}"
     return f"Peaks on words of several kinds, most often {kind} ({count} of {at_words}), such as {such_as}"
@@ -172,8 +173,3 @@ def _often(counts: Counts, of: int, words: Callable[[str], str]) -> list[str]:
 
 def _how(count: int, of: int) -> str:
     return "only" if count == of else "mostly" if count > MOST * of else "often"
-
-
-def _listed(words: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
