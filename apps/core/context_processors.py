@@ -13,13 +13,19 @@ THEMES = ("system", "light", "dark")
 
 @dataclass(frozen=True)
 class NavItem:
-    """One entry of the navigation; `apps` are the URL namespaces whose pages it stands for, `key` the letter after g."""
+    """One entry of the navigation; `apps` are the URL namespaces whose pages it stands for, `key` the letter after g. Pages
+    that an entry names in `pages` (beginnings of URL names) are its alone."""
 
     title: str
     url_name: str
     icon: str
     apps: tuple[str, ...]
     key: str
+    pages: tuple[str, ...] = ()
+
+    def is_of(self, view_name: str) -> bool:
+        """Whether the page of this URL name is one that the entry names."""
+        return view_name.startswith(self.pages) if self.pages else False
 
 
 NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
@@ -36,7 +42,10 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
         "Understand",
         (
             NavItem("Training", "training:list", "chart-spline", ("training",), "r"),
-            NavItem("SAEs", "saes:list", "hexagon", ("saes", "features"), "s"),
+            NavItem("SAEs", "saes:list", "hexagon", ("saes",), "s"),
+            NavItem("Features", "features:index", "sparkles", ("features",), "f"),
+            NavItem("Try text", "features:try", "scan-text", (), "x", pages=("features:try",)),
+            NavItem("Collections", "features:collections", "folder-heart", (), "c", pages=("features:collection",)),
             NavItem("Steering", "steering:list", "sliders-horizontal", ("steering",), "t"),
             NavItem("Exports", "exports:list", "package", ("exports",), "e"),
             NavItem("Templates", "presets:list", "bookmark", ("presets",), "p"),
@@ -53,11 +62,15 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
 )
 
 
-@lru_cache(64)
-def _navigation(app: str) -> list[tuple[str, list[dict[str, object]]]]:
-    """The groups of entries, as the pages of `app` show them."""
+@lru_cache(256)
+def _navigation(view_name: str) -> list[tuple[str, list[dict[str, object]]]]:
+    """The groups of entries, as the page of this URL name shows them."""
+    entries = [item for _, items in NAVIGATION for item in items]
+    app = view_name.partition(":")[0]
+    current = next((item for item in entries if item.is_of(view_name)), None)
+    current = current or next((item for item in entries if app in item.apps), None)
     return [
-        (title, [{"item": item, "url": reverse(item.url_name), "is_current": app in item.apps} for item in items])
+        (title, [{"item": item, "url": reverse(item.url_name), "is_current": item is current} for item in items])
         for title, items in NAVIGATION
     ]
 
@@ -65,9 +78,8 @@ def _navigation(app: str) -> list[tuple[str, list[dict[str, object]]]]:
 def studio(request: HttpRequest) -> dict[str, object]:
     """Context of every page. The theme comes from a cookie, so that the first paint is right without a script."""
     chosen = request.COOKIES.get("theme", "")
-    app = request.resolver_match.app_name if request.resolver_match else ""
     return {
-        "navigation": _navigation(app),
+        "navigation": _navigation(request.resolver_match.view_name if request.resolver_match else ""),
         "theme": chosen if chosen in THEMES else "system",
         "keys_on": request.COOKIES.get("keys") != "off",
         "studio_version": __version__,
