@@ -22,6 +22,7 @@ from workers.engine.specs.tokenization import PreviewRow, TokenizeSpec, TokenPre
 from workers.engine.text.spelling import FIRST_TOKEN_KEY, SPELLING_KEY, FirstToken, Spelling, TokenScheme
 
 BYTE_LEVEL = Spelling(TokenScheme.BYTE_LEVEL)
+NO_TOKEN_PUT = FirstToken(0, False)
 VOCABULARY = ["<s>", "</s>", "The", "Ġcat", "Ġsat", "<b>", "Ċ", "Ġon"]
 CONTEXT_LENGTH = 8
 SITES = (("resid_pre", 32), ("resid_post", 32), ("mlp_out", 32))
@@ -113,13 +114,16 @@ def make_language_model(
     return language_model
 
 
-def vocabulary_write(folder: Path, tokens: list[str], spelling: Spelling | None = BYTE_LEVEL) -> None:
+def vocabulary_write(
+    folder: Path,
+    tokens: list[str],
+    spelling: Spelling | None = BYTE_LEVEL,
+    first_token: FirstToken = NO_TOKEN_PUT,
+) -> None:
     """vocabulary.parquet as an import writes it; as older versions did without `spelling`."""
     table = pa.table({"token_id": pa.array(range(len(tokens)), pa.int32()), "token": tokens})
     if spelling is not None:
-        table = table.replace_schema_metadata(
-            {SPELLING_KEY: spelling.dump(), FIRST_TOKEN_KEY: FirstToken(0, False).dump()}
-        )
+        table = table.replace_schema_metadata({SPELLING_KEY: spelling.dump(), FIRST_TOKEN_KEY: first_token.dump()})
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / "vocabulary.parquet")
 

@@ -119,10 +119,9 @@ def test_from_import_to_steering(client_in, model, tmp_path, script):
     run = done(
         training_start(
             spec=TrainSpec(
-                source="text", language_model=model.pk, tokenization=tokenization.pk,
-        hook_sites=("1.resid_post",),
-                architecture="topk", d_sae=64, k=4, steps=40, batch_size=128, lr_warmup_steps=4, dead_after_tokens=2000,
-        lm_dtype="float32",
+                source="text", language_model=model.pk, tokenization=tokenization.pk, hook_sites=("1.resid_post",),
+                architecture="topk", d_sae=64, k=4, steps=40, batch_size=128, lr_warmup_steps=4,
+                dead_after_tokens=2000, lm_dtype="float32",
             )
         )
     )  # fmt: skip

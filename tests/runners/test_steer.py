@@ -3,11 +3,14 @@
 import pytest
 
 from apps.core.errors import AppError
+from apps.features.trying.services import text_try
 from apps.steering.services import experiment_start
 from tests.apps.features.worlds import finished_run_make, sae_make
 from tests.apps.steering.worlds import result_make
 from workers.engine.specs.steering import SteeredFeature, SteerSpec
+from workers.engine.specs.try_text import TryTextSpec
 from workers.runners.steer import SteerRunner
+from workers.runners.try_text import TryTextRunner
 
 pytestmark = pytest.mark.django_db
 WHERE = {"job_dir": "j", "out_dir": "o", "device": "cpu"}
@@ -59,3 +62,14 @@ def test_finish_writes_both_texts_and_what_was_measured():
         ("steered", " is wind", ["Ġis", "Ġwind"], 11),
     ]
     assert experiment.report["hook_calls"] == 3
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_prompts_and_tried_texts_begin_as_the_contexts_that_the_sae_was_trained_on(begins):
+    sae = sae_make()
+    sae.tokenization.report = {"first_token_id": 0 if begins else None}
+    sae.tokenization.save()
+    spec = spec_of(sae, (4, 1.0), unit="raw")
+    assert SteerRunner().prepare(experiment_start(spec=spec).job, spec, WHERE).prepend_bos is begins
+    asked = TryTextSpec(sae=sae.pk, text="The wind")
+    assert TryTextRunner().prepare(text_try(spec=asked).job, asked, WHERE).prepend_bos is begins

@@ -4,11 +4,14 @@ import pytest
 from django.urls import reverse
 
 from apps.core.errors import AppError
+from apps.core.storage import data_path
 from apps.datasets.context_diagram import context_diagram
 from apps.datasets.models import Tokenization
+from apps.datasets.tokenization_selectors import begins_with_first_token
 from apps.datasets.tokenization_services import tokenization_create
-from tests.apps.prepared import make_dataset, make_language_model
+from tests.apps.prepared import VOCABULARY, make_dataset, make_language_model, make_tokenization, vocabulary_write
 from workers.engine.specs.tokenization import TokenizeSpec
+from workers.engine.text.spelling import FirstToken
 
 
 def drawn(**values):
@@ -84,3 +87,35 @@ def test_another_column_than_the_datasets_own_is_cut():
     assert tokenization_create(spec=TokenizeSpec(**spec, text_column="text")).job.kind == "tokenize"
     with pytest.raises(AppError, match="no text column"):
         tokenization_create(spec=TokenizeSpec(**spec))
+
+
+@pytest.mark.django_db
+def test_the_form_names_the_first_token_and_whether_the_models_tokenizer_puts_it(client_in):
+    dataset, language_model = make_dataset(), make_language_model()
+    asked = {"language_model": language_model.pk}
+    page = client_in.get(reverse("datasets:tokenize", args=[dataset.pk]), asked).text
+    assert "Each context begins with &lt;s&gt; (id 0). The model&#x27;s own tokenizer puts none before a text." in page
+    vocabulary_write(data_path("models", language_model.pk), VOCABULARY, first_token=FirstToken(1, True))
+    page = client_in.get(reverse("datasets:tokenize", args=[dataset.pk]), asked | {"prepend_bos": ""}).text
+    assert "own tokenizer puts it before a text" in page and "&lt;/s&gt;" in page
+    vocabulary_write(data_path("models", language_model.pk), VOCABULARY, first_token=FirstToken(None, False))
+    page = client_in.get(reverse("datasets:tokenize", args=[dataset.pk]), asked).text
+    assert "neither a first (BOS) nor a last (EOS) token" in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("report", "begins"),
+    [
+        ({"first_token_id": 0}, True),
+        ({"first_token_id": None, "bos_tokens": 0}, False),
+        ({"bos_tokens": 5}, True),
+        ({"bos_tokens": 0}, False),
+    ],
+)
+def test_a_report_tells_whether_contexts_begin_with_the_first_token(report, begins):
+    """Reports of older versions count first tokens instead."""
+    tokenization = make_tokenization()
+    tokenization.report = report
+    assert begins_with_first_token(tokenization) is begins
+    assert begins_with_first_token(None) is True

@@ -32,7 +32,7 @@ SHOWN = {1: "中中日文文", 2: "中中Öl文文", 3: "中中đem文文", 5: "
 
 
 @pytest.fixture
-def sae(db, monkeypatch):
+def sae(db, fresh_data_dir, monkeypatch):
     monkeypatch.setattr(worlds, "VOCABULARY", VOCABULARY)
     monkeypatch.setattr(worlds, "SPELLING", SPELLING)
     sae = worlds.sae_make()
