@@ -68,7 +68,7 @@ def test_what_is_drawn_around_points_is_listed(page, sae, tool):
         page.mouse.move(*corner, steps=4)
     page.mouse.up()
     expect(page.get_by_text("2 features match")).to_be_visible()
-    expect(page.locator("#features tbody th a")).to_have_text(["3", "4"])
+    expect(page.locator("#features tbody th > a")).to_have_text(["3", "4"])
     page.locator("#feature-filters").get_by_role("link", name="the map").click()
     expect(page.get_by_text("2 features match; the others are grey.")).to_be_visible()
 

@@ -83,7 +83,8 @@ def test_every_page_opens_in_a_browser_without_a_complaint(studio, figures):
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         try:
             studio.start()
-            context = browser.new_context(base_url=studio.url)
+            # by the name that the entry link has: a session belongs to its host
+            context = browser.new_context(base_url=studio.url.replace("127.0.0.1", "localhost"))
             page = context.new_page()
             page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
             page.goto(studio.entry_url())
