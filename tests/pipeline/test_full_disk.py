@@ -20,7 +20,9 @@ def studio(tmp_path) -> Iterator[ScratchStudio]:
     folder = tmp_path / "data"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={MOUNTED},mode=0700", "none", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={MOUNTED},mode=0700", "none", str(folder)],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip("a small disk can only be mounted by root")
