@@ -33,13 +33,16 @@ def links_of(address: str, text: str) -> Iterator[str]:
             yield parts.path + (f"?{parts.query}" if parts.query else "")
 
 
-def crawl(open_page: Callable[[str], Iterable[str]], start: Iterable[str] = ("/",)) -> list[str]:
+def crawl(
+    open_page: Callable[[str], Iterable[str]], start: Iterable[str] = ("/",), most: int | None = None
+) -> list[str]:
     """Open every address that can be reached, once; `open_page` gives the addresses that a page links to.
 
-    A page links to itself in each of its orders, views and filters: these are opened, and from there no further one.
+    A page links to itself in each of its orders, views and filters: these are opened, and from there no further one. Ends
+    after `most` addresses, the nearest first.
     """
     todo, met, opened = deque(start), set(start), []
-    while todo:
+    while todo and (most is None or len(opened) < most):
         address = todo.popleft()
         opened.append(address)
         path, _, query = address.partition("?")
