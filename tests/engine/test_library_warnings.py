@@ -106,3 +106,11 @@ def test_a_missing_package_of_kernels_is_no_noise(tmp_path, caplog):
     model(torch.tensor([[1, 2, 3]]))
     assert not [record for record in caplog.records if record.name.startswith("bitsandbytes")]
     assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
+
+
+def test_a_logger_that_was_silenced_by_somebodys_configuration_is_heard():
+    progress = Progress()
+    TOKENIZERS.disabled = True
+    with library_warnings(progress):
+        TOKENIZERS.warning("A pattern is wrong.")
+    assert warnings_of(progress) == ["Transformers: A pattern is wrong."]

@@ -49,6 +49,9 @@ def library_warnings(progress: Progress) -> Iterator[None]:
         yield
         return
     handler = _ToEvents(progress)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith(LIBRARY.name) and isinstance(logger, logging.Logger):
+            logger.disabled = False  # as a configuration of logging leaves all that it does not name
     LIBRARY.addHandler(handler)
     _listening.append(progress)
     try:

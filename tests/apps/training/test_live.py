@@ -59,7 +59,7 @@ def test_a_run_out_of_memory_starts_again_in_the_largest_pieces_that_fit(client_
         for size in (512, 256)
     )
     assert quarter < half
-    room((half + quarter) // 2)
+    room(half - 1)
     assert micro_batch_that_fits(spec=spec, origin=origin) == 256
     page = client_in.get(f"/training/{run.pk}/").content.decode()
     assert 'name="micro_batch_size" value="256"' in page
