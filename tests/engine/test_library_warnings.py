@@ -108,9 +108,14 @@ def test_a_missing_package_of_kernels_is_no_noise(tmp_path, caplog):
     assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
 
 
-def test_a_logger_that_was_silenced_by_somebodys_configuration_is_heard():
-    progress = Progress()
-    TOKENIZERS.disabled = True
+@pytest.mark.parametrize("how", ["disabled", "quiet"])
+def test_a_library_that_somebody_silenced_is_heard_and_left_as_it_was(how, monkeypatch):
+    library, progress = logging.getLogger("transformers"), Progress()
+    monkeypatch.setattr(TOKENIZERS, "disabled", how == "disabled")
+    monkeypatch.setattr(library, "level", logging.ERROR if how == "quiet" else library.level)
+    before = library.level
+    logging.root.manager._clear_cache()
     with library_warnings(progress):
         TOKENIZERS.warning("A pattern is wrong.")
     assert warnings_of(progress) == ["Transformers: A pattern is wrong."]
+    assert library.level == before

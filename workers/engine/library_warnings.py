@@ -49,6 +49,8 @@ def library_warnings(progress: Progress) -> Iterator[None]:
         yield
         return
     handler = _ToEvents(progress)
+    loudness = LIBRARY.level
+    LIBRARY.setLevel(logging.WARNING)  # whatever a library or TRANSFORMERS_VERBOSITY asked for
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith(LIBRARY.name) and isinstance(logger, logging.Logger):
             logger.disabled = False  # as a configuration of logging leaves all that it does not name
@@ -59,3 +61,4 @@ def library_warnings(progress: Progress) -> Iterator[None]:
     finally:
         _listening.clear()
         LIBRARY.removeHandler(handler)
+        LIBRARY.setLevel(loudness)
